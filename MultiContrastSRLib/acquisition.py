@@ -1,0 +1,240 @@
+"""How a scanner samples: the forward models that degrade a volume and that a result must agree with.
+
+Each array axis has its own model. In plane, MRI measures a central block of k-space (`kspace`); across the slices of
+a 2-D acquisition it averages over a slab (`slab`). Both are small matrices, applied separably.
+
+Positions. After a centred k-space crop from n to m samples, LR sample ⌊m/2⌋ coincides with HR sample ⌊n/2⌋ and the
+spacing grows by n/m, with the rounded m. The outer voxel edges do not coincide. Slabs tile the voxel-edge field of view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from . import kernels
+from .errors import InputError
+from .grid import Grid, PerAxis
+from .sampling import apply_separable
+from .support import Support, estimate_support
+from .volume import Volume
+
+Kind = Literal["kspace", "slab"]
+DEGRADATIONS = ("kspace", "slab", "spline")
+
+
+@dataclass(frozen=True)
+class AxisModel:
+    """The acquisition along one axis.
+
+    Attributes:
+        kind: "kspace" (central block of frequencies) or "slab" (mean over a box).
+        samples: how many were acquired (the target's size along the axis).
+        spacing: mm between samples.
+        thickness: mm of the slab profile (slab only).
+        support: the part of the spectrum that holds measured data (kspace only).
+    """
+
+    kind: Kind
+    samples: int
+    spacing: float
+    thickness: float = 0.0
+    support: Support = field(default_factory=Support)
+
+    @property
+    def resolution(self) -> float:
+        """Effective resolution in mm: the voxel size that the measured data would fill without zero-filling."""
+        return self.spacing / self.support.edge if self.kind == "kspace" else max(self.thickness, self.spacing)
+
+    def positions(self, fine: int) -> np.ndarray:
+        """Where the acquired samples lie on a lattice of `fine` samples, in its indices."""
+        index = np.arange(self.samples)
+        ratio = fine / self.samples
+        if self.kind == "kspace":
+            return fine // 2 + (index - self.samples // 2) * ratio
+        return (index + 0.5) * ratio - 0.5
+
+    def lattice_positions(self, fine: int) -> tuple[float, float]:
+        """(step, offset): lattice sample x lies at acquired index step·x + offset."""
+        step = self.samples / fine
+        if self.kind == "kspace":
+            return step, self.samples // 2 - (fine // 2) * step
+        return step, (step - 1) / 2
+
+    def forward(self, fine: int) -> np.ndarray | None:
+        """Matrix (samples, fine): what the scanner records of an image on the lattice; None for the identity."""
+        if fine == self.samples:
+            return None
+        return _forward(self.kind, self.samples, fine, self.thickness / self.spacing)
+
+    def interpolate(self, fine: int) -> np.ndarray | None:
+        """Matrix (fine, samples): the samples interpolated on the lattice (sinc in plane, cubic spline across slices)."""
+        return None if fine == self.samples else _interpolate(self.kind, self.samples, fine)
+
+    def spread(self, fine: int) -> np.ndarray | None:
+        """Matrix (fine, samples): the smoothest image on the lattice that `forward` turns back into the samples."""
+        if fine == self.samples:
+            return None
+        return _spread(self.kind, self.samples, fine, self.thickness / self.spacing)
+
+    def weight(self) -> np.ndarray | None:
+        """Matrix (samples, samples) that keeps the measured part of the spectrum; None when all of it is measured."""
+        return None if self.kind == "slab" or self.support.full else self.support.matrix(self.samples)
+
+
+@lru_cache(maxsize=32)
+def _forward(kind: Kind, samples: int, fine: int, width: float) -> np.ndarray:
+    positions = AxisModel(kind, samples, 1.0, width).positions(fine)
+    if kind == "kspace":
+        matrix = kernels.dirichlet(fine, positions[:, None] - np.arange(fine), samples)
+    else:
+        matrix = kernels.box(fine, positions, width * fine / samples)
+    return matrix.astype(np.float32)
+
+
+@lru_cache(maxsize=32)
+def _interpolate(kind: Kind, samples: int, fine: int) -> np.ndarray:
+    step, offset = AxisModel(kind, samples, 1.0, 1.0).lattice_positions(fine)
+    kernel = kernels.sinc if kind == "kspace" else kernels.bspline
+    return kernel(samples, step * np.arange(fine) + offset).astype(np.float32)
+
+
+@lru_cache(maxsize=32)
+def _spread(kind: Kind, samples: int, fine: int, width: float) -> np.ndarray:
+    up = _interpolate(kind, samples, fine).astype(np.float64)
+    # of the lone Nyquist frequency of an even size a real image keeps half; the inverse makes up for it
+    return (up @ np.linalg.inv(_forward(kind, samples, fine, width) @ up)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class AcquisitionModel:
+    """One `AxisModel` per array axis (k, j, i), for the volume it was estimated from."""
+
+    grid: Grid
+    axes: tuple[AxisModel, AxisModel, AxisModel]
+    assumptions: tuple[str, ...] = ()
+
+    @classmethod
+    def estimate(cls, volume: Volume) -> AcquisitionModel:
+        """The model that explains `volume`: slabs across the slices of a 2-D acquisition, k-space along the others.
+
+        The measured part of each k-space axis is read off the spectrum (see `support`). Slab thickness comes from
+        the metadata (DICOM), else it is taken to be the slice spacing, and that assumption is stated.
+        """
+        across = volume.grid.slice_axis
+        assumptions = []
+        axes = []
+        for axis, (samples, spacing) in enumerate(zip(volume.shape, volume.spacing, strict=True)):
+            if axis == across:
+                stated = volume.metadata.get("slice_thickness")
+                thickness = float(stated) if stated else spacing
+                if not stated and samples > 1:
+                    assumptions.append(f"Slice thickness is not stated; assumed to be the slice spacing, {spacing:.3g} mm.")
+                axes.append(AxisModel("slab", samples, spacing, thickness))
+            else:
+                axes.append(AxisModel("kspace", samples, spacing, support=estimate_support(volume.array, axis)))
+        return cls(volume.grid, tuple(axes), tuple(assumptions))
+
+    def lattice(self, samples: Sequence[int]) -> Grid:
+        """A lattice of `samples` (k, j, i) over the acquired field of view, aligned as the scanner's reconstruction aligns."""
+        steps, offsets = zip(*[axis.lattice_positions(n) for axis, n in zip(self.axes, samples, strict=True)], strict=True)
+        return self.grid.remapped(samples, np.array(steps), np.array(offsets))
+
+    def acquire(self, image: np.ndarray) -> np.ndarray:
+        """What the scanner records of `image` [k, j, i] on a lattice of this model: an array of the acquired shape."""
+        return apply_separable(image, [axis.forward(n) for axis, n in zip(self.axes, image.shape, strict=True)])
+
+    def weigh(self, acquired: np.ndarray) -> np.ndarray:
+        """`acquired` without what lies outside the measured part of its spectrum."""
+        weights = [axis.weight() for axis in self.axes]
+        return acquired if all(w is None for w in weights) else apply_separable(acquired, weights)
+
+    def interpolate(self, acquired: np.ndarray, samples: Sequence[int]) -> np.ndarray:
+        """The acquired samples interpolated on a lattice of `samples`."""
+        return apply_separable(acquired, [axis.interpolate(n) for axis, n in zip(self.axes, samples, strict=True)])
+
+    def spread(self, residual: np.ndarray, samples: Sequence[int]) -> np.ndarray:
+        """The image on a lattice of `samples` that is recorded as `residual` (band-limited in plane, smooth across slices)."""
+        return apply_separable(residual, [axis.spread(n) for axis, n in zip(self.axes, samples, strict=True)])
+
+    @property
+    def resolution(self) -> tuple[float, float, float]:
+        """Effective resolution in mm, (k, j, i)."""
+        return tuple(axis.resolution for axis in self.axes)
+
+    @property
+    def domain(self) -> tuple[tuple[float, float], ...]:
+        """Per axis, the index range that the acquisition covers, see `field_of_view`."""
+        return field_of_view(self.grid)
+
+
+def field_of_view(grid: Grid) -> tuple[tuple[float, float], ...]:
+    """Per axis (k, j, i), the lowest and highest fractional index that the scan covers.
+
+    Across slices the voxel edges. In plane k-space samples mark a period, not cells: a finer grid of the same scan may
+    begin or end up to one sample outside, depending on where the sizes' centres fall.
+    """
+    return tuple((-0.5, n - 0.5) if axis == grid.slice_axis else (-1.0, float(n)) for axis, n in enumerate(grid.shape))
+
+
+def degrade(
+    volume: Volume, kind: str, scale: PerAxis, axis: int | str | None = None, *, magnitude: bool = False
+) -> Volume:
+    """The volume as a coarser acquisition would have recorded it, at the right place in the patient.
+
+    Args:
+        volume: the truth.
+        kind: "kspace": keep the central 1/scale of the frequencies (centred FFT crop, real part);
+            "slab": mean over slabs of scale voxels; "spline": cubic-spline samples, as McGinnis et al. 2023.
+        scale: any real factor ≥ 1, or three in the order (k, j, i). The effective factor is n / round(n / scale).
+        axis: the one array axis to degrade (0, 1, 2 or "k", "j", "i"). Default: in plane for "kspace" (the slices of an
+            isotropic volume being its k planes), across the slices for "slab" and "spline".
+        magnitude: take the absolute value at the end, as a scanner does. k-space consistency is then approximate.
+
+    Raises:
+        InputError: unknown kind or axis, or a scale below 1 or above the size.
+
+    >>> volume = Volume(np.ones((4, 30, 31)), np.eye(4))
+    >>> degrade(volume, "kspace", 2).shape, degrade(volume, "slab", 2).shape
+    ((4, 15, 16), (2, 30, 31))
+    """
+    if kind not in DEGRADATIONS:
+        raise InputError(f"Degradation is {kind!r}; expected one of {', '.join(DEGRADATIONS)}.")
+    factors = _degradation_factors(volume.grid, kind, scale, axis)
+    samples = [max(1, int(np.floor(n / s + 0.5))) for n, s in zip(volume.shape, factors, strict=True)]
+    steps, offsets, operators = np.ones(3), np.zeros(3), [None, None, None]
+    for a, (n, m) in enumerate(zip(volume.shape, samples, strict=True)):
+        if m == n:
+            continue
+        model = AxisModel("kspace" if kind == "kspace" else "slab", m, 1.0, 1.0)
+        positions = model.positions(n)
+        steps[a], offsets[a] = n / m, positions[0]
+        operators[a] = kernels.bspline(n, positions).astype(np.float32) if kind == "spline" else model.forward(n)
+    array = apply_separable(volume.array, operators)
+    if magnitude:
+        array = np.abs(array)
+    metadata = {k: v for k, v in volume.metadata.items() if k not in ("slice_thickness", "spacing_between_slices")}
+    return Volume.on(volume.grid.remapped(samples, steps, offsets), array, volume.name, metadata)
+
+
+def _degradation_factors(grid: Grid, kind: str, scale: PerAxis, axis: int | str | None) -> tuple[float, ...]:
+    across = 0 if grid.slice_axis is None else grid.slice_axis
+    if axis is not None:
+        index = {"k": 0, "j": 1, "i": 2}.get(axis, axis) if isinstance(axis, str) else axis
+        if index not in (0, 1, 2) or np.ndim(scale) != 0:
+            raise InputError(f"Axis is {axis!r} with scale {scale!r}; expected 0, 1, 2 or k, j, i, with one number as the scale.")
+        factors = [1.0, 1.0, 1.0]
+        factors[index] = scale
+    elif np.ndim(scale) == 0:
+        factors = [scale if (a == across) == (kind != "kspace") else 1.0 for a in range(3)]
+    else:
+        factors = list(scale)
+    checked = grid.scale_per_axis(factors)
+    for n, s in zip(grid.shape, checked, strict=True):
+        if s < 1 or s > n:
+            raise InputError(f"Degradation scale is {s:g} for an axis of {n} samples; expected 1 to {n}.")
+    return checked

@@ -1,0 +1,48 @@
+"""The registry of methods. Every module of this package is imported once, and registers what it defines."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from types import ModuleType
+
+from .base import GROUPS, REGISTRY, Method, Option, Prepared, register
+
+__all__ = ["GROUPS", "Method", "Option", "Prepared", "all_methods", "get", "register"]
+
+
+def _discover() -> None:
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+
+
+class _CallableModule(ModuleType):
+    """The public `MultiContrastSRLib.methods()` and this package share a name; so the package answers the call."""
+
+    def __call__(self) -> tuple[Method, ...]:
+        """All methods, in menu order."""
+        return all_methods()
+
+
+sys.modules[__name__].__class__ = _CallableModule
+
+
+def all_methods() -> tuple[Method, ...]:
+    """All methods, in menu order.
+
+    >>> "guided" in [method.name for method in all_methods()]
+    True
+    """
+    _discover()
+    return tuple(REGISTRY)
+
+
+def get(name: str) -> Method:
+    """The method called `name`.
+
+    Raises:
+        UnknownNameError: no such method; the message lists those there are.
+    """
+    _discover()
+    return REGISTRY[name]

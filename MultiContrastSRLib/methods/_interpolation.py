@@ -1,0 +1,75 @@
+"""What the interpolation methods share: one kernel per axis, evaluated straight at the requested positions."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ..acquisition import AcquisitionModel, field_of_view
+from ..grid import Grid
+from ..kernels import Kernel
+from ..lattice import default_refinement, fill_value, through_plane_factor
+from ..progress import CancelCallback, Monitor, ProgressCallback
+from ..sampling import sample
+from ..volume import Volume
+from .base import Method, Prepared
+
+
+class Interpolated(Prepared):
+    """A target and its kernels; nothing is computed before `render`."""
+
+    def __init__(self, target: Volume, axis_kernels: tuple[Kernel, Kernel, Kernel], lattice: Grid) -> None:
+        self.target, self.lattice, self._kernels = target, lattice, axis_kernels
+
+    def render(
+        self, grid: Grid, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
+    ) -> Volume:
+        """See `Prepared.render`."""
+        array = sample(
+            self.target.array,
+            self.target.grid,
+            grid,
+            self._kernels,
+            fill=fill_value(self.target),
+            domain=field_of_view(self.target.grid),
+            monitor=Monitor(progress, cancel, stage="render"),
+        )
+        return Volume.on(grid, array, self.target.name)
+
+
+class Interpolation(Method):
+    """A method that is a kernel in plane and, by default the same one, across slices.
+
+    Attributes:
+        kernel: along the axes within slices (all axes of an isotropic grid).
+        across: along the slice axis of a 2-D acquisition; None for `kernel`.
+        oversampling: how much finer than the target the lattice for data consistency is in plane.
+    """
+
+    group = "classical"
+    kernel: ClassVar[Kernel]
+    across: ClassVar[Kernel | None] = None
+    oversampling: ClassVar[int] = 2
+
+    def prepare(
+        self,
+        target: Volume,
+        reference: Volume | None = None,
+        *,
+        refine: tuple[bool, bool, bool] | None = None,
+        device: str = "cpu",
+        progress: ProgressCallback | None = None,
+        cancel: CancelCallback | None = None,
+        **options: bool | int | float | str,
+    ) -> Interpolated:
+        """See `Method.prepare`. The reference is not used."""
+        self.check_options(options)
+        grid, refined = target.grid, refine or default_refinement(target.grid)
+        # staticmethod-like access: a function stored on a class must not become a bound method
+        inside = type(self).__dict__["kernel"]
+        across = type(self).__dict__.get("across") or inside
+        axis_kernels = tuple(across if axis == grid.slice_axis else inside for axis in range(3))
+        factors = [self.oversampling] * 3
+        if grid.slice_axis is not None:
+            factors[grid.slice_axis] = through_plane_factor(grid)
+        samples = [n * f if r else n for n, f, r in zip(target.shape, factors, refined, strict=True)]
+        return Interpolated(target, axis_kernels, AcquisitionModel.estimate(target).lattice(samples))

@@ -1,0 +1,21 @@
+"""Cubic B-spline interpolation."""
+
+from __future__ import annotations
+
+from .. import kernels
+from ._interpolation import Interpolation
+from .base import register
+
+
+@register
+class BSpline(Interpolation):
+    """See `summary`."""
+
+    name = "bspline"
+    label = "Cubic B-spline"
+    summary = (
+        "Interpolating cubic B-spline: the usual choice for resampling, smooth, little ringing."
+    )
+    order = 30
+    citation = "Unser, IEEE Signal Processing Magazine 16(6), 1999"
+    kernel = kernels.bspline

@@ -1,0 +1,175 @@
+"""Guided super-resolution: the reference's detail, by closed-form local regression."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from .. import kernels
+from ..acquisition import AcquisitionModel
+from ..detail import DetailModel, Level, learn, transfer
+from ..grid import Grid
+from ..lattice import MAX_LATTICE_SCALE, LatticeImage, default_refinement
+from ..progress import CancelCallback, Monitor, ProgressCallback
+from ..sampling import sample
+from ..volume import Volume
+from .base import Method, register
+
+_TRIAL_SLICES = 12  # slices that judge the candidates
+_CHUNK = 1 << 22  # lattice samples worked on at once
+
+
+@register
+class Guided(Method):
+    """See `summary` and `MultiContrastSRLib.detail`."""
+
+    name = "guided"
+    label = "Guided (local regression)"
+    summary = (
+        "Transfers the reference's detail where the target's own detail follows it. No training, quick, and never much "
+        "worse than Sinc: the default when there is a reference."
+    )
+    group = "classical"
+    reference = "optional"
+    order = 60
+    citation = (
+        "Local regression after He, Sun, Tang, IEEE TPAMI 35(6), 2013 (guided filter); stacking after Breiman, "
+        "Machine Learning 24, 1996"
+    )
+
+    def prepare(
+        self,
+        target: Volume,
+        reference: Volume | None = None,
+        *,
+        refine: tuple[bool, bool, bool] | None = None,
+        device: str = "cpu",
+        progress: ProgressCallback | None = None,
+        cancel: CancelCallback | None = None,
+        **options: bool | int | float | str,
+    ) -> LatticeImage:
+        """See `Method.prepare`. Without a reference, or with one that is no sharper, the result is the sinc's."""
+        self.check_options(options)
+        monitor = Monitor(progress, cancel, stage="prepare")
+        model = AcquisitionModel.estimate(target)
+        refined = refine or default_refinement(target.grid)
+        samples = list(target.shape) if reference is None else lattice_samples(model, reference.grid, refined)
+        zero_filled = any(axis.weight() is not None and r for axis, r in zip(model.axes, refined, strict=True))
+        if reference is None:
+            return LatticeImage(target, model, target.array, ("No reference was used; the result is the sinc's.",))
+        if samples == list(target.shape) and not zero_filled:
+            note = "The reference is no finer than the target; its detail was not used and the result is the sinc's."
+            return LatticeImage(target, model, target.array, (note,))
+        # an axis is learned on where there is something to gain
+        active = tuple(
+            n > axis.samples or (r and axis.weight() is not None)
+            for n, r, axis in zip(samples, refined, model.axes, strict=True)
+        )
+        on_lattice, valid = resample_reference(reference, model.lattice(samples), target.grid, monitor.part(0.0, 0.3))
+        return self._regress(target, model, on_lattice, valid, active, monitor.part(0.3, 1.0))
+
+    @staticmethod
+    def _regress(
+        target: Volume,
+        model: AcquisitionModel,
+        reference: np.ndarray,
+        valid: np.ndarray,
+        active: tuple[bool, ...],
+        monitor: Monitor,
+    ) -> LatticeImage:
+        array = model.spread(target.array, reference.shape)
+        across = target.grid.slice_axis
+        # slices that are not refined across are independent: learn on a few, work in chunks
+        independent = across is not None and not active[across]
+        parts = _slabs(target.shape, reference.shape, across, 1 if independent else None)
+        chosen = parts if not independent else _representative(target.array, parts, across)
+        level = Level(model.axes, reference.shape, active)
+        low = np.concatenate([target.array[part] for part, _ in chosen], axis=across or 0)
+        high = np.concatenate([reference[part] for _, part in chosen], axis=across or 0)
+        monitor.update(0.0)
+        learned = learn(_fitted(level, low.shape, high.shape), low, high)
+        if not learned.helps:
+            note = "The reference explains none of the target's detail; the result is the sinc's."
+            return LatticeImage(target, model, target.array, (note,))
+        size = int(np.prod(reference.shape)) // (target.shape[across] if independent else 1)
+        work = _slabs(target.shape, reference.shape, across, max(1, _CHUNK // size)) if independent else parts
+        for number, (low_part, high_part) in enumerate(work):
+            monitor.update((number + 1) / (len(work) + 1))
+            y, r = target.array[low_part], reference[high_part]
+            array[high_part] += transfer(_fitted(level, y.shape, r.shape), learned, y, r, valid[low_part])
+        return LatticeImage(target, model, array, (_describe(learned),))
+
+
+def _slabs(low: tuple[int, ...], high: tuple[int, ...], axis: int | None, depth: int | None) -> list[tuple[tuple, tuple]]:
+    """Pairs of index tuples that cut target and lattice into slabs of `depth` slices; None: one slab."""
+    whole = (slice(None),) * 3
+    if depth is None or axis is None:
+        return [(whole, whole)]
+    cuts = [slice(start, start + depth) for start in range(0, low[axis], depth)]
+    return [(whole[:axis] + (cut,) + whole[axis + 1 :],) * 2 for cut in cuts]
+
+
+def _representative(array: np.ndarray, slabs: list, axis: int) -> list:
+    """A few slices spread over those that show anything."""
+    energy = np.array([float(np.std(array[low])) for low, _ in slabs])
+    (shown,) = np.nonzero(energy > 0.3 * energy.max())
+    if len(shown) == 0:
+        return slabs[:1]
+    pick = np.unique(np.linspace(0, len(shown) - 1, min(_TRIAL_SLICES, len(shown))).round().astype(int))
+    return [slabs[shown[p]] for p in pick]
+
+
+def _fitted(level: Level, low: tuple[int, ...], high: tuple[int, ...]) -> Level:
+    """`level` for a stack of fewer slices."""
+    axes = tuple(replace(axis, samples=n) for axis, n in zip(level.axes, low, strict=True))
+    return Level(axes, tuple(high), level.refined)
+
+
+def _describe(learned: DetailModel) -> str:
+    return f"Share of the reference's detail that a trial one octave down supported: {100 * sum(learned.weights):.0f} %."
+
+
+def lattice_samples(model: AcquisitionModel, reference: Grid, refined: tuple[bool, ...]) -> list[int]:
+    """Samples per axis (k, j, i) of the lattice: the reference's spacing along the refined axes, at most 8 a target sample."""
+    inverse = np.linalg.inv(reference.affine[:3, :3])
+    directions = model.grid.affine[:3, :3] / np.linalg.norm(model.grid.affine[:3, :3], axis=0)
+    samples = []
+    for array_axis, axis in enumerate(model.axes):
+        spacing = 1 / float(np.linalg.norm(inverse @ directions[:, 2 - array_axis]))
+        factor = min(axis.spacing / spacing, MAX_LATTICE_SCALE)
+        finer = refined[array_axis] and factor > 1.02 and axis.samples > 1
+        samples.append(int(np.floor(axis.samples * factor + 0.5)) if finer else axis.samples)
+    return samples
+
+
+def resample_reference(
+    reference: Volume, lattice: Grid, target: Grid, monitor: Monitor
+) -> tuple[np.ndarray, np.ndarray]:
+    """(the reference on `lattice`, where it was acquired on `target` as 0 or 1).
+
+    Where the reference is finer than the lattice (1 mm under 3 mm slices, say), a lattice sample is the mean over its cell.
+    """
+    matrix, _ = lattice.index_map_to(reference.grid)
+    steps = np.linalg.norm(matrix, axis=0)  # reference samples per lattice sample
+    finer = [int(np.clip(np.ceil(step - 0.25), 1, MAX_LATTICE_SCALE)) for step in steps]
+    depth = max(1, _CHUNK // max(1, lattice.size // lattice.shape[0] * int(np.prod(finer))))
+    low, high = float(reference.array.min()), float(reference.array.max())
+    pieces = []
+    for start in range(0, lattice.shape[0], depth):
+        part = lattice.crop((start, 0, 0), (min(start + depth, lattice.shape[0]), *lattice.shape[1:]))
+        monitor.update(start / lattice.shape[0])
+        values = sample(
+            reference.array,
+            reference.grid,
+            part.resized([n * f for n, f in zip(part.shape, finer, strict=True)]),
+            (kernels.quintic,) * 3,
+            fill=min(max(0.0, low), high),
+        )
+        for axis, factor in enumerate(finer):
+            if factor > 1:
+                shape = (*values.shape[:axis], -1, factor, *values.shape[axis + 1 :])
+                values = values.reshape(shape).mean(axis=axis + 1)
+        pieces.append(values)
+    valid = sample(np.ones(reference.shape, np.float32), reference.grid, target, (kernels.nearest,) * 3)
+    return np.concatenate(pieces), valid

@@ -1,0 +1,21 @@
+"""Linear interpolation."""
+
+from __future__ import annotations
+
+from .. import kernels
+from ._interpolation import Interpolation
+from .base import register
+
+
+@register
+class Linear(Interpolation):
+    """See `summary`."""
+
+    name = "linear"
+    label = "Linear interpolation"
+    summary = (
+        "Straight lines between voxels, as Slicer's own display: quick and blurred. The weakest honest baseline."
+    )
+    order = 20
+    citation = "Textbook; see Lehmann, Gönner, Spitzer, IEEE Trans. Med. Imaging 18(11), 1999"
+    kernel = kernels.linear

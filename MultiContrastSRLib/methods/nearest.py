@@ -1,0 +1,22 @@
+"""Nearest-neighbour interpolation."""
+
+from __future__ import annotations
+
+from .. import kernels
+from ._interpolation import Interpolation
+from .base import register
+
+
+@register
+class Nearest(Interpolation):
+    """See `summary`."""
+
+    name = "nearest"
+    label = "Nearest neighbour"
+    summary = (
+        "Copies the nearest voxel: the acquired values and nothing else. For checking what was measured."
+    )
+    order = 10
+    citation = "Textbook; see Lehmann, Gönner, Spitzer, IEEE Trans. Med. Imaging 18(11), 1999"
+    kernel = kernels.nearest
+    oversampling = 3

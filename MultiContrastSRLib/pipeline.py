@@ -1,0 +1,308 @@
+"""The whole path: align → prepare → consistency → render, with provenance. Panel, console and shell all call this."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from . import __version__
+from .alignment import align
+from .checks import check_memory_for, check_scale, check_volume, output_grid
+from .consistency import make_consistent
+from .devices import resolve_device
+from .errors import InputError, MethodUnavailableError
+from .grid import Grid, PerAxis
+from .lattice import default_refinement, refinement_for
+from .methods import get
+from .methods.base import Method, Prepared
+from .progress import CancelCallback, Monitor, ProgressCallback
+from .report import Report, format_scale, resolution_along
+from .volume import Volume
+
+__all__ = ["PreparedRun", "Result", "output_grid", "prepare", "super_resolve"]
+
+_REGISTER = {True: "on", False: "off"}
+
+
+class PreparedRun(Prepared):
+    """A method prepared for a pair of scans, data consistency included; `render` it on any grid.
+
+    Grids that are finer than the target along an axis that was not prepared (through-plane detail of thick slices, say)
+    are prepared for when first asked for.
+
+    Attributes:
+        report: provenance so far.
+    """
+
+    def __init__(self, method: Method, target: Volume, reference: Volume | None, consistent: bool, report: Report) -> None:
+        self.method, self.target, self.reference = method, target, reference
+        self.report = report
+        self._consistent = consistent
+        self._states: dict[tuple[bool, ...], Prepared] = {}
+
+    @property
+    def lattice(self) -> Grid:
+        """The canonical lattice of the default refinement."""
+        return self._state_for(None, Monitor()).lattice
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Plain sentences about choices that were made."""
+        return self.report.notes
+
+    def render(
+        self, grid: Grid, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
+    ) -> Volume:
+        """See `Prepared.render`."""
+        monitor = Monitor(progress, cancel, stage="render")
+        known = self._refinement(grid) in self._states
+        state = self._state_for(grid, monitor.part(0.0, 0.8))
+        with _timed(self.report, "render"):
+            return state.render(grid, **(monitor if known else monitor.part(0.8, 1.0)).callbacks)
+
+    def _refinement(self, grid: Grid | None) -> tuple[bool, ...]:
+        default = default_refinement(self.target.grid)
+        if grid is None:
+            return default
+        return tuple(a or b for a, b in zip(default, refinement_for(self.target.grid, grid), strict=True))
+
+    def _state_for(self, grid: Grid | None, monitor: Monitor) -> Prepared:
+        refine = self._refinement(grid)
+        if refine not in self._states:
+            self._states[refine] = self._prepare(refine, monitor)
+        return self._states[refine]
+
+    def _prepare(self, refine: tuple[bool, ...], monitor: Monitor) -> Prepared:
+        report = self.report
+        with _timed(report, "prepare"):
+            state = self.method.prepare(
+                self.target,
+                self.reference,
+                refine=refine,
+                device=report.device,
+                **monitor.part(0.0, 0.8, "prepare").callbacks,
+                **report.options,
+            )
+        report.notes = tuple(dict.fromkeys((*report.notes, *state.notes)))
+        report.consistency = {"mode": "off"}
+        lattice = state.lattice
+        if self._consistent:
+            with _timed(report, "consistency"):
+                state, outcome = make_consistent(state, monitor.part(0.8, 1.0, "consistency"))
+            report.consistency = outcome.as_dict()
+        report.resolution["result"] = self._result_resolution(lattice)
+        return state
+
+    def _result_resolution(self, lattice: Grid) -> tuple[float, ...]:
+        """At best: an axis whose lattice was refined is as fine as the source of its detail."""
+        target = self.report.resolution["target"]
+        source = self.report.resolution.get("reference")
+        if self.method.reference == "none" and self.method.group == "classical":
+            return target
+        if source is None:
+            return target if self.method.group == "classical" else lattice.spacing
+        refined = [n > m for n, m in zip(lattice.shape, self.target.shape, strict=True)]
+        return tuple(
+            min(t, max(s, d)) if r else t for t, s, d, r in zip(target, source, lattice.spacing, refined, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `super_resolve` returns.
+
+    Attributes:
+        volume: the super-resolved image, named after target, method and scale.
+        report: provenance.
+        prepared: render other grids from it without preparing again.
+    """
+
+    volume: Volume
+    report: Report
+    prepared: PreparedRun
+
+    def save(
+        self, path: str | Path, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
+    ) -> tuple[Path, ...]:
+        """Write the volume (.nii, .nii.gz, .nrrd, .mha) and its provenance beside it (.json). All or nothing.
+
+        Raises:
+            FileWriteError: the place cannot be written, or the extension is unknown.
+            CancelledError: `cancel()` said so; no file is left.
+        """
+        from .io import save_result
+
+        return save_result(self, path, Monitor(progress, cancel, stage="save"))
+
+
+def prepare(
+    target: Volume | str | Path,
+    reference: Volume | str | Path | None = None,
+    method: str = "guided",
+    *,
+    register: str | bool = "auto",
+    data_consistency: bool = True,
+    device: str = "auto",
+    progress: ProgressCallback | None = None,
+    cancel: CancelCallback | None = None,
+    **options: bool | int | float | str,
+) -> PreparedRun:
+    """Do the heavy work once; then `render` any grid of the patient.
+
+    Args:
+        target: the scan to sharpen, or its path.
+        reference: a sharper scan of another contrast, or its path; None for methods that need none.
+        method: a name from `methods()`.
+        register: "auto", "off" or "on", see `alignment.align`.
+        data_consistency: put the measured data back into the result, see `consistency`.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        progress, cancel: `progress(fraction, stage)` is told, `cancel()` is asked.
+        options: the method's own.
+
+    Raises:
+        MultiContrastSRError: see its subclasses; nothing is left behind.
+
+    >>> volume = Volume(np.random.default_rng(0).random((3, 24, 24)), np.diag([1, 1, 4, 1]), "FLAIR")
+    >>> prepared = prepare(volume, method="bspline")
+    >>> prepared.render(volume.grid.scaled(1.5)).shape
+    (3, 36, 36)
+    """
+    monitor = Monitor(progress, cancel)
+    run = _begin(target, reference, method, register, data_consistency, device, options, monitor.part(0.0, 0.3))
+    run._state_for(None, monitor.part(0.3, 1.0))
+    return run
+
+
+def super_resolve(
+    target: Volume | str | Path,
+    reference: Volume | str | Path | None = None,
+    *,
+    method: str = "guided",
+    scale: PerAxis | None = None,
+    spacing: float | None = None,
+    register: str | bool = "auto",
+    data_consistency: bool = True,
+    device: str = "auto",
+    progress: ProgressCallback | None = None,
+    cancel: CancelCallback | None = None,
+    **options: bool | int | float | str,
+) -> Result:
+    """Super-resolve a whole volume.
+
+    Args:
+        scale: one factor (in plane for thick slices, all axes for isotropic voxels) or three in the order (k, j, i) =
+            (slices, rows, columns); default 2.
+        spacing: instead of `scale`: isotropic voxels of this many mm.
+        others: as in `prepare`.
+
+    Returns:
+        The result with `.volume`, `.report` and `.save(path)`; the inputs are untouched.
+
+    Raises:
+        MultiContrastSRError: see its subclasses; nothing is left behind.
+
+    >>> volume = Volume(np.random.default_rng(0).random((3, 24, 24)), np.diag([1, 1, 4, 1]), "FLAIR")
+    >>> result = super_resolve(volume, method="sinc", scale=2)
+    >>> result.volume.shape, result.report.consistency["mode"]
+    ((3, 48, 48), 'exact')
+    """
+    monitor = Monitor(progress, cancel)
+    start = monitor.part(0.0, 0.3)
+    run = _begin(target, reference, method, register, data_consistency, device, options, start, (scale, spacing))
+    grid = output_grid(run.target, scale, spacing)
+    state_monitor = monitor.part(0.3, 0.85, "prepare")
+    run._state_for(grid, state_monitor)
+    volume = run.render(grid, **monitor.part(0.85, 1.0, "render").callbacks)
+    factors = tuple(t / s for t, s in zip(run.target.spacing, grid.spacing, strict=True))
+    report = run.report
+    report.scale, report.spacing, report.shape = factors, grid.spacing, grid.shape
+    name = f"{run.target.name or 'volume'} {method} {format_scale(factors)}"
+    monitor.update(1.0)
+    return Result(volume.renamed(name), report, run)
+
+
+def _begin(
+    target: Volume | str | Path,
+    reference: Volume | str | Path | None,
+    method_name: str,
+    register: str | bool,
+    data_consistency: bool,
+    device: str,
+    options: dict[str, object],
+    monitor: Monitor,
+    requested: tuple[PerAxis | None, float | None] = (None, None),
+) -> PreparedRun:
+    """Everything before the method's own work: check, load, align."""
+    method = get(method_name)
+    checked = method.check_options(options)
+    reason = method.unavailable()
+    if reason:
+        raise MethodUnavailableError(f"Method {method.name!r} is not available here: it {reason}.")
+    if method.reference == "required" and reference is None:
+        raise InputError(f"Method {method.name!r} needs a reference; got none. Choose a sharper scan of another contrast.")
+    place, device_note = resolve_device(device, method)
+    report = Report(method.name, __version__, "", device=place, options=checked)
+    with _timed(report, "load"):
+        loading = monitor.part(0.0, 0.2, "load")
+        loading.update(0.0)
+        target = _as_volume(target, "Target")
+        loading.update(0.5)
+        reference = None if reference is None else _as_volume(reference, "Reference")
+        report.target = target.name
+        report.reference = None if reference is None else reference.name
+        grid = check_scale(method, target, *requested)
+        check_memory_for(target, reference, grid)
+    warnings = list(target.metadata.get("warnings", ())) + ([device_note] if device_note else [])
+    report.resolution = {"target": resolution_along(target, target.grid)}
+    used = None
+    if reference is not None and method.reference == "none":
+        report.notes = (f"Method {method.name} uses no reference; {reference.name or 'it'} was ignored.",)
+    elif reference is not None:
+        with _timed(report, "register"):
+            alignment = align(target, reference, _REGISTER.get(register, register), monitor.part(0.2, 1.0, "register"))
+        report.alignment = alignment.as_dict()
+        warnings += alignment.warnings
+        used = alignment.reference
+        if used is None and method.reference == "required":
+            raise InputError(f"{alignment.warnings[-1]} Method {method.name!r} cannot work without one.")
+    if used is not None:
+        report.resolution["reference"] = resolution_along(used, target.grid)
+        warnings += _coarse_reference(report.resolution, refinement_for(target.grid, grid))
+    report.warnings = tuple(dict.fromkeys(warnings))
+    return PreparedRun(method, target, used, bool(data_consistency), report)
+
+
+def _as_volume(source: Volume | str | Path, role: str) -> Volume:
+    if not isinstance(source, Volume):
+        if not isinstance(source, (str, Path)):
+            raise InputError(f"{role} is a {type(source).__name__}; expected a Volume or a path.")
+        from .io import load_volume
+
+        source = load_volume(source)
+    check_volume(source, role)
+    return source
+
+
+def _coarse_reference(resolution: dict[str, tuple[float, ...]], refined: tuple[bool, ...]) -> list[str]:
+    """A warning where the reference cannot sharpen an axis that is to be sharpened."""
+    names = ("across slices", "across rows", "across columns")
+    poor = [
+        f"{names[axis]} ({mine:.2f} mm, the target {theirs:.2f} mm)"
+        for axis, (mine, theirs) in enumerate(zip(resolution["reference"], resolution["target"], strict=True))
+        if refined[axis] and mine > 0.98 * theirs
+    ]
+    return [f"The reference is no sharper than the target {' and '.join(poor)}; it adds no detail there."] if poor else []
+
+
+@contextmanager
+def _timed(report: Report, stage: str) -> Iterator[None]:
+    begin = time.perf_counter()
+    try:
+        yield
+    finally:
+        report.times[stage] = report.times.get(stage, 0.0) + time.perf_counter() - begin

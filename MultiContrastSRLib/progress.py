@@ -1,0 +1,74 @@
+"""Progress and cancellation, passed down through every long call.
+
+Two plain callables cross all boundaries, so that a thread, a console and a test can supply their own:
+
+- `progress(fraction, stage)`: fraction of the whole run in [0, 1] and the name of the running stage;
+- `cancel()`: returns True once the caller wants to stop (`threading.Event().is_set` is one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .errors import CancelledError
+
+ProgressCallback = Callable[[float, str], None]
+CancelCallback = Callable[[], bool]
+
+
+class Monitor:
+    """One run's progress and cancel callables, mapped to a part of the whole.
+
+    >>> seen = []
+    >>> whole = Monitor(lambda fraction, stage: seen.append((round(fraction, 2), stage)))
+    >>> whole.part(0.5, 1.0, "render").update(0.5)
+    >>> seen
+    [(0.75, 'render')]
+    """
+
+    def __init__(
+        self,
+        progress: ProgressCallback | None = None,
+        cancel: CancelCallback | None = None,
+        *,
+        start: float = 0.0,
+        stop: float = 1.0,
+        stage: str = "",
+    ) -> None:
+        self._progress, self._cancel = progress, cancel
+        self._start, self._stop, self.stage = start, stop, stage
+
+    def part(self, start: float, stop: float, stage: str | None = None) -> Monitor:
+        """A monitor whose 0…1 is this one's `start`…`stop`."""
+        span = self._stop - self._start
+        return Monitor(
+            self._progress,
+            self._cancel,
+            start=self._start + span * start,
+            stop=self._start + span * stop,
+            stage=self.stage if stage is None else stage,
+        )
+
+    def update(self, fraction: float) -> None:
+        """Report `fraction` of this part; raise `CancelledError` when the caller wants to stop."""
+        self.check()
+        if self._progress is not None:
+            clipped = min(max(fraction, 0.0), 1.0)
+            self._progress(self._start + (self._stop - self._start) * clipped, self.stage)
+
+    def check(self) -> None:
+        """Raise `CancelledError` when the caller wants to stop."""
+        if self._cancel is not None and self._cancel():
+            raise CancelledError(self.stage)
+
+    @property
+    def callbacks(self) -> dict[str, Callable]:
+        """`progress=` and `cancel=` for a call that takes them; its 0…1 becomes this part."""
+
+        def progress(fraction: float, stage: str) -> None:
+            part = self if not stage else Monitor(
+                self._progress, self._cancel, start=self._start, stop=self._stop, stage=stage
+            )
+            part.update(fraction)
+
+        return {"progress": progress, "cancel": self._cancel or (lambda: False)}
