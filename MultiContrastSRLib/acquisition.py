@@ -4,7 +4,8 @@ Each array axis has its own model. In plane, MRI measures a central block of k-s
 a 2-D acquisition it averages over a slab (`slab`). Both are small matrices, applied separably.
 
 Positions. After a centred k-space crop from n to m samples, LR sample ⌊m/2⌋ coincides with HR sample ⌊n/2⌋ and the
-spacing grows by n/m, with the rounded m. The outer voxel edges do not coincide. Slabs tile the voxel-edge field of view.
+spacing grows by n/m, with the rounded m. The outer voxel edges do not coincide. Slabs tile the field of
+view from edge to edge.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -72,7 +74,7 @@ class AxisModel:
         return _forward(self.kind, self.samples, fine, self.thickness / self.spacing)
 
     def interpolate(self, fine: int) -> np.ndarray | None:
-        """Matrix (fine, samples): the samples interpolated on the lattice (sinc in plane, cubic spline across slices)."""
+        """Matrix (fine, samples): the samples interpolated (sinc in plane, cubic spline across slices)."""
         return None if fine == self.samples else _interpolate(self.kind, self.samples, fine)
 
     def spread(self, fine: int) -> np.ndarray | None:
@@ -123,8 +125,15 @@ class AcquisitionModel:
         """The model that explains `volume`: slabs across the slices of a 2-D acquisition, k-space along the others.
 
         The measured part of each k-space axis is read off the spectrum (see `support`). Slab thickness comes from
-        the metadata (DICOM), else it is taken to be the slice spacing, and that assumption is stated.
+        the metadata (DICOM), else it is taken to be the slice spacing, and that assumption is stated. The outcome is
+        remembered as long as the volume lives.
         """
+        if volume not in _ESTIMATES:
+            _ESTIMATES[volume] = cls._estimate(volume)
+        return _ESTIMATES[volume]
+
+    @classmethod
+    def _estimate(cls, volume: Volume) -> AcquisitionModel:
         across = volume.grid.slice_axis
         assumptions = []
         axes = []
@@ -133,15 +142,19 @@ class AcquisitionModel:
                 stated = volume.metadata.get("slice_thickness")
                 thickness = float(stated) if stated else spacing
                 if not stated and samples > 1:
-                    assumptions.append(f"Slice thickness is not stated; assumed to be the slice spacing, {spacing:.3g} mm.")
+                    assumptions.append(
+                        f"Slice thickness is not stated; assumed to be the slice spacing, {spacing:.3g} mm."
+                    )
                 axes.append(AxisModel("slab", samples, spacing, thickness))
             else:
                 axes.append(AxisModel("kspace", samples, spacing, support=estimate_support(volume.array, axis)))
         return cls(volume.grid, tuple(axes), tuple(assumptions))
 
     def lattice(self, samples: Sequence[int]) -> Grid:
-        """A lattice of `samples` (k, j, i) over the acquired field of view, aligned as the scanner's reconstruction aligns."""
-        steps, offsets = zip(*[axis.lattice_positions(n) for axis, n in zip(self.axes, samples, strict=True)], strict=True)
+        """A lattice of `samples` (k, j, i) over the acquired field of view, aligned as a reconstruction is."""
+        steps, offsets = zip(
+            *[axis.lattice_positions(n) for axis, n in zip(self.axes, samples, strict=True)], strict=True
+        )
         return self.grid.remapped(samples, np.array(steps), np.array(offsets))
 
     def acquire(self, image: np.ndarray) -> np.ndarray:
@@ -158,7 +171,7 @@ class AcquisitionModel:
         return apply_separable(acquired, [axis.interpolate(n) for axis, n in zip(self.axes, samples, strict=True)])
 
     def spread(self, residual: np.ndarray, samples: Sequence[int]) -> np.ndarray:
-        """The image on a lattice of `samples` that is recorded as `residual` (band-limited in plane, smooth across slices)."""
+        """The image on a lattice of `samples` that is recorded as `residual`: band-limited or smooth."""
         return apply_separable(residual, [axis.spread(n) for axis, n in zip(self.axes, samples, strict=True)])
 
     @property
@@ -170,6 +183,9 @@ class AcquisitionModel:
     def domain(self) -> tuple[tuple[float, float], ...]:
         """Per axis, the index range that the acquisition covers, see `field_of_view`."""
         return field_of_view(self.grid)
+
+
+_ESTIMATES: WeakKeyDictionary[Volume, AcquisitionModel] = WeakKeyDictionary()
 
 
 def field_of_view(grid: Grid) -> tuple[tuple[float, float], ...]:
@@ -226,7 +242,9 @@ def _degradation_factors(grid: Grid, kind: str, scale: PerAxis, axis: int | str 
     if axis is not None:
         index = {"k": 0, "j": 1, "i": 2}.get(axis, axis) if isinstance(axis, str) else axis
         if index not in (0, 1, 2) or np.ndim(scale) != 0:
-            raise InputError(f"Axis is {axis!r} with scale {scale!r}; expected 0, 1, 2 or k, j, i, with one number as the scale.")
+            raise InputError(
+                f"Axis is {axis!r} with scale {scale!r}; expected 0, 1, 2 or k, j, i, with one number as the scale."
+            )
         factors = [1.0, 1.0, 1.0]
         factors[index] = scale
     elif np.ndim(scale) == 0:

@@ -78,13 +78,16 @@ def align(target: Volume, reference: Volume, register: str = "auto", monitor: Mo
     none = np.eye(4)
     if float(reference.array.max()) == float(reference.array.min()):
         value = float(reference.array.flat[0])
-        return Alignment(None, none, warnings=(f"Reference {name} is constant ({value:g}); it was not used. Choose another.",))
+        return Alignment(
+            None, none, warnings=(f"Reference {name} is constant ({value:g}); it was not used. Choose another.",)
+        )
     probe = _Probe(target)
     overlap, before = probe.compare(reference)
     if overlap < MIN_OVERLAP:
         sentence = (
-            f"Reference {name} covers {100 * overlap:.0f} % of the target; at least {100 * MIN_OVERLAP:.0f} % is needed. It was "
-            "not used. Choose a scan of the same region and session, or place it with Slicer's Transforms module first."
+            f"Reference {name} covers {100 * overlap:.0f} % of the target; at least {100 * MIN_OVERLAP:.0f} % is "
+            "needed. It was not used. Choose a scan of the same region and session, or place it in Slicer's module "
+            "Transforms."
         )
         return Alignment(None, none, overlap=overlap, similarity=before, similarity_before=before, warnings=(sentence,))
     transform, warnings = none, []
@@ -95,7 +98,9 @@ def align(target: Volume, reference: Volume, register: str = "auto", monitor: Mo
         if problem:
             warnings.append(problem)
         elif not _plausible(found, target):
-            warnings.append(f"Registration moved {name} implausibly far; the headers' positions were kept. Check both scans.")
+            warnings.append(
+                f"Registration moved {name} implausibly far; the headers' positions were kept. Check both scans."
+            )
         elif register == "on" or probe.compare(reference.moved(found))[1] > _GAIN * before:
             transform = found
     registered = not np.array_equal(transform, none)
@@ -103,8 +108,8 @@ def align(target: Volume, reference: Volume, register: str = "auto", monitor: Mo
     overlap, similarity = probe.compare(moved) if registered else (overlap, before)
     if similarity < max(MIN_SIMILARITY, probe.chance(moved)):
         warnings.append(
-            f"Reference {name} shows no relation to the target (mutual information {similarity:.3f} nats); it was not used. "
-            "Choose a scan of the same patient and region."
+            f"Reference {name} shows no relation to the target (mutual information {similarity:.3f} nats); "
+            "it was not used. Choose a scan of the same patient and region."
         )
         moved = None
     return Alignment(
@@ -163,7 +168,7 @@ class _Probe:
 
 
 def foreground(array: np.ndarray) -> np.ndarray:
-    """Voxels that show tissue: above a tenth of the 99th percentile of what exceeds the background; all if none does."""
+    """Voxels that show tissue: above a tenth of the way from background to the 99th percentile; all if none."""
     low = float(np.median(array[array <= np.median(array)])) if array.size else 0.0
     mask = array > low + 0.1 * (float(np.percentile(array, 99)) - low)
     return mask if mask.any() else np.ones_like(mask)

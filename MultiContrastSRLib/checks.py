@@ -27,13 +27,13 @@ def check_volume(volume: Volume, role: str) -> None:
     if not finite.all():
         bad = int(finite.size - np.count_nonzero(finite))
         raise InputError(
-            f"{role} {volume.name or 'volume'} holds {bad} NaN or infinite voxels of {finite.size}; expected finite values. "
-            "Replace them first, for example by numpy.nan_to_num."
+            f"{role} {volume.name or 'volume'} holds {bad} NaN or infinite voxels of {finite.size}; "
+            "expected finite values. Replace them first, for example by numpy.nan_to_num."
         )
 
 
 def output_grid(target: Volume | Grid, scale: PerAxis | None = None, spacing: float | None = None) -> Grid:
-    """The grid that `super_resolve` renders: `scale` (default 2) or isotropic `spacing` in mm, over the target's field of view.
+    """The grid that `super_resolve` renders: `scale` (default 2) or isotropic `spacing` in mm.
 
     Raises:
         InputError: both are given, or the value is no positive number.
@@ -66,7 +66,8 @@ def check_scale(method: Method, target: Volume, scale: PerAxis | None, spacing: 
         # rounding to whole samples may step over the limit by half a sample
         if factor > high + 0.5 / n or factor < low - 0.5 / n:
             raise InputError(
-                f"Scale along the {_AXES[axis]} is {factor:.4g}; expected {low:.4g} to {high:.4g} for method {method.name!r}."
+                f"Scale along the {_AXES[axis]} is {factor:.4g}; expected {low:.4g} to {high:.4g} "
+                f"for method {method.name!r}."
             )
     return grid
 

@@ -78,7 +78,9 @@ class Level:
             edge = axis.support.edge if axis.kind == "kspace" else 1.0
             samples = max(1, int(np.floor(axis.samples * edge / factor + 0.5))) if refined else axis.samples
             spacing = axis.spacing * axis.samples / samples
-            axes.append(replace(axis, samples=samples, spacing=spacing, thickness=spacing, support=type(axis.support)()))
+            axes.append(
+                replace(axis, samples=samples, spacing=spacing, thickness=spacing, support=type(axis.support)())
+            )
         return Level(tuple(axes), self.measured, self.refined)
 
     def high_pass(self, acquired: np.ndarray) -> np.ndarray:
@@ -136,18 +138,20 @@ def learn(level: Level, target: np.ndarray, reference: np.ndarray) -> DetailMode
     return replace(model, energies=_energies(level, model, reference))
 
 
-def transfer(level: Level, model: DetailModel, target: np.ndarray, reference: np.ndarray, valid: np.ndarray) -> np.ndarray:
+def transfer(
+    level: Level, model: DetailModel, target: np.ndarray, reference: np.ndarray, share: np.ndarray
+) -> np.ndarray:
     """The detail of `reference` that belongs into `target`, at fine resolution.
 
     Args:
-        valid: where the reference was acquired, 0 or 1, shape `level.measured`.
+        share: how much of the detail to take, 0 to 1, shape `level.measured`; 0 where the reference was not acquired.
     """
     slopes = np.zeros((2, *target.shape), dtype=np.float32)
     for weight, candidate in zip(model.weights, _slopes(level, model, level.weigh(target), reference), strict=True):
         if weight > 0:
             slopes[: len(candidate)] += weight * candidate
     # within a small window of the reference's border its detail is an artefact of the border
-    slopes *= ndimage.minimum_filter(valid, level.window(RADII[-1]), mode="nearest")
+    slopes *= ndimage.minimum_filter(share, level.window(RADII[-1]), mode="nearest")
     return _inject(level, model, reference, slopes)
 
 

@@ -61,5 +61,7 @@ class CancelledError(MultiContrastSRError):
     exit_code = 130
 
     def __init__(self, stage: str = "") -> None:
-        super().__init__(f"Cancelled during {stage}; nothing was changed." if stage else "Cancelled; nothing was changed.")
+        super().__init__(
+            f"Cancelled during {stage}; nothing was changed." if stage else "Cancelled; nothing was changed."
+        )
         self.stage = stage

@@ -45,12 +45,16 @@ class Grid:
 
     def __init__(self, shape: Sequence[int], affine: np.ndarray) -> None:
         if len(shape) != 3 or any(int(n) != n or n < 1 for n in shape):
-            raise GeometryError(f"Grid shape is {tuple(shape)}; expected three whole numbers ≥ 1 in the order (k, j, i).")
+            raise GeometryError(
+                f"Grid shape is {tuple(shape)}; expected three whole numbers ≥ 1 in the order (k, j, i)."
+            )
         matrix = np.array(affine, dtype=np.float64)
         if matrix.shape != (4, 4):
             raise GeometryError(f"Affine has shape {matrix.shape}; expected 4×4 (index (i, j, k, 1) to RAS mm).")
         if not np.isfinite(matrix).all():
-            raise GeometryError("Affine holds NaN or infinite values; expected finite millimetres. Repair the image header.")
+            raise GeometryError(
+                "Affine holds NaN or infinite values; expected finite millimetres. Repair the image header."
+            )
         lengths = np.linalg.norm(matrix[:3, :3], axis=0)
         if (lengths <= 0).any():
             raise GeometryError(
@@ -126,7 +130,9 @@ class Grid:
 
     def indices(self, positions: np.ndarray) -> np.ndarray:
         """Fractional array indices (k, j, i), shape (…, 3), of RAS mm positions, shape (…, 3)."""
-        return (np.asarray(positions, dtype=np.float64) - self.affine[:3, 3]) @ np.linalg.inv(self.affine[:3, :3]).T[:, ::-1]
+        return (np.asarray(positions, dtype=np.float64) - self.affine[:3, 3]) @ np.linalg.inv(self.affine[:3, :3]).T[
+            :, ::-1
+        ]
 
     def index_map_to(self, source: Grid) -> tuple[np.ndarray, np.ndarray]:
         """(matrix 3×3, offset 3) with `source index = matrix @ my index + offset`, both in (k, j, i) order."""
@@ -186,7 +192,8 @@ class Grid:
                     values[self.slice_axis] = 1.0
         if values.shape != (3,) or not np.isfinite(values).all() or (values <= 0).any():
             raise InputError(
-                f"Scale is {scale!r}; expected one number above 0, or three in the order (k, j, i), for example 2 or (1, 2, 2)."
+                f"Scale is {scale!r}; expected one number above 0, or three in the order (k, j, i), "
+                "for example 2 or (1, 2, 2)."
             )
         return tuple(float(v) for v in values)
 
@@ -220,7 +227,7 @@ class Grid:
 
         Args:
             origin: RAS mm of the centre of the upper left pixel.
-            right, down: directions of the rows' and the columns' growth in RAS (any length; orthogonal for square pixels).
+            right, down: directions of the rows' and the columns' growth in RAS (any length).
             pixel_size: mm, one number or (down, right).
             shape: (rows, columns).
             thickness: mm across the plane that one pixel stands for; default the smaller pixel size. Give the
@@ -230,9 +237,13 @@ class Grid:
         unit = [np.asarray(v, dtype=np.float64) / max(float(np.linalg.norm(v)), 1e-300) for v in (right, down)]
         normal = np.cross(unit[0], unit[1])
         if len(shape) != 2 or np.linalg.norm(normal) < 1e-6:
-            raise GeometryError(f"View directions {tuple(right)}, {tuple(down)} or shape {tuple(shape)} do not span a plane of pixels.")
+            raise GeometryError(
+                f"View directions {tuple(right)}, {tuple(down)} or shape {tuple(shape)} do not span a plane of pixels."
+            )
         affine = np.eye(4)
         affine[:3, 0], affine[:3, 1] = unit[0] * size_right, unit[1] * size_down
-        affine[:3, 2] = normal / np.linalg.norm(normal) * (min(size_down, size_right) if thickness is None else thickness)
+        affine[:3, 2] = (
+            normal / np.linalg.norm(normal) * (min(size_down, size_right) if thickness is None else thickness)
+        )
         affine[:3, 3] = origin
         return cls((1, *shape), affine)

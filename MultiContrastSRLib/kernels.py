@@ -71,9 +71,14 @@ bspline = _spline(3)
 quintic = _spline(5)
 
 
-def lanczos(n: int, positions: np.ndarray, step: float = 1.0) -> np.ndarray:
-    """Lanczos-windowed sinc with three lobes (Duchon 1979), normalised."""
-    return _local(n, positions, 3.0, lambda d: np.sinc(d) * np.sinc(d / 3) * (np.abs(d) < 3))
+@lru_cache(maxsize=8)
+def lanczos(lobes: int) -> Kernel:
+    """Lanczos-windowed sinc of so many lobes (Duchon 1979), normalised."""
+
+    def matrix(n: int, positions: np.ndarray, step: float = 1.0) -> np.ndarray:
+        return _local(n, positions, float(lobes), lambda d: np.sinc(d) * np.sinc(d / lobes) * (np.abs(d) < lobes))
+
+    return matrix
 
 
 def dirichlet(n: int, delta: np.ndarray, bandwidth: float | None = None) -> np.ndarray:

@@ -50,9 +50,7 @@ class LatticeImage(Prepared):
     rendering at the target's own grid is what the scanner would record: consistent results return the target itself.
     """
 
-    def __init__(
-        self, target: Volume, model: AcquisitionModel, array: np.ndarray, notes: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, target: Volume, model: AcquisitionModel, array: np.ndarray, notes: tuple[str, ...] = ()) -> None:
         self.target, self.model, self.notes = target, model, notes
         self.array = array
         self.lattice = model.lattice(array.shape)
@@ -62,7 +60,8 @@ class LatticeImage(Prepared):
     ) -> Volume:
         """See `Prepared.render`."""
         ways = [
-            kernels.anti_aliased_sinc if axis.kind == "kspace" else kernels.anti_aliased_spline for axis in self.model.axes
+            kernels.anti_aliased_sinc if axis.kind == "kspace" else kernels.anti_aliased_spline
+            for axis in self.model.axes
         ]
         array = sample(
             self.array,

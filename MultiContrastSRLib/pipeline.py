@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from . import __version__
 from .alignment import align
@@ -39,7 +37,9 @@ class PreparedRun(Prepared):
         report: provenance so far.
     """
 
-    def __init__(self, method: Method, target: Volume, reference: Volume | None, consistent: bool, report: Report) -> None:
+    def __init__(
+        self, method: Method, target: Volume, reference: Volume | None, consistent: bool, report: Report
+    ) -> None:
         self.method, self.target, self.reference = method, target, reference
         self.report = report
         self._consistent = consistent
@@ -47,8 +47,8 @@ class PreparedRun(Prepared):
 
     @property
     def lattice(self) -> Grid:
-        """The canonical lattice of the default refinement."""
-        return self._state_for(None, Monitor()).lattice
+        """The canonical lattice of what was prepared first."""
+        return next(iter(self._states.values())).lattice
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -148,6 +148,7 @@ def prepare(
     register: str | bool = "auto",
     data_consistency: bool = True,
     device: str = "auto",
+    grid: Grid | None = None,
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
     **options: bool | int | float | str,
@@ -161,6 +162,8 @@ def prepare(
         register: "auto", "off" or "on", see `alignment.align`.
         data_consistency: put the measured data back into the result, see `consistency`.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        grid: a grid that will be rendered; says along which axes detail is wanted. Others may be rendered all the same;
+            what they need beyond it is prepared then. Default: in plane for a 2-D acquisition, else along all axes.
         progress, cancel: `progress(fraction, stage)` is told, `cancel()` is asked.
         options: the method's own.
 
@@ -174,7 +177,7 @@ def prepare(
     """
     monitor = Monitor(progress, cancel)
     run = _begin(target, reference, method, register, data_consistency, device, options, monitor.part(0.0, 0.3))
-    run._state_for(None, monitor.part(0.3, 1.0))
+    run._state_for(grid, monitor.part(0.3, 1.0))
     return run
 
 
@@ -215,14 +218,14 @@ def super_resolve(
     start = monitor.part(0.0, 0.3)
     run = _begin(target, reference, method, register, data_consistency, device, options, start, (scale, spacing))
     grid = output_grid(run.target, scale, spacing)
-    state_monitor = monitor.part(0.3, 0.85, "prepare")
-    run._state_for(grid, state_monitor)
-    volume = run.render(grid, **monitor.part(0.85, 1.0, "render").callbacks)
+    run._state_for(grid, monitor.part(0.3, 0.85, "prepare"))
+    rendering = monitor.part(0.85, 1.0, "render")
+    volume = run.render(grid, **rendering.callbacks)
     factors = tuple(t / s for t, s in zip(run.target.spacing, grid.spacing, strict=True))
     report = run.report
     report.scale, report.spacing, report.shape = factors, grid.spacing, grid.shape
     name = f"{run.target.name or 'volume'} {method} {format_scale(factors)}"
-    monitor.update(1.0)
+    rendering.update(1.0)
     return Result(volume.renamed(name), report, run)
 
 
@@ -244,7 +247,9 @@ def _begin(
     if reason:
         raise MethodUnavailableError(f"Method {method.name!r} is not available here: it {reason}.")
     if method.reference == "required" and reference is None:
-        raise InputError(f"Method {method.name!r} needs a reference; got none. Choose a sharper scan of another contrast.")
+        raise InputError(
+            f"Method {method.name!r} needs a reference; got none. Choose a sharper scan of another contrast."
+        )
     place, device_note = resolve_device(device, method)
     report = Report(method.name, __version__, "", device=place, options=checked)
     with _timed(report, "load"):
@@ -296,7 +301,9 @@ def _coarse_reference(resolution: dict[str, tuple[float, ...]], refined: tuple[b
         for axis, (mine, theirs) in enumerate(zip(resolution["reference"], resolution["target"], strict=True))
         if refined[axis] and mine > 0.98 * theirs
     ]
-    return [f"The reference is no sharper than the target {' and '.join(poor)}; it adds no detail there."] if poor else []
+    return (
+        [f"The reference is no sharper than the target {' and '.join(poor)}; it adds no detail there."] if poor else []
+    )
 
 
 @contextmanager

@@ -49,6 +49,11 @@ class Monitor:
             stage=self.stage if stage is None else stage,
         )
 
+    @property
+    def silent(self) -> Monitor:
+        """A monitor that reports nothing and cancels like this one, for work inside a reported step."""
+        return Monitor(None, self._cancel, stage=self.stage)
+
     def update(self, fraction: float) -> None:
         """Report `fraction` of this part; raise `CancelledError` when the caller wants to stop."""
         self.check()
@@ -66,8 +71,10 @@ class Monitor:
         """`progress=` and `cancel=` for a call that takes them; its 0…1 becomes this part."""
 
         def progress(fraction: float, stage: str) -> None:
-            part = self if not stage else Monitor(
-                self._progress, self._cancel, start=self._start, stop=self._stop, stage=stage
+            part = (
+                self
+                if not stage
+                else Monitor(self._progress, self._cancel, start=self._start, stop=self._stop, stage=stage)
             )
             part.update(fraction)
 

@@ -57,7 +57,7 @@ def register_rigid(target: Volume, reference: Volume, monitor: Monitor) -> tuple
 
 
 def _watch(method, level: Monitor, sitk) -> list[bool]:
-    """Report progress and stop at the next iteration once cancelled; exceptions must not cross SimpleITK's callbacks."""
+    """Report progress and stop at the next iteration once cancelled: exceptions must not cross SimpleITK."""
     from .errors import CancelledError
 
     stopped: list[bool] = []
@@ -94,7 +94,9 @@ def _coarser(image, size: float, sitk):
     steps = shape * spacing / np.array(counts)
     for axis, (old, new) in enumerate(zip(spacing, steps, strict=True)):
         if new > 1.2 * old and shape[axis] >= 4:
-            image = sitk.RecursiveGaussian(image, float(0.5 * new), False, sitk.RecursiveGaussianImageFilter.ZeroOrder, axis)
+            image = sitk.RecursiveGaussian(
+                image, float(0.5 * new), False, sitk.RecursiveGaussianImageFilter.ZeroOrder, axis
+            )
     direction = np.array(image.GetDirection()).reshape(3, 3)
     origin = np.array(image.GetOrigin()) + direction @ ((steps - spacing) / 2)
     return sitk.Resample(

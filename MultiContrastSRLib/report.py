@@ -26,8 +26,8 @@ class Report:
         times: seconds per stage: load, register, prepare, consistency, render.
         consistency: see `consistency.ConsistencyReport`.
         alignment: see `alignment.Alignment`; empty without a reference.
-        resolution: effective resolution in mm per axis of the target: "target", "reference" (along the target's axes) and
-            "result" (at best: detail cannot be finer than its source).
+        resolution: effective resolution in mm per axis of the target: "target", "reference" (along those axes)
+            and "result" (at best: detail cannot be finer than its source).
         warnings: sentences the user should read. notes: sentences that explain choices.
         weights: SHA-256 of the weights that were used, None for methods without.
     """
@@ -66,7 +66,7 @@ class Report:
             parts.append(f"reference {self.reference}{how}" if used else f"reference {self.reference} not used")
         after = self.consistency.get("residual_after")
         if after is not None:
-            parts.append(f"residual {100 * float(after):.2g} %")
+            parts.append(f"residual {100 * float(after):.2f} %" if float(after) >= 1e-4 else "residual below 0.01 %")
         parts.append(f"{sum(self.times.values()):.1f} s on {self.device}")
         return "; ".join(parts)
 

@@ -78,7 +78,9 @@ def _parallel(array, matrix, offset, order, shape, axis_kernels, fill, bounds, m
         (found,) = np.nonzero((positions >= bounds[axis, 0]) & (positions <= bounds[axis, 1]))
         run = slice(found[0], found[-1] + 1) if len(found) else slice(0, 0)
         inside.append(run)
-        operators.append(axis_kernels[axis](array.shape[axis], positions[run], abs(matrix[axis, out])).astype(np.float32))
+        operators.append(
+            axis_kernels[axis](array.shape[axis], positions[run], abs(matrix[axis, out])).astype(np.float32)
+        )
     result = np.full([shape[out] for out in order], fill, dtype=np.float32)
     if all(len(operator) for operator in operators):
         apply_separable(array, operators, out=result[tuple(inside)], monitor=monitor)
@@ -106,7 +108,9 @@ def apply_separable(
     inplane_first = over_k is not None and len(over_k) > array.shape[0]
     source = array
     if inplane_first:
-        source = apply_separable(array, [None, over_j, over_i], monitor=monitor)
+        first = monitor and monitor.part(0.0, 0.5)
+        monitor = monitor and monitor.part(0.5, 1.0)
+        source = apply_separable(array, [None, over_j, over_i], monitor=first)
         over_j = over_i = None
     depth = max(1, int(_CHUNK // max(shape[1] * shape[2], source.shape[1] * source.shape[2])))
     for start in range(0, shape[0], depth):
@@ -128,11 +132,15 @@ def _oblique(array, matrix, offset, shape, axis_kernels, fill, bounds, monitor) 
     result = np.full(shape, fill, dtype=np.float32)
     # blocks of a few rows of a few slices: their bounding box in the source stays small
     side = 96
-    blocks = [(k, j, i) for k in range(0, shape[0], side) for j in range(0, shape[1], side) for i in range(0, shape[2], side)]
+    blocks = [
+        (k, j, i) for k in range(0, shape[0], side) for j in range(0, shape[1], side) for i in range(0, shape[2], side)
+    ]
     for number, begin in enumerate(blocks):
         monitor.update(number / len(blocks))
         ends = [min(b + side, n) for b, n in zip(begin, shape, strict=True)]
-        index = np.stack(np.meshgrid(*[np.arange(b, e) for b, e in zip(begin, ends, strict=True)], indexing="ij")).reshape(3, -1)
+        index = np.stack(
+            np.meshgrid(*[np.arange(b, e) for b, e in zip(begin, ends, strict=True)], indexing="ij")
+        ).reshape(3, -1)
         positions = matrix @ index + offset[:, None]
         mask = ((positions >= bounds[:, :1]) & (positions <= bounds[:, 1:])).all(axis=0)
         if not mask.any():
@@ -145,7 +153,9 @@ def _oblique(array, matrix, offset, shape, axis_kernels, fill, bounds, monitor) 
     return result
 
 
-def _scattered(array: np.ndarray, positions: np.ndarray, axis_kernels: Sequence[Kernel], direct: int | None) -> np.ndarray:
+def _scattered(
+    array: np.ndarray, positions: np.ndarray, axis_kernels: Sequence[Kernel], direct: int | None
+) -> np.ndarray:
     """Values at `positions` (3, p) inside the field of view."""
     first = np.floor(positions.min(axis=1)).astype(int) - _MARGIN
     last = np.ceil(positions.max(axis=1)).astype(int) + _MARGIN

@@ -15,6 +15,7 @@ from scipy import ndimage
 _SPAN = 0.1  # of Nyquist: the width over which the fall before and after an edge is compared
 _CORNER = 4.0  # dB: how much steeper the fall must be before the edge than after it
 _FALL = 10.0  # dB: how far the spectrum must have fallen over twice the span before the edge
+_DONE = 0.7  # the part of that fall after which the edge is called
 _TAPER = 0.15  # of the edge: the soft shoulder of the weights
 
 
@@ -36,7 +37,7 @@ class Support:
         return self.edge >= 1.0
 
     def weights(self, frequency: np.ndarray) -> np.ndarray:
-        """Trust in [0, 1] at `frequency` (fractions of Nyquist, any sign): one inside, a soft noise-weighted shoulder."""
+        """Trust in [0, 1] at `frequency` (fractions of Nyquist, any sign): one inside, then a soft shoulder."""
         shoulder = np.clip((self.edge - np.abs(frequency)) / (_TAPER * self.edge), 0.0, 1.0)
         taper = 0.5 - 0.5 * np.cos(np.pi * shoulder)
         return np.ones_like(taper) if self.full else taper / (1.0 + self.noise * (1.0 - taper))
@@ -52,7 +53,8 @@ def estimate_support(array: np.ndarray, axis: int) -> Support:
     """The measured part of the spectrum of `array` [k, j, i] along `axis`.
 
     Looks for a corner in the mean power spectrum: a fall of at least 10 dB over 0.2 of Nyquist, at least 4 dB per 0.1
-    steeper before the corner than after it. No corner: all measured. Axes of fewer than 32 samples are too short to tell.
+    steeper before the corner than after it. No corner: all measured. Axes of fewer than 32 samples are too
+    short to tell.
     """
     n = array.shape[axis]
     if n < 32:
@@ -78,7 +80,11 @@ def estimate_support(array: np.ndarray, axis: int) -> Support:
     corner = np.where(level(candidates - 2 * _SPAN) - level(candidates) >= _FALL, before - after, 0.0)
     if corner.max() < _CORNER:
         return Support()
-    edge = float(candidates[np.argmax(corner >= 0.9 * corner.max())])
+    # the corner is blurred; the edge is where most of the fall from before it to the plateau is done
+    at = float(candidates[np.argmax(corner)])
+    around = np.linspace(at - _SPAN, at + _SPAN / 2, 61)
+    heights = level(around)
+    edge = float(around[np.argmax(heights <= heights[0] - _DONE * (heights[0] - heights[-1]))])
     beyond = 10 ** (decibel[frequency > edge].mean() / 10)
     inside = 10 ** (level(np.array([edge * (1 - _TAPER)]))[0] / 10)
     return Support(edge, float(np.clip(beyond / inside, 0.0, 1.0)))

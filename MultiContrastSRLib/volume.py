@@ -32,7 +32,7 @@ class Volume:
     Volume('T2', shape=(4, 5, 6), spacing (k, j, i)=1 × 1 × 1 mm)
     """
 
-    __slots__ = ("array", "grid", "metadata", "name")
+    __slots__ = ("__weakref__", "array", "grid", "metadata", "name")
 
     array: np.ndarray
     grid: Grid
@@ -50,7 +50,9 @@ class Volume:
                 "Choose one frame or channel (array[..., 0]) or add a slice axis (array[None])."
             )
         if data.dtype.kind not in "biuf":
-            raise InputError(f"Volume array has type {data.dtype}; expected real numbers. For complex data take the magnitude.")
+            raise InputError(
+                f"Volume array has type {data.dtype}; expected real numbers. For complex data take the magnitude."
+            )
         if 0 in data.shape:
             raise InputError(f"Volume array has shape {data.shape}; expected at least one sample per axis.")
         if data.dtype == np.float32 and data.flags.c_contiguous and not data.flags.writeable and data.base is None:
@@ -74,7 +76,7 @@ class Volume:
 
     @classmethod
     def on(cls, grid: Grid, array: np.ndarray, name: str = "", metadata: Mapping[str, object] | None = None) -> Volume:
-        """A volume of `array` on `grid`. A fresh float32 array is taken over without a copy: do not write to it after."""
+        """A volume of `array` on `grid`. A fresh float32 array is taken over without a copy."""
         if array.shape != grid.shape:
             raise InputError(f"Array has shape {array.shape}; expected the grid's {grid.shape}.")
         if array.dtype == np.float32 and array.flags.owndata:

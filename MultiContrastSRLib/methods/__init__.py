@@ -1,4 +1,9 @@
-"""The registry of methods. Every module of this package is imported once, and registers what it defines."""
+"""The registry of methods. Every module of this package is imported once, and registers what it defines.
+
+>>> import MultiContrastSRLib as mc
+>>> [method.name for method in mc.methods()][:2]
+['nearest', 'linear']
+"""
 
 from __future__ import annotations
 

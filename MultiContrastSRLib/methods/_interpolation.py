@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar
 
 from ..acquisition import AcquisitionModel, field_of_view
@@ -37,18 +38,18 @@ class Interpolated(Prepared):
 
 
 class Interpolation(Method):
-    """A method that is a kernel in plane and, by default the same one, across slices.
+    """A method that is a kernel along each axis.
 
     Attributes:
-        kernel: along the axes within slices (all axes of an isotropic grid).
-        across: along the slice axis of a 2-D acquisition; None for `kernel`.
         oversampling: how much finer than the target the lattice for data consistency is in plane.
     """
 
     group = "classical"
-    kernel: ClassVar[Kernel]
-    across: ClassVar[Kernel | None] = None
     oversampling: ClassVar[int] = 2
+
+    @abstractmethod
+    def kernels(self, **options: bool | int | float | str) -> tuple[Kernel, Kernel]:
+        """The kernel within slices (along all axes of an isotropic grid) and the one across slices."""
 
     def prepare(
         self,
@@ -62,11 +63,8 @@ class Interpolation(Method):
         **options: bool | int | float | str,
     ) -> Interpolated:
         """See `Method.prepare`. The reference is not used."""
-        self.check_options(options)
+        inside, across = self.kernels(**self.check_options(options))
         grid, refined = target.grid, refine or default_refinement(target.grid)
-        # staticmethod-like access: a function stored on a class must not become a bound method
-        inside = type(self).__dict__["kernel"]
-        across = type(self).__dict__.get("across") or inside
         axis_kernels = tuple(across if axis == grid.slice_axis else inside for axis in range(3))
         factors = [self.oversampling] * 3
         if grid.slice_axis is not None:

@@ -149,7 +149,7 @@ class Method(ABC):
     order: ClassVar[int] = 50
 
     def unavailable(self) -> str | None:
-        """Why it cannot run here and what to do about it, or None when it can. Must be quick and import nothing heavy."""
+        """Why it cannot run here and what to do about it, or None when it can. Quick, imports nothing heavy."""
         missing = [module for module in self.requires if importlib.util.find_spec(module) is None]
         return f"needs {', '.join(missing)}, which is not installed" if missing else None
 
@@ -183,7 +183,7 @@ class Method(ABC):
         Args:
             target: the scan to sharpen, any grid.
             reference: a scan of another contrast, already aligned in RAS; any grid, field of view and orientation.
-            refine: which axes (k, j, i) are to be super-resolved; grids rendered later are at most as fine as the target
+            refine: which axes (k, j, i) are to be super-resolved; grids rendered later are no finer than the target
                 along the others. Default: in plane for a 2-D acquisition, else all (`lattice.default_refinement`).
             device: "cpu" or "cuda:N".
             progress, cancel: see `MultiContrastSRLib.progress`.
@@ -207,8 +207,8 @@ class Registry:
         if cls.name in self._methods:
             taken = type(self._methods[cls.name])
             raise InputError(
-                f"Method name {cls.name!r} of {cls.__module__}.{cls.__name__} is taken by {taken.__module__}.{taken.__name__}; "
-                "choose another name."
+                f"Method name {cls.name!r} of {cls.__module__}.{cls.__name__} is taken by "
+                f"{taken.__module__}.{taken.__name__}; choose another name."
             )
         self._methods[cls.name] = cls()
         return cls

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import kernels
+from ..kernels import Kernel
 from ._interpolation import Interpolation
 from .base import register
 
@@ -13,9 +14,10 @@ class BSpline(Interpolation):
 
     name = "bspline"
     label = "Cubic B-spline"
-    summary = (
-        "Interpolating cubic B-spline: the usual choice for resampling, smooth, little ringing."
-    )
+    summary = "Interpolating cubic B-spline: the usual choice for resampling, smooth, little ringing."
     order = 30
     citation = "Unser, IEEE Signal Processing Magazine 16(6), 1999"
-    kernel = kernels.bspline
+
+    def kernels(self, **options: bool | int | float | str) -> tuple[Kernel, Kernel]:
+        """See `Interpolation.kernels`."""
+        return kernels.bspline, kernels.bspline

@@ -12,12 +12,12 @@ from ..detail import DetailModel, Level, learn, transfer
 from ..grid import Grid
 from ..lattice import MAX_LATTICE_SCALE, LatticeImage, default_refinement
 from ..progress import CancelCallback, Monitor, ProgressCallback
-from ..sampling import sample
+from ..sampling import apply_separable, sample
 from ..volume import Volume
-from .base import Method, register
+from .base import Method, Option, register
 
-_TRIAL_SLICES = 12  # slices that judge the candidates
-_CHUNK = 1 << 22  # lattice samples worked on at once
+_TRIAL_SLICES = (4, 12)  # fewest and most slices that judge the candidates
+_CHUNK = 1 << 19  # lattice samples worked on at once: a cancel is heard after each such chunk
 
 
 @register
@@ -27,12 +27,22 @@ class Guided(Method):
     name = "guided"
     label = "Guided (local regression)"
     summary = (
-        "Transfers the reference's detail where the target's own detail follows it. No training, quick, and never much "
-        "worse than Sinc: the default when there is a reference."
+        "Transfers the reference's detail where the target's own detail follows it. No training; the default with a "
+        "reference."
     )
     group = "classical"
     reference = "optional"
     order = 60
+    options = (
+        Option(
+            "strength",
+            1.0,
+            "Detail strength",
+            "Share of the reference's detail that is added; 0 is the sinc.",
+            0.0,
+            1.0,
+        ),
+    )
     citation = (
         "Local regression after He, Sun, Tang, IEEE TPAMI 35(6), 2013 (guided filter); stacking after Breiman, "
         "Machine Learning 24, 1996"
@@ -50,7 +60,7 @@ class Guided(Method):
         **options: bool | int | float | str,
     ) -> LatticeImage:
         """See `Method.prepare`. Without a reference, or with one that is no sharper, the result is the sinc's."""
-        self.check_options(options)
+        strength = self.check_options(options)["strength"]
         monitor = Monitor(progress, cancel, stage="prepare")
         model = AcquisitionModel.estimate(target)
         refined = refine or default_refinement(target.grid)
@@ -67,18 +77,22 @@ class Guided(Method):
             for n, r, axis in zip(samples, refined, model.axes, strict=True)
         )
         on_lattice, valid = resample_reference(reference, model.lattice(samples), target.grid, monitor.part(0.0, 0.3))
-        return self._regress(target, model, on_lattice, valid, active, monitor.part(0.3, 1.0))
+        return self._regress(target, model, on_lattice, valid * np.float32(strength), active, monitor.part(0.3, 1.0))
 
     @staticmethod
     def _regress(
         target: Volume,
         model: AcquisitionModel,
         reference: np.ndarray,
-        valid: np.ndarray,
+        share: np.ndarray,
         active: tuple[bool, ...],
         monitor: Monitor,
     ) -> LatticeImage:
-        array = model.spread(target.array, reference.shape)
+        base = [
+            axis.spread(n) if axis.kind == "kspace" else axis.interpolate(n)
+            for axis, n in zip(model.axes, reference.shape, strict=True)
+        ]
+        array = apply_separable(target.array, base)
         across = target.grid.slice_axis
         # slices that are not refined across are independent: learn on a few, work in chunks
         independent = across is not None and not active[across]
@@ -97,11 +111,13 @@ class Guided(Method):
         for number, (low_part, high_part) in enumerate(work):
             monitor.update((number + 1) / (len(work) + 1))
             y, r = target.array[low_part], reference[high_part]
-            array[high_part] += transfer(_fitted(level, y.shape, r.shape), learned, y, r, valid[low_part])
+            array[high_part] += transfer(_fitted(level, y.shape, r.shape), learned, y, r, share[low_part])
         return LatticeImage(target, model, array, (_describe(learned),))
 
 
-def _slabs(low: tuple[int, ...], high: tuple[int, ...], axis: int | None, depth: int | None) -> list[tuple[tuple, tuple]]:
+def _slabs(
+    low: tuple[int, ...], high: tuple[int, ...], axis: int | None, depth: int | None
+) -> list[tuple[tuple, tuple]]:
     """Pairs of index tuples that cut target and lattice into slabs of `depth` slices; None: one slab."""
     whole = (slice(None),) * 3
     if depth is None or axis is None:
@@ -116,7 +132,8 @@ def _representative(array: np.ndarray, slabs: list, axis: int) -> list:
     (shown,) = np.nonzero(energy > 0.3 * energy.max())
     if len(shown) == 0:
         return slabs[:1]
-    pick = np.unique(np.linspace(0, len(shown) - 1, min(_TRIAL_SLICES, len(shown))).round().astype(int))
+    count = int(np.clip(2 * _CHUNK * len(slabs) / array.size, *_TRIAL_SLICES))
+    pick = np.unique(np.linspace(0, len(shown) - 1, min(count, len(shown))).round().astype(int))
     return [slabs[shown[p]] for p in pick]
 
 
@@ -127,11 +144,13 @@ def _fitted(level: Level, low: tuple[int, ...], high: tuple[int, ...]) -> Level:
 
 
 def _describe(learned: DetailModel) -> str:
-    return f"Share of the reference's detail that a trial one octave down supported: {100 * sum(learned.weights):.0f} %."
+    return (
+        f"Share of the reference's detail that a trial one octave down supported: {100 * sum(learned.weights):.0f} %."
+    )
 
 
 def lattice_samples(model: AcquisitionModel, reference: Grid, refined: tuple[bool, ...]) -> list[int]:
-    """Samples per axis (k, j, i) of the lattice: the reference's spacing along the refined axes, at most 8 a target sample."""
+    """Samples per axis (k, j, i) of the lattice: the reference's spacing along refined axes, at most 8 each."""
     inverse = np.linalg.inv(reference.affine[:3, :3])
     directions = model.grid.affine[:3, :3] / np.linalg.norm(model.grid.affine[:3, :3], axis=0)
     samples = []
@@ -148,7 +167,7 @@ def resample_reference(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(the reference on `lattice`, where it was acquired on `target` as 0 or 1).
 
-    Where the reference is finer than the lattice (1 mm under 3 mm slices, say), a lattice sample is the mean over its cell.
+    Where the reference is finer than the lattice (1 mm under 3 mm slices, say), samples are means over their cells.
     """
     matrix, _ = lattice.index_map_to(reference.grid)
     steps = np.linalg.norm(matrix, axis=0)  # reference samples per lattice sample
@@ -165,6 +184,7 @@ def resample_reference(
             part.resized([n * f for n, f in zip(part.shape, finer, strict=True)]),
             (kernels.quintic,) * 3,
             fill=min(max(0.0, low), high),
+            monitor=monitor.silent,
         )
         for axis, factor in enumerate(finer):
             if factor > 1:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .. import kernels
+from ..kernels import Kernel
 from ._interpolation import Interpolation
-from .base import register
+from .base import Option, register
 
 
 @register
@@ -12,10 +13,15 @@ class Lanczos(Interpolation):
     """See `summary`."""
 
     name = "lanczos"
-    label = "Lanczos (3 lobes)"
-    summary = (
-        "Windowed sinc of three lobes: nearly band-limited with short ringing."
-    )
+    label = "Lanczos"
+    summary = "Windowed sinc: nearly band-limited, with short ringing."
     order = 40
     citation = "Duchon, Journal of Applied Meteorology 18(8), 1979"
-    kernel = kernels.lanczos
+    options = (
+        Option("lobes", 3, "Lobes", "Half width of the kernel in voxels: more is sharper and rings longer.", 2, 8),
+    )
+
+    def kernels(self, **options: bool | int | float | str) -> tuple[Kernel, Kernel]:
+        """See `Interpolation.kernels`."""
+        kernel = kernels.lanczos(int(options["lobes"]))
+        return kernel, kernel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import kernels
+from ..kernels import Kernel
 from ._interpolation import Interpolation
 from .base import register
 
@@ -13,9 +14,10 @@ class Linear(Interpolation):
 
     name = "linear"
     label = "Linear interpolation"
-    summary = (
-        "Straight lines between voxels, as Slicer's own display: quick and blurred. The weakest honest baseline."
-    )
+    summary = "Straight lines between voxels, as Slicer's own display: quick and blurred. The weakest honest baseline."
     order = 20
     citation = "Textbook; see Lehmann, Gönner, Spitzer, IEEE Trans. Med. Imaging 18(11), 1999"
-    kernel = kernels.linear
+
+    def kernels(self, **options: bool | int | float | str) -> tuple[Kernel, Kernel]:
+        """See `Interpolation.kernels`."""
+        return kernels.linear, kernels.linear

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import kernels
+from ..kernels import Kernel
 from ._interpolation import Interpolation
 from .base import register
 
@@ -13,10 +14,11 @@ class Nearest(Interpolation):
 
     name = "nearest"
     label = "Nearest neighbour"
-    summary = (
-        "Copies the nearest voxel: the acquired values and nothing else. For checking what was measured."
-    )
+    summary = "Copies the nearest voxel: the acquired values and nothing else. For checking what was measured."
     order = 10
     citation = "Textbook; see Lehmann, Gönner, Spitzer, IEEE Trans. Med. Imaging 18(11), 1999"
-    kernel = kernels.nearest
     oversampling = 3
+
+    def kernels(self, **options: bool | int | float | str) -> tuple[Kernel, Kernel]:
+        """See `Interpolation.kernels`."""
+        return kernels.nearest, kernels.nearest

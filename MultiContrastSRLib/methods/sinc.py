@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import kernels
+from ..kernels import Kernel
 from ._interpolation import Interpolation
 from .base import register
 
@@ -13,11 +14,11 @@ class Sinc(Interpolation):
 
     name = "sinc"
     label = "Sinc (zero-filled k-space)"
-    summary = (
-        "Zero-filled k-space at exact positions: all that was measured, nothing added. The honest floor for every other method."
-    )
+    summary = "Zero-filled k-space at exact positions: all that was measured, nothing added. The honest floor."
     order = 45
     citation = "Du, Parker, Davis, Cao, J. Magn. Reson. Imaging 4(5), 1994"
-    kernel = kernels.sinc
-    across = kernels.mirrored_sinc
     oversampling = 1
+
+    def kernels(self, **options: bool | int | float | str) -> tuple[Kernel, Kernel]:
+        """See `Interpolation.kernels`."""
+        return kernels.sinc, kernels.mirrored_sinc

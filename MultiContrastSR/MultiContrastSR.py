@@ -1,0 +1,271 @@
+"""3D Slicer module: super-resolution of an MR scan with the help of a scan of another contrast. Research use only.
+
+At file scope only the standard library, slicer, vtk, qt and ctk are imported (and the panel's own parts, which keep
+the same rule). The library arrives when the module is opened or its logic is used, torch when a method needs it.
+"""
+
+import enum
+import sys
+from typing import Annotated
+
+import slicer
+import vtk
+from MultiContrastSRPanel import sample_data
+from MultiContrastSRPanel.library import library
+from MultiContrastSRPanel.processing import Request, Run
+from MultiContrastSRPanel.pump import Pump
+from MultiContrastSRPanel.worker import Worker
+from slicer import vtkMRMLScalarVolumeNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+
+class MultiContrastSR(ScriptedLoadableModule):
+    """What Slicer shows of the module before it is opened."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("Multi-contrast Super-resolution")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Filtering")]
+        self.parent.dependencies = []
+        self.parent.contributors = ["MultiContrastSR contributors"]
+        self.parent.helpText = _(
+            "Makes a finer volume from an MR scan: any scale or an isotropic spacing, guided by a scan of another "
+            "contrast of the same patient. Choose the target and, if there is one, a sharper reference; press Apply. "
+            "The result is a new volume; acquired volumes are never changed.<br>"
+            "<b>Research use only. Not for diagnosis.</b> Finer voxels are an estimate, not a measurement."
+        )
+        self.parent.acknowledgementText = _(
+            "Sample scans: 3D MR image database of multiple sclerosis patients, Laboratory of Imaging Technologies, "
+            "University of Ljubljana (Lesjak et al., Neuroinformatics 2016 and 2017), CC BY."
+        )
+        slicer.app.connect("startupCompleted()", sample_data.register)
+
+
+class OutputSize(enum.Enum):
+    """How the panel states the size of the result. Saved in scenes by name."""
+
+    scale = "scale"
+    spacing = "spacing"
+
+    def label(self) -> str:
+        return {"scale": _("Scale factor"), "spacing": _("Isotropic spacing")}[self.name]
+
+
+class Registration(enum.Enum):
+    """Whether the reference is moved onto the target. The names are those of the library, saved in scenes."""
+
+    auto = "auto"
+    off = "off"
+    on = "on"
+
+    def label(self) -> str:
+        return {"auto": _("Automatic, when it helps"), "off": _("Off"), "on": _("Always")}[self.name]
+
+
+@parameterNodeWrapper
+class MultiContrastSRParameterNode:
+    """All choices of the panel; saved with the scene.
+
+    target - The scan to make finer; never changed.
+    reference - A scan of another contrast of the same patient; optional.
+    method - Registered name of the method, for example "guided".
+    outputSize - Whether `scale` or `spacing` counts.
+    scale - New samples per old sample; in plane only for a 2-D (thick-slice) acquisition.
+    spacing - Isotropic spacing of the result in mm.
+    registration - Rigid registration of the reference: auto, off, on.
+    dataConsistency - Whether the result must agree with the measured data.
+    device - "auto", "cpu" or "cuda:N".
+    optionValues - JSON: {method: {option: value}}.
+    output - An earlier result to overwrite; none: a new volume.
+    """
+
+    target: vtkMRMLScalarVolumeNode
+    reference: vtkMRMLScalarVolumeNode
+    method: str = "guided"
+    outputSize: OutputSize = OutputSize.scale
+    scale: Annotated[float, WithinRange(1.0, 8.0)] = 2.0
+    spacing: Annotated[float, WithinRange(0.1, 5.0)] = 1.0
+    registration: Registration = Registration.auto
+    dataConsistency: bool = True
+    device: str = "auto"
+    optionValues: str = ""
+    output: vtkMRMLScalarVolumeNode
+
+
+class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel's life in the application; what it does is in MultiContrastSRPanel/panel.py."""
+
+    def __init__(self, parent=None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self.panel = None
+        self._parameterNode = None
+        self._parameterNodeGuiTag = None
+
+    def setup(self) -> None:
+        """Called when the user opens the module for the first time: the first need of the library."""
+        ScriptedLoadableModuleWidget.setup(self)
+        from MultiContrastSRPanel.panel import Panel
+
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/MultiContrastSR.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = MultiContrastSRLogic()
+        with slicer.util.tryWithErrorDisplay(_("The panel could not be set up.")):
+            self.panel = Panel(self.ui, self.logic)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.initializeParameterNode()
+
+    def cleanup(self) -> None:
+        """Called when the application closes or the module is reloaded."""
+        self.setParameterNode(None)
+        self.removeObservers()
+        if self.logic is not None:
+            self.logic.cleanup()
+
+    def enter(self) -> None:
+        """Called each time the user opens this module."""
+        self.initializeParameterNode()
+
+    def exit(self) -> None:
+        """Called each time the user opens another module. A run under way goes on."""
+        self.setParameterNode(None)
+
+    def onReload(self) -> None:
+        """Reload the panel's parts and the library too, not only this file."""
+        self.logic.cleanup()
+        for name in list(sys.modules):
+            if name.split(".")[0] in ("MultiContrastSRPanel", "MultiContrastSRLib"):
+                del sys.modules[name]
+        slicer.util.reloadScriptedModule(self.moduleName)
+
+    def onSceneStartClose(self, caller, event) -> None:
+        """Called just before the scene is closed. A run under way cancels itself."""
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller, event) -> None:
+        """Called just after the scene is closed."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self) -> None:
+        """Have a parameter node; with no target yet, take the first scan of the scene."""
+        self.setParameterNode(self.logic.getParameterNode())
+        if self._parameterNode.target is None:
+            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+                if node.GetClassName() == "vtkMRMLScalarVolumeNode":  # a label map is one too, by inheritance
+                    self._parameterNode.target = node
+                    break
+
+    def setParameterNode(self, parameterNode: MultiContrastSRParameterNode | None) -> None:
+        """Connect the panel with this parameter node, or with none."""
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
+        self._parameterNode = parameterNode
+        if parameterNode is not None:
+            self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
+        if self.panel is not None:
+            self.panel.set_parameters(parameterNode)
+
+    def _onParametersModified(self, caller=None, event=None) -> None:
+        self.panel.refresh()
+
+
+class MultiContrastSRLogic(ScriptedLoadableModuleLogic):
+    """Super-resolution of nodes, for the panel, the Python console and scripts.
+
+    >>> logic = MultiContrastSRLogic()
+    >>> node = logic.process(getNode("T2"), getNode("T1"), method="guided", scale=2)
+    """
+
+    worker = Worker()  # one thread for all instances
+
+    def __init__(self) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+        self._pump = None
+        self._runs = []
+
+    def getParameterNode(self):
+        return MultiContrastSRParameterNode(super().getParameterNode())
+
+    def process(
+        self, targetNode, referenceNode=None, *, outputNode=None, progress=None, cancel=None, **settings
+    ) -> vtkMRMLScalarVolumeNode:
+        """Super-resolve and wait for the result.
+
+        :param targetNode: scalar volume to make finer; parent transforms count, the node is not changed.
+        :param referenceNode: scalar volume of another contrast, or None.
+        :param outputNode: an earlier result to overwrite; None makes a new node.
+        :param progress: called with (fraction, stage) on this thread.
+        :param cancel: called often; return True to stop.
+        :param settings: method="guided", scale=2.0 (or one per axis k, j, i) or spacing=mm, register="auto",
+            data_consistency=True, device="auto", and the method's own options.
+        :raises MultiContrastSRError: with the cause and what to do; the scene is as it was.
+        """
+        request = Request.take(targetNode, referenceNode, outputNode, **settings)
+        return request.store(request.work(progress, cancel))
+
+    def processAsync(
+        self, targetNode, referenceNode=None, *, outputNode=None, onDone=None, onError=None, onProgress=None, **settings
+    ) -> Run:
+        """Super-resolve on the worker thread; returns at once a handle with `cancel()` and `state`.
+
+        :param onDone: called with the result node, on the main thread.
+        :param onError: called with the exception, on the main thread; a CancelledError after `cancel()`.
+        :param onProgress: called with (fraction, stage, seconds left or None), on the main thread.
+        :param settings: as for `process`.
+        :raises MultiContrastSRError: when the run cannot even start.
+        """
+        request = Request.take(targetNode, referenceNode, outputNode, **settings)
+        self._pump = self._pump or Pump()
+        self._runs = [run for run in self._runs if run.active]
+        self._runs.append(Run(request, self.worker, self._pump, onDone, onError, onProgress))
+        return self._runs[-1]
+
+    def cleanup(self) -> None:
+        """Cancel what is under way and end the worker thread; it starts again when it is needed."""
+        for run in self._runs:
+            run.abandon()
+        self._runs = []
+        self.worker.stop()
+
+
+class MultiContrastSRTest(ScriptedLoadableModuleTest):
+    """Self-test inside Slicer, without network: a built-in phantom through the same logic as the panel."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):
+        self.setUp()
+        self.test_guided_doubles_a_phantom()
+
+    def test_guided_doubles_a_phantom(self):
+        import numpy as np
+
+        self.delayDisplay("Super-resolving a phantom")
+        k, j, i = np.mgrid[0:4, 0:48, 0:48]
+        disc = ((j - 24) ** 2 + (i - 24) ** 2 < 300).astype(np.float32)
+        affine = np.diag([-1.0, -1.0, 3.0, 1.0])
+        target = slicer.util.addVolumeFromArray(100 * disc + k, ijkToRAS=affine, name="T2")
+        reference = slicer.util.addVolumeFromArray(300 - 200 * disc, ijkToRAS=affine, name="T1")
+        result = MultiContrastSRLogic().process(target, reference, method="guided", scale=2, register="off")
+        self.assertEqual(slicer.util.arrayFromVolume(result).shape, (4, 96, 96))
+        self.assertEqual(slicer.util.arrayFromVolume(target).shape, (4, 48, 48))
+        self.assertAlmostEqual(result.GetSpacing()[0], 0.5)
+        self.assertEqual(result.GetNodeReference(library("mrml").TARGET), target)
+        self.delayDisplay("Test passed")

@@ -1,0 +1,41 @@
+"""Finds `MultiContrastSRLib`, wherever the extension lies."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+NAME = "MultiContrastSRLib"
+MODULE_FOLDER = Path(__file__).resolve().parent.parent  # where MultiContrastSR.py lies
+
+# Built or installed, the library lies next to the module; in a source tree, next to the module's folder.
+FOLDERS = (MODULE_FOLDER, MODULE_FOLDER.parent)
+
+
+def library(submodule: str = "") -> ModuleType:
+    """`MultiContrastSRLib`, or one of its modules: `library("pipeline")`. Imported at the first call.
+
+    Raises:
+        ImportError: the library is nowhere to be found; the message says where it was looked for.
+    """
+    if NAME not in sys.modules:
+        try:
+            importlib.import_module(NAME)
+        except ModuleNotFoundError as error:
+            if error.name != NAME:
+                raise
+            sys.path.append(str(library_folder().parent))
+    return importlib.import_module(f"{NAME}.{submodule}" if submodule else NAME)
+
+
+def library_folder() -> Path:
+    """The folder of the library, without importing it; `ImportError` when there is none."""
+    for folder in FOLDERS:
+        if (folder / NAME / "__init__.py").is_file():
+            return folder / NAME
+    raise ImportError(
+        f"The Python package {NAME} was not found in {' or '.join(map(str, FOLDERS))}. "
+        "Install the MultiContrastSR extension again, or add the module from a complete source tree."
+    )

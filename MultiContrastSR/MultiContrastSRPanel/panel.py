@@ -1,0 +1,215 @@
+"""What the panel does between the parameter node and a run: menus, preview, Apply and Cancel, result line."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from .library import library
+from .menus import device_items, method_items
+from .named_choice import NamedChoice
+from .option_form import OptionForm
+from .panel_state import PanelState, show_state
+from .processing import Run, RunState
+from .remaining import in_words
+from .size_preview import describe_output
+
+
+class Panel:
+    """Drives the widgets of MultiContrastSR.ui.
+
+    Args:
+        ui: the named widgets, as `slicer.util.childWidgetVariables` gives them.
+        logic: a `MultiContrastSRLogic`.
+
+    Attributes:
+        state: see `PanelState`.
+        run: the latest run, or None.
+    """
+
+    def __init__(self, ui: Any, logic: Any) -> None:
+        self.ui, self.logic = ui, logic
+        self.state = PanelState.IDLE
+        self.run: Run | None = None
+        self._parameters: Any = None
+        self._watched: list[tuple[Any, int]] = []
+        ui.outputSelector.addAttribute("vtkMRMLScalarVolumeNode", library("mrml").METHOD)  # earlier results only
+        self._form = OptionForm(ui.optionsHolder, ui.optionValues)
+        self._methods = NamedChoice(ui.methodSelector, ui.methodName, self._method_changed)
+        self._devices = NamedChoice(ui.deviceSelector, ui.deviceName, self.refresh)
+        self._methods.fill(method_items())
+        self._method_changed()
+        ui.applyButton.connect("clicked(bool)", self._apply_clicked)
+        self._set_state(PanelState.IDLE)
+
+    # ------------------------------------------------------------------ parameters
+
+    def set_parameters(self, parameters: Any) -> None:
+        """Read from and write to this parameter node (wrapped), or none."""
+        self._parameters = parameters
+        if parameters is None:
+            self._watch(None)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Bring preview and Apply button up to date with the parameters."""
+        if self._parameters is None:
+            return
+        self._watch(self._parameters.target)
+        by_spacing = self._parameters.outputSize.name == "spacing"
+        self.ui.sizeStack.setCurrentWidget(self.ui.spacingPage if by_spacing else self.ui.scalePage)
+        self.ui.sizeLabel.text = _("Spacing:") if by_spacing else _("Scale:")
+        self.ui.sizeLabel.setBuddy(self.ui.spacingSlider if by_spacing else self.ui.scaleSlider)
+        problem = self._show_preview()
+        if not self.state.busy:
+            self.ui.applyButton.enabled = not problem
+            self.ui.applyButton.toolTip = problem or _("Make the volume. While it runs, this button cancels.")
+
+    def _watch(self, target: Any) -> None:
+        """Refresh also when the target itself changes: its voxels arrive after the node, its transform may bend."""
+        watched = self._watched[0][0] if self._watched else None
+        if target is watched:
+            return
+        for node, tag in self._watched:
+            node.RemoveObserver(tag)
+        self._watched = (
+            [
+                (target, target.AddObserver(event, lambda caller, event: self.refresh()))
+                for event in (target.ImageDataModifiedEvent, target.TransformModifiedEvent)
+            ]
+            if target is not None
+            else []
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """The keywords that the panel stands for, as `logic.process` takes them."""
+        parameters = self._parameters
+        by_spacing = parameters.outputSize.name == "spacing"
+        size = {"spacing": parameters.spacing} if by_spacing else {"scale": parameters.scale}
+        return {
+            "method": parameters.method,
+            **size,
+            "register": parameters.registration.name,
+            "data_consistency": parameters.dataConsistency,
+            "device": parameters.device,
+            **self._form.values(),
+        }
+
+    def _show_preview(self) -> str:
+        """Say what Apply would make; the reason why it could not, or an empty text."""
+        parameters = self._parameters
+        if parameters.target is None:
+            self.ui.previewLabel.text = _("Choose a target to see the size of the result.")
+            return _("Choose a target volume first.")
+        if self._method is None:
+            self.ui.previewLabel.text = _("Choose a method.")
+            return _("Method '{name}' is not available here; choose another.").format(name=parameters.method)
+        by_spacing = parameters.outputSize.name == "spacing"
+        try:
+            self.ui.previewLabel.text = describe_output(
+                parameters.target, None if by_spacing else parameters.scale, parameters.spacing if by_spacing else None
+            )
+        except library().MultiContrastSRError as error:
+            self.ui.previewLabel.text = str(error)
+            return str(error)
+        if self._method.reference == "required" and parameters.reference is None:
+            return _("{method} needs a reference volume; choose one.").format(method=self._method.label)
+        return ""
+
+    def _method_changed(self) -> None:
+        registered = {method.name: method for method in library("methods").all_methods()}
+        self._method = registered.get(self._methods.name)
+        self.ui.methodSummary.text = self._method.summary if self._method else ""
+        self._form.show(self._method)
+        if self._method is not None:
+            self._devices.fill(device_items(self._method))
+        self._order_tabs()
+        self.refresh()
+
+    def _order_tabs(self) -> None:
+        """Options are made late, and Qt would visit them last: put them between their section and the output."""
+        chain = [self.ui.advancedButton, *self._form.widgets, self.ui.outputButton]
+        for before, after in zip(chain, chain[1:], strict=False):
+            qt.QWidget.setTabOrder(before, after)
+
+    # ------------------------------------------------------------------ runs
+
+    def _apply_clicked(self, checked: bool = False) -> None:
+        if self.state.busy:
+            self.cancel()
+        else:
+            self.apply()
+
+    def apply(self) -> None:
+        """Start a run with the present parameters."""
+        parameters = self._parameters
+        self.run = None
+        try:
+            self.run = self.logic.processAsync(
+                parameters.target,
+                parameters.reference,
+                outputNode=parameters.output,
+                onDone=self._done,
+                onError=self._failed,
+                onProgress=self._progressed,
+                **self.settings(),
+            )
+        except Exception as error:
+            logging.exception("The run could not start.")
+            self._failed(error)
+        else:
+            self._set_state(PanelState.RUNNING)
+
+    def cancel(self) -> None:
+        """Stop the run under way; the scene stays as it was."""
+        if self.run is not None and self.run.active:
+            self.run.cancel()
+            self._set_state(PanelState.CANCELLING)
+            self.ui.progressLabel.text = _("Stopping…")
+
+    def _progressed(self, fraction: float, stage: str, seconds_left: float | None) -> None:
+        self.ui.progressBar.value = round(100 * fraction)
+        stage = stage or _("finish")
+        self.ui.progressLabel.text = " – ".join(part for part in (stage.capitalize(), in_words(seconds_left)) if part)
+
+    def _done(self, node: Any) -> None:
+        self._set_state(PanelState.DONE, describe_result(node.GetName(), self.run.report))
+        slicer.util.showStatusMessage(_("Made {name}.").format(name=node.GetName()), 5000)
+        show_in_views(node)
+
+    def _failed(self, error: BaseException) -> None:
+        run = self.run
+        if run is not None and run.state is RunState.CANCELLED:
+            self._set_state(PanelState.IDLE, str(error))
+            return
+        known = isinstance(error, library().MultiContrastSRError)
+        text = str(error) if known else _("Unexpected error: {error}").format(error=f"{type(error).__name__}: {error}")
+        details = run.traceback if run is not None and run.error is error else ""
+        if not known and details:
+            logging.error(details)
+        self._set_state(PanelState.ERROR, text)
+        slicer.util.errorDisplay(text, **({"detailedText": details} if details else {}))
+
+    def _set_state(self, state: PanelState, text: str = "") -> None:
+        self.state = state
+        show_state(self.ui, state, text)
+        self.refresh()
+
+
+def describe_result(name: str, report: Any) -> str:
+    """The result line: what was done, how it agrees with the measured data, how long it took, what to beware of."""
+    return "\n".join([_("Made {name}: {summary}.").format(name=name, summary=report.summary()), *report.warnings])
+
+
+def show_in_views(node: Any) -> None:
+    """Put `node` into the slice views; where its target was shown, the place and zoom stay."""
+    if slicer.app.layoutManager() is None:  # Slicer without main window
+        return
+    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    shown = {composite.GetBackgroundVolumeID() for composite in composites}
+    target = node.GetNodeReferenceID(library("mrml").TARGET)
+    slicer.util.setSliceViewerLayers(background=node, fit=target not in shown)

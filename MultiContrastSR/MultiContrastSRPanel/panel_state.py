@@ -1,0 +1,43 @@
+"""The five faces of the panel, each shown by the one Apply button, the progress bar and the result line."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+from slicer.i18n import tr as _
+
+
+class PanelState(enum.Enum):
+    """What the panel is doing. IDLE, DONE and ERROR accept Apply; RUNNING accepts Cancel."""
+
+    IDLE = "idle"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    DONE = "done"
+    ERROR = "error"
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is under way."""
+        return self in (PanelState.RUNNING, PanelState.CANCELLING)
+
+
+_BUTTON = {PanelState.RUNNING: _("Cancel"), PanelState.CANCELLING: _("Cancelling…")}
+_COLOUR = {PanelState.ERROR: "#c62828", PanelState.DONE: "#2e7d32"}  # readable on light and dark palettes
+
+
+def show_state(ui: Any, state: PanelState, text: str = "") -> None:
+    """Give the panel the face of `state`; `text` is the result line."""
+    ui.applyButton.text = _BUTTON.get(state, _("Apply"))
+    ui.applyButton.enabled = state is not PanelState.CANCELLING
+    for section in (ui.inputsButton, ui.methodButton, ui.advancedButton, ui.outputButton):
+        section.enabled = not state.busy
+    ui.progressBar.visible = state.busy
+    ui.progressLabel.visible = state.busy
+    if state is PanelState.RUNNING:
+        ui.progressBar.value = 0
+        ui.progressLabel.text = _("Starting…")
+    ui.resultLabel.visible = bool(text)
+    ui.resultLabel.text = text
+    ui.resultLabel.styleSheet = f"color: {_COLOUR[state]}" if state in _COLOUR else ""

@@ -1,0 +1,70 @@
+"""The command `multicontrastsr`: one verb, one file. Verbs import the library only once they run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+
+from ..errors import MultiContrastSRError
+from . import degrade, evaluate, info, methods, super_resolve
+
+VERBS = (super_resolve, evaluate, degrade, info, methods)
+PROGRAM = "multicontrastsr"
+UNEXPECTED = 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all verbs."""
+    from .. import __version__
+
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Multi-contrast MRI super-resolution. Research use only; not for diagnosis.",
+        epilog="Exit codes: 0 done, 1 fault, 2 bad input or usage, 3 not available, 4 file, 5 memory, 130 cancelled.",
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    shared.add_argument("--quiet", action="store_true", help="no progress bar")
+    shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb in VERBS:
+        name = verb.__name__.rpartition(".")[2].replace("_", "-")
+        summary = verb.__doc__.splitlines()[0]
+        made = verbs.add_parser(
+            name,
+            parents=[shared],
+            help=summary,
+            description=verb.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        verb.add_arguments(made)
+        made.set_defaults(run=verb.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code. Errors go to standard error without a traceback unless --debug."""
+    parsed = build_parser().parse_args(arguments)
+    try:
+        parsed.run(parsed)
+    except MultiContrastSRError as error:
+        return _complain(parsed, str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _complain(parsed, "Cancelled.", 130)
+    except BrokenPipeError:  # `| head` has read enough
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        hint = "" if parsed.debug else " This is a fault of the program; --debug shows where."
+        return _complain(parsed, f"{type(error).__name__}: {error}.{hint}", UNEXPECTED)
+    return 0
+
+
+def _complain(parsed: argparse.Namespace, message: str, code: int) -> int:
+    if parsed.debug:
+        traceback.print_exc()
+    print(f"{PROGRAM}: error: {message}", file=sys.stderr)
+    return code

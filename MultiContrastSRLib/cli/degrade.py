@@ -1,0 +1,43 @@
+"""Make a coarser scan, as another acquisition would have recorded it.
+
+kspace keeps the central frequencies in plane; slab averages over thicker slices; spline takes cubic-spline samples.
+
+  multicontrastsr degrade t2.nii.gz -o t2_low.nii.gz --kind kspace --scale 3
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from .console import add_output, check_output, one_or_three, print_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What this verb takes."""
+    parser.add_argument("volume", help="the scan to degrade")
+    add_output(parser)
+    parser.add_argument("--kind", default="kspace", help="kspace (default), slab or spline")
+    parser.add_argument(
+        "--scale", type=float, nargs="+", default=[2.0], metavar="S", help="one factor, or three: slices rows columns"
+    )
+    parser.add_argument(
+        "--axis", help="the one array axis to degrade: k, j or i (default: in plane for kspace, else across slices)"
+    )
+    parser.add_argument("--magnitude", action="store_true", help="take the absolute value, as scanners do")
+
+
+def run(parsed: argparse.Namespace) -> None:
+    """Do it."""
+    from ..acquisition import degrade
+    from ..checks import check_volume
+    from ..io import load_volume, save_volume
+
+    check_output(parsed.output, (parsed.volume,), parsed.overwrite)
+    volume = load_volume(parsed.volume)
+    check_volume(volume, "Volume")
+    low = degrade(volume, parsed.kind, one_or_three(parsed.scale), parsed.axis, magnitude=parsed.magnitude)
+    path = str(save_volume(low, parsed.output))
+    if parsed.json:
+        print_json({"files": [path], "shape": low.shape, "spacing": low.spacing})
+    else:
+        print(f"{low}\n{path}")

@@ -1,0 +1,72 @@
+"""Super-resolve a scan with the help of a scan of another contrast.
+
+The result is written to -o FILE, its provenance beside it as FILE's stem .json. Inputs are NIfTI, NRRD or MetaImage
+files, or a folder of one DICOM series. `multicontrastsr methods` lists the methods, `methods NAME` the options of one.
+
+  multicontrastsr super-resolve t2.nii.gz t1.nii.gz -o t2_sr.nii.gz --scale 2
+  multicontrastsr super-resolve flair.nii.gz t1.nii.gz -o flair_1mm.nii.gz --spacing 1
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from .console import add_output, check_output, one_or_three, parse_options, print_json, running
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What this verb takes."""
+    parser.add_argument("target", help="the scan to sharpen")
+    parser.add_argument("reference", nargs="?", help="a sharper scan of another contrast of the same patient")
+    add_output(parser)
+    parser.add_argument("--method", default="guided", help="a name from `multicontrastsr methods` (default guided)")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument(
+        "--scale",
+        type=float,
+        nargs="+",
+        metavar="S",
+        help="one factor (in plane for thick slices), or three: slices rows columns (default 2)",
+    )
+    size.add_argument("--spacing", type=float, metavar="MM", help="isotropic voxels of this size instead")
+    parser.add_argument(
+        "--register", default="auto", help="auto (default), off or on: rigid registration of the reference"
+    )
+    parser.add_argument(
+        "--no-consistency", action="store_true", help="do not put the measured data back into the result"
+    )
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the method; repeatable"
+    )
+
+
+def run(parsed: argparse.Namespace) -> None:
+    """Do it."""
+    from ..pipeline import super_resolve
+
+    check_output(parsed.output, (parsed.target, parsed.reference), parsed.overwrite)
+    options = parse_options(parsed.method, parsed.option)
+    with running(parsed) as callbacks:
+        result = super_resolve(
+            parsed.target,
+            parsed.reference,
+            method=parsed.method,
+            scale=one_or_three(parsed.scale),
+            spacing=parsed.spacing,
+            register=parsed.register,
+            data_consistency=not parsed.no_consistency,
+            device=parsed.device,
+            **callbacks,
+            **options,
+        )
+        files = [str(path) for path in result.save(parsed.output, **callbacks)]
+    if parsed.json:
+        print_json({"files": files, **result.report.as_dict()})
+        return
+    for warning in result.report.warnings:
+        print(f"warning: {warning}")
+    for note in result.report.notes:
+        print(f"note: {note}")
+    print(result.report.summary())
+    print(*files, sep="\n")

@@ -1,0 +1,85 @@
+"""The one slice that a figure shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from .. import kernels
+from ..sampling import sample
+from ..volume import Volume
+from .case import Case
+from .scoring import Truth
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One scored slice with everything a figure of it needs.
+
+    Attributes:
+        slice: its index in the volume that was given.
+        right, down: the plane's column and row directions in the patient, unit vectors in RAS.
+        spacing: mm between (rows, columns).
+        peak: the intensity that errors are a percentage of.
+        truth, low, reference: images on the truth's grid (`low` by nearest neighbour; `reference` may be None).
+        predictions: image per row of the table.
+        focus: (row, column) at the middle of the crop worth showing.
+    """
+
+    slice: int
+    right: np.ndarray
+    down: np.ndarray
+    spacing: tuple[float, float]
+    peak: float
+    truth: np.ndarray
+    low: np.ndarray
+    reference: np.ndarray | None
+    predictions: dict[str, np.ndarray]
+    focus: tuple[int, int]
+
+
+def take_picture(case: Case, low: Volume, truth: Truth, predictions: dict[str, np.ndarray], baseline: str) -> Picture:
+    """The scored slice with most lesion, or most brain.
+
+    In focus is its largest lesion, or the place, well inside, where `baseline` errs most.
+
+    Args:
+        low: the degraded target.
+        predictions: per row, the scored slices.
+    """
+    regions = [truth.lesions, truth.brain, truth.foreground]
+    shown = next(region for region in regions if region is not None and region.any())
+    number = int(np.argmax(shown.sum(axis=(1, 2))))
+    plane = case.planes[number]
+    start, stop = [0, 0, 0], list(case.truth.shape)
+    start[case.across], stop[case.across] = plane, plane + 1
+    grid = case.truth.grid.crop(start, stop)
+    coarse = sample(low.array, low.grid, grid, [kernels.nearest] * 3, domain=[(-1.0, n) for n in low.shape])
+    rows, columns = [axis for axis in range(3) if axis != case.across]
+    directions = grid.affine[:3, :3] / np.linalg.norm(grid.affine[:3, :3], axis=0)
+    return Picture(
+        slice=case.first + plane,
+        right=directions[:, 2 - columns],
+        down=directions[:, 2 - rows],
+        spacing=(grid.spacing[rows], grid.spacing[columns]),
+        peak=float(np.broadcast_to(truth.peak, len(truth.image))[number]),
+        truth=truth.image[number],
+        low=coarse.squeeze(case.across),
+        reference=None if truth.other is None else truth.other[number],
+        predictions={row: image[number] for row, image in predictions.items()},
+        focus=_focus(shown[number], predictions[baseline][number] - truth.image[number], shown is truth.lesions),
+    )
+
+
+def _focus(region: np.ndarray, error: np.ndarray, lesions: bool) -> tuple[int, int]:
+    if lesions:
+        labels, _ = ndimage.label(region)
+        largest = labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
+        return tuple(int(round(center)) for center in ndimage.center_of_mass(largest))
+    # the deep half: a crop there shows tissue all over
+    depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+    deep = depth > 0.5 * depth.max()
+    smooth = ndimage.gaussian_filter(np.where(region, error, 0.0) ** 2, 8.0)
+    return tuple(int(index) for index in np.unravel_index(np.argmax(np.where(deep, smooth, -1.0)), smooth.shape))

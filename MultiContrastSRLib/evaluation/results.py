@@ -1,0 +1,192 @@
+"""What an evaluation found: scores per slice or volume, kept unaveraged so that any statistic can follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import FileWriteError, InputError
+from .metrics import GAINS, METRICS, PairedDifference, paired_difference
+from .picture import Picture
+from .protocols import PEAKS, Protocol
+
+BASELINE = "sinc"
+FIGURES = (".png", ".pdf", ".svg")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one target (and reference) under one protocol.
+
+    Attributes:
+        target, reference: names of the contrasts (`reference` may be empty).
+        protocol: with the degradation that was used.
+        scales: as asked for; `effective` holds what rounding to whole samples made of each, (k, j, i).
+        rows: methods and baselines, in table order.
+        units: indices of the scored planes in the volume that was given.
+        scores: (scale, row) → metric name (see `metrics.METRICS`) → one value per unit, or one per volume.
+        notes: (scale, row) → sentences of the method's report.
+        conditions: sentences that say how the numbers were made.
+        pictures: scale → one slice.
+    """
+
+    target: str
+    reference: str
+    protocol: Protocol
+    scales: tuple[float, ...]
+    effective: dict[float, tuple[float, float, float]]
+    rows: tuple[str, ...]
+    units: tuple[int, ...]
+    scores: dict[tuple[float, str], dict[str, np.ndarray]]
+    notes: dict[tuple[float, str], tuple[str, ...]] = field(default_factory=dict)
+    conditions: tuple[str, ...] = ()
+    pictures: dict[float, Picture] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Target ← reference, or the target alone."""
+        return f"{self.target} ← {self.reference}" if self.reference else self.target
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that have a value anywhere, in table order."""
+        return tuple(
+            name
+            for name in METRICS
+            if any(not np.isnan(found[name]).all() for found in self.scores.values() if name in found)
+        )
+
+    def values(self, scale: float, row: str, metric: str) -> np.ndarray:
+        """One value per unit (slice), or a single one for metrics of the whole volume.
+
+        Raises:
+            InputError: a scale, row or metric that was not evaluated.
+        """
+        found = self.scores.get((float(scale), row), {})
+        if metric not in found:
+            scales = ", ".join(f"{known:g}" for known in self.scales)
+            raise InputError(
+                f"No {metric!r} of {row!r} at ×{scale:g}; evaluated were scales {scales}, rows {', '.join(self.rows)}, "
+                f"metrics {', '.join(self.metrics)}."
+            )
+        return found[metric]
+
+    def mean(self, scale: float, row: str, metric: str) -> float:
+        """Mean over the units that have the metric; NaN where none has, infinite where a prediction is the truth."""
+        values = self.values(scale, row, metric)
+        values = values[~np.isnan(values)]
+        return float(values.mean()) if len(values) else float("nan")
+
+    def difference(self, scale: float, row: str, metric: str = "psnr", baseline: str = BASELINE) -> PairedDifference:
+        """`row` minus `baseline`, paired by unit, with a 95 % confidence interval."""
+        return paired_difference(self.values(scale, row, metric), self.values(scale, baseline, metric))
+
+    def as_dict(self) -> dict:
+        """Everything but the pictures, in JSON's types; values that are not finite become None."""
+
+        def plain(value: float) -> float | None:
+            return float(value) if np.isfinite(value) else None
+
+        def metrics_of(scale: float, row: str) -> dict:
+            return {
+                name: {
+                    "mean": plain(self.mean(scale, row, name)),
+                    "values": [plain(value) for value in self.values(scale, row, name)],
+                }
+                for name in self.metrics
+            }
+
+        def gains_of(scale: float, row: str) -> dict:
+            return {
+                name: {key: plain(value) for key, value in asdict(self.difference(scale, row, name)).items()}
+                for name in GAINS
+            }
+
+        results = [
+            {
+                "scale": scale,
+                "effective_scale": list(self.effective[scale]),
+                "method": row,
+                "metrics": metrics_of(scale, row),
+                f"gain_over_{BASELINE}": gains_of(scale, row),
+                "notes": list(self.notes.get((scale, row), ())),
+            }
+            for scale in self.scales
+            for row in self.rows
+        ]
+        return {
+            "target": self.target,
+            "reference": self.reference,
+            "protocol": {**asdict(self.protocol), "title": self.protocol.title, "peak": PEAKS[self.protocol.peak]},
+            "slices": list(self.units),
+            "subjects": 1,
+            "conditions": list(self.conditions),
+            "results": results,
+        }
+
+    def table(self, format: str = "markdown") -> str:
+        """The results as "markdown" or "text" (one table per scale), "csv" (one line per scale and row) or "json"."""
+        from .table import write_table
+
+        return write_table(self, format)
+
+    def figure(self, path: str | Path, scale: float | None = None, rows: tuple[str, ...] | None = None) -> Path:
+        """Draw crops and error maps of one slice to `path` (.png, .pdf, .svg). Needs matplotlib.
+
+        Args:
+            scale: default the middle one evaluated.
+            rows: default all.
+        """
+        from .figure import draw_figure
+
+        path = Path(path)
+        if path.suffix not in FIGURES:
+            raise InputError(f"Figure is {path.name!r}; expected a name ending in {', '.join(FIGURES)}.")
+        chosen = self.scales[len(self.scales) // 2] if scale is None else float(scale)
+        if chosen not in self.pictures:
+            raise InputError(f"No picture at ×{chosen:g}; evaluated were {', '.join(f'×{s:g}' for s in self.scales)}.")
+        return draw_figure(self, chosen, path, rows)
+
+    def save(self, path: str | Path) -> Path:
+        """Write a table (.md, .csv, .json, .txt) or the figure (.png, .pdf, .svg), by the suffix of `path`.
+
+        Raises:
+            InputError: another suffix.
+            FileWriteError: the file could not be written; nothing is left behind.
+        """
+        path = Path(path)
+        formats = {".md": "markdown", ".csv": "csv", ".json": "json", ".txt": "text"}
+        if path.suffix in FIGURES:
+            return self.figure(path)
+        if path.suffix not in formats:
+            raise InputError(
+                f"Output is {path.name!r}; expected a name ending in {', '.join(formats)} (tables) "
+                f"or {', '.join(FIGURES)} (figure)."
+            )
+        text = self.table(formats[path.suffix])
+        with replacing(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+        return path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path in the same folder, moved to `path` once the block has written it; no half file is ever left.
+
+    Raises:
+        FileWriteError: it could not be written.
+    """
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise FileWriteError(
+            f"Could not write {path}: {error.strerror or error}. Choose a folder that exists and is writable."
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)

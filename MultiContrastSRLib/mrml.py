@@ -1,0 +1,258 @@
+"""MRML nodes ⇄ volumes. The only library file that touches vtk and slicer; call it on the main thread only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import slicer
+import vtk
+
+from .errors import GeometryError, InputError
+from .grid import Grid
+from .volume import Volume
+
+if TYPE_CHECKING:
+    from slicer import vtkMRMLScalarVolumeNode, vtkMRMLScene, vtkMRMLVolumeNode
+
+PREFIX = "MultiContrastSR."  # of every attribute and node reference that we write; a file format
+METHOD, TARGET, REFERENCE = PREFIX + "Method", PREFIX + "Target", PREFIX + "Reference"
+
+# DICOM tag → key of Volume.metadata, for what an affine cannot say about the acquisition
+_DICOM_TAGS = {"0018,0050": "slice_thickness", "0018,0088": "spacing_between_slices", "0018,1310": "acquisition_matrix"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input as it was when a run began: later changes of its node reach neither the work nor its geometry.
+
+    Attributes:
+        node: the input node; it may leave the scene while the work is under way.
+        volume: its voxels (copied) in world coordinates, all parent transforms applied.
+        transform: its parent transform node, or None.
+        to_world: 4×4 of that transform (and its parents), RAS mm.
+    """
+
+    node: vtkMRMLVolumeNode
+    volume: Volume
+    transform: slicer.vtkMRMLTransformNode | None
+    to_world: np.ndarray
+
+    @classmethod
+    def of(cls, node: vtkMRMLVolumeNode | None, role: str = "target") -> Source:
+        """Copy what a run needs of `node`.
+
+        Args:
+            role: how messages call it: "target" or "reference".
+
+        Raises:
+            InputError: no node, no voxels, a label map, a colour or vector volume, a time series.
+            GeometryError: a non-linear parent transform, or an affine that cannot be worked with.
+        """
+        _check_scalar(node, role)
+        volume = Volume(
+            slicer.util.arrayFromVolume(node), _ijk_to_world(node), node.GetName() or role, _dicom_metadata(node)
+        )
+        return cls(node, volume, node.GetParentTransformNode(), transform_to_world(node))
+
+
+def volume_from_node(node: vtkMRMLVolumeNode, role: str = "target") -> Volume:
+    """The voxels of `node` (copied) in world coordinates; errors as `Source.of`."""
+    return Source.of(node, role).volume
+
+
+def grid_from_node(node: vtkMRMLVolumeNode, role: str = "target") -> Grid:
+    """Where the voxels of `node` lie in the world, without copying them; errors as `Source.of`."""
+    _check_scalar(node, role)
+    return Grid(node.GetImageData().GetDimensions()[::-1], _ijk_to_world(node))
+
+
+def transform_to_world(node: vtkMRMLVolumeNode) -> np.ndarray:
+    """4×4 RAS mm: all parent transforms of `node`, hardened or not, as one matrix; identity without any.
+
+    Raises:
+        GeometryError: one of them is not linear; the message names it.
+    """
+    parent = node.GetParentTransformNode()
+    if parent is None:
+        return np.eye(4)
+    if not parent.IsTransformToWorldLinear():
+        bent = parent
+        while bent is not None and bent.IsLinear():
+            bent = bent.GetParentTransformNode()
+        name = (bent or parent).GetName()
+        raise GeometryError(
+            f"Volume {node.GetName()!r} is under the non-linear transform {name!r}; expected linear transforms only. "
+            "Harden the transform on a copy of the volume, or move the volume out from under it (Transforms module)."
+        )
+    matrix = vtk.vtkMatrix4x4()
+    parent.GetMatrixTransformToWorld(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def is_result(node: vtkMRMLVolumeNode | None) -> bool:
+    """Whether we made `node`: only such nodes are ever overwritten."""
+    return node is not None and bool(node.GetAttribute(METHOD))
+
+
+def check_output(
+    node: vtkMRMLVolumeNode | None, target: vtkMRMLVolumeNode, reference: vtkMRMLVolumeNode | None = None
+) -> None:
+    """Raises `InputError` unless `node` is None (a new node) or an earlier result that is no input of this run."""
+    if node is None:
+        return
+    if node in (target, reference):
+        raise InputError(
+            f"Output {node.GetName()!r} is also an input of this run; expected another node, for inputs are never "
+            "changed. Choose 'Create new volume'."
+        )
+    if not is_result(node):
+        raise InputError(
+            f"Output {node.GetName()!r} was not made by this module; expected a new volume or an earlier result, "
+            "for an acquired volume is never overwritten. Choose 'Create new volume'."
+        )
+
+
+def store_result(
+    scene: vtkMRMLScene,
+    volume: Volume,
+    report: Mapping[str, object],
+    target: Source,
+    reference: Source | None = None,
+    output: vtkMRMLScalarVolumeNode | None = None,
+) -> vtkMRMLScalarVolumeNode:
+    """Put a result into the scene, beside its target; a new node unless `output` is an earlier result.
+
+    The node keeps the target's parent transform, window, level and colours, refers to both inputs and carries
+    `report` as provenance. Should the target or its transform have left the scene meanwhile, the result lies
+    where the target lay in the world, with an automatic window.
+
+    Args:
+        report: `Report.as_dict()`.
+
+    Raises:
+        InputError: `output` is an acquired volume, or one of the inputs.
+    """
+    check_output(output, target.node, None if reference is None else reference.node)
+    node = output if output is not None and scene.IsNodePresent(output) else slicer.vtkMRMLScalarVolumeNode()
+    with slicer.util.NodeModify(node):
+        under_transform = target.transform is not None and scene.IsNodePresent(target.transform)
+        local = np.linalg.inv(target.to_world) @ volume.affine if under_transform else np.array(volume.affine)
+        slicer.util.updateVolumeFromArray(node, volume.array)
+        node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(local))
+        for attribute, value in provenance(report).items():
+            node.SetAttribute(attribute, value)
+    name = volume.name or "Super-resolved"
+    if node.GetName() != name:  # an overwritten result must not keep the name of another method or scale
+        node.SetName(scene.GetUniqueNameByString(name))
+    if not scene.IsNodePresent(node):
+        scene.AddNode(node)
+    node.SetAndObserveTransformNodeID(target.transform.GetID() if under_transform else None)
+    for role, source in ((TARGET, target), (REFERENCE, reference)):
+        present = source is not None and scene.IsNodePresent(source.node)
+        node.SetNodeReferenceID(role, source.node.GetID() if present else None)
+    if scene.IsNodePresent(target.node):
+        _copy_display(target.node, node)
+        _place_beside(scene, target.node, node)
+    elif node.GetDisplayNode() is None:
+        node.CreateDefaultDisplayNodes()
+    return node
+
+
+def provenance(report: Mapping[str, object]) -> dict[str, str | None]:
+    """Node attributes (name → text) that say how a result came about; None for what does not apply."""
+    consistency, alignment = report.get("consistency") or {}, report.get("alignment") or {}
+    values = {
+        "Version": report.get("version"),
+        "Scale": report.get("scale"),
+        "Options": report.get("options") or {},
+        "Device": report.get("device"),
+        "WeightsSHA256": report.get("weights"),
+        "ConsistencyResidual": consistency.get("residual_after"),
+        "RegistrationTransform": alignment.get("transform_ras"),
+        "Report": dict(report),
+    }
+    texts = {
+        PREFIX + key: value if isinstance(value, str) or value is None else json.dumps(value)
+        for key, value in values.items()
+    }
+    return {METHOD: str(report["method"]), **texts}
+
+
+# ---------------------------------------------------------------------- details
+
+
+def _check_scalar(node: vtkMRMLVolumeNode | None, role: str) -> None:
+    """Raises `InputError` unless `node` is one grey-valued 3-D image."""
+    if node is None:
+        raise InputError(f"No {role} volume is selected; expected a scalar volume. Choose one, or load a scan first.")
+    name, kind = node.GetName(), node.GetClassName()
+    wanted = f"expected one grey-valued 3-D scan as the {role}"
+    if node.IsA("vtkMRMLLabelMapVolumeNode") or node.IsA("vtkMRMLSegmentationNode"):
+        raise InputError(
+            f"Volume {name!r} is a label map or segmentation ({kind}); {wanted}. Choose the scan that it was drawn on."
+        )
+    if not node.IsA("vtkMRMLScalarVolumeNode"):
+        raise InputError(f"Node {name!r} is a {kind}; {wanted} (vtkMRMLScalarVolumeNode).")
+    image = node.GetImageData()
+    if image is None or 0 in image.GetDimensions() or image.GetPointData().GetScalars() is None:
+        raise InputError(f"Volume {name!r} holds no voxels; {wanted}. Load its image data again.")
+    components = image.GetNumberOfScalarComponents()
+    if components != 1:
+        raise InputError(
+            f"Volume {name!r} has {components} values a voxel (colour, vector or series; {kind}); {wanted}. "
+            "Extract one component first (Vector to Scalar Volume module)."
+        )
+
+
+def _ijk_to_world(node: vtkMRMLVolumeNode) -> np.ndarray:
+    """4×4, index (i, j, k, 1) to world RAS mm, all parent transforms applied."""
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return transform_to_world(node) @ slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def _dicom_metadata(node: vtkMRMLVolumeNode) -> dict[str, object]:
+    """What Slicer's DICOM database knows of the acquisition; empty for volumes that came from other files."""
+    database = getattr(slicer, "dicomDatabase", None)
+    instances = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
+    if database is None or not instances:
+        return {}
+    metadata: dict[str, object] = {}
+    for tag, key in _DICOM_TAGS.items():
+        text = str(database.instanceValue(instances[0], tag) or "")
+        try:
+            numbers = [float(part) for part in text.split("\\") if part.strip()]
+        except ValueError:
+            continue
+        if numbers:
+            metadata[key] = numbers[0] if len(numbers) == 1 else tuple(int(n) for n in numbers)
+    return metadata
+
+
+def _copy_display(target: vtkMRMLVolumeNode, result: vtkMRMLVolumeNode) -> None:
+    """Show `result` as `target` is shown: the same grey means the same value."""
+    if result.GetDisplayNode() is None:
+        result.CreateDefaultDisplayNodes()
+    shown, display = target.GetDisplayNode(), result.GetDisplayNode()
+    if shown is None:
+        return
+    display.CopyContent(shown)
+    display.SetAutoWindowLevel(False)  # else it would be computed afresh from the result's own values
+    display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
+
+
+def _place_beside(scene: vtkMRMLScene, target: vtkMRMLVolumeNode, result: vtkMRMLVolumeNode) -> None:
+    """Give `result` the target's place in the subject hierarchy (patient and study)."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    if hierarchy is None:
+        return
+    target_item, result_item = hierarchy.GetItemByDataNode(target), hierarchy.GetItemByDataNode(result)
+    parent = hierarchy.GetItemParent(target_item) if target_item else hierarchy.GetSceneItemID()
+    if result_item:
+        hierarchy.SetItemParent(result_item, parent)
+    else:  # a plug-in of the application makes items by itself; elsewhere there is none yet
+        hierarchy.CreateItem(parent, result)

@@ -1,0 +1,5 @@
+"""Fixtures for all tests: `harness` is a running stand-in for the Slicer application, `module` our module in it."""
+
+from file_fixtures import unwritable  # noqa: F401
+from harness.fixtures import *  # noqa: F403
+from panel_fixtures import dummy_method, module, pair  # noqa: F401

@@ -1,0 +1,129 @@
+"""Slicer's slice views without a screen: the real slice logic, rendered to PNG.
+
+VTK draws off screen through EGL or OSMesa, whichever the machine has. `graphics_problem()` says what is missing.
+"""
+
+import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+_PROBE = """
+import vtk
+window = vtk.vtkRenderWindow()
+window.SetOffScreenRendering(1)
+window.SetSize(8, 8)
+window.AddRenderer(vtk.vtkRenderer())
+window.Render()
+image = vtk.vtkWindowToImageFilter()
+image.SetInput(window)
+image.Update()
+print("drawn", window.GetClassName())
+"""
+_WINDOWS = ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow")
+_REMEDY = "apt-get install -y libegl1 libgl1-mesa-dri  (or: apt-get install -y libosmesa6)"
+
+
+@functools.cache
+def render_window() -> str | None:
+    """The VTK window class that can draw here, or None. Tried in a process of its own, which may crash."""
+    chosen = os.environ.get("VTK_DEFAULT_OPENGL_WINDOW")
+    for name in (chosen,) if chosen else _WINDOWS:
+        environment = os.environ | {"VTK_DEFAULT_OPENGL_WINDOW": name}
+        done = subprocess.run([sys.executable, "-c", _PROBE], env=environment, capture_output=True, text=True)
+        if done.returncode == 0 and f"drawn {name}" in done.stdout:
+            return name
+    return None
+
+
+def graphics_problem() -> str | None:
+    """None when slice views can be drawn, else the sentence that says what to install."""
+    if render_window() is None:
+        return f"VTK cannot draw on this machine: it finds neither EGL nor OSMesa. Install one of them: {_REMEDY}"
+    return None
+
+
+class SliceView:
+    """One slice view (node, logic, picture) in the scene of an application logic."""
+
+    def __init__(self, application_logic, name: str, orientation: str, size: tuple[int, int] = (400, 400)):
+        import slicer
+
+        self.name, self.size = name, size
+        self._window = None
+        self.logic = slicer.vtkMRMLSliceLogic()
+        self.logic.SetMRMLApplicationLogic(application_logic)
+        self.logic.SetMRMLScene(slicer.mrmlScene)
+        self.node = self.logic.AddSliceNode(name)
+        self.node.SetOrientation(orientation)
+        self.logic.ResizeSliceNode(*size)
+        application_logic.GetSliceLogics().AddItem(self.logic)
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the view this many pixels, as when its window changes."""
+        if (width, height) != self.size:
+            self.size = (width, height)
+            self.logic.ResizeSliceNode(width, height)
+
+    # The names that modules use: qMRMLSliceWidget
+
+    def sliceLogic(self):
+        return self.logic
+
+    def mrmlSliceNode(self):
+        return self.node
+
+    def mrmlSliceCompositeNode(self):
+        return self.logic.GetSliceCompositeNode()
+
+    def fitSliceToBackground(self) -> None:
+        self.logic.FitSliceToBackground()
+
+    def image(self):
+        """The view as an uint8 array of shape [rows, columns, 3], top row first."""
+        from vtkmodules.util.numpy_support import vtk_to_numpy
+
+        output = self._render()
+        columns, rows, _ = output.GetDimensions()
+        return vtk_to_numpy(output.GetPointData().GetScalars()).reshape(rows, columns, -1)[::-1, :, :3].copy()
+
+    def grab(self, path: str | Path) -> Path:
+        """Write the view as a PNG."""
+        import vtk
+
+        writer = vtk.vtkPNGWriter()
+        writer.SetFileName(str(path))
+        writer.SetInputData(self._render())
+        writer.Write()
+        return Path(path)
+
+    def _render(self):
+        problem = graphics_problem()
+        if problem:
+            raise RuntimeError(problem)
+        os.environ["VTK_DEFAULT_OPENGL_WINDOW"] = render_window()
+        import vtk
+
+        if self._window is None:
+            self._mapper = vtk.vtkImageMapper()
+            self._mapper.SetColorWindow(255)
+            self._mapper.SetColorLevel(127.5)
+            self._actor = vtk.vtkActor2D()
+            self._actor.SetMapper(self._mapper)
+            self._renderer = vtk.vtkRenderer()
+            self._window = vtk.vtkRenderWindow()
+            self._window.SetOffScreenRendering(1)
+            self._window.AddRenderer(self._renderer)
+        self._window.SetSize(*self.size)
+        connection = self.logic.GetImageDataConnection()
+        self._renderer.RemoveAllViewProps()
+        if connection is not None:
+            self._mapper.SetInputConnection(connection)
+            self._renderer.AddViewProp(self._actor)
+        self._window.Render()
+        grabber = vtk.vtkWindowToImageFilter()
+        grabber.SetInput(self._window)
+        grabber.ReadFrontBufferOff()
+        grabber.Update()
+        return grabber.GetOutput()

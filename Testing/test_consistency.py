@@ -1,0 +1,83 @@
+"""Measured data stand in every result, and consistency never costs quality."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from phantoms import pair, psnr, real_volume
+
+import MultiContrastSRLib as mc
+from MultiContrastSRLib import Volume
+from MultiContrastSRLib.acquisition import AxisModel
+
+METHODS = [method.name for method in mc.methods() if method.group == "classical"]
+
+
+def zero_fill(volume: Volume, factor: float) -> Volume:
+    """`volume` as a scanner delivers it that measured fewer phase-encoding lines than the image has columns."""
+    axis = AxisModel("kspace", volume.shape[2], 1.0)
+    fine = round(volume.shape[2] * factor)
+    step, offset = axis.lattice_positions(fine)
+    grid = volume.grid.remapped((*volume.shape[:2], fine), np.array([1, 1, step]), np.array([0, 0, offset]))
+    return Volume(volume.array @ axis.interpolate(fine).T, grid.affine, volume.name)
+
+
+@pytest.mark.parametrize("scale", [1.6, 2, 3])
+def test_guided_agrees_exactly_with_a_simulated_crop(scale):
+    truth, reference = pair((3, 95, 88))
+    low = mc.degrade(truth, "kspace", scale)
+    prepared = mc.prepare(low, reference, "guided", register="off")
+    again = mc.degrade(prepared.render(truth.grid), "kspace", scale)
+    assert np.abs(again.array - low.array).max() < 1e-4 * np.ptp(low.array)
+    assert prepared.report.consistency["mode"] == "exact"
+    assert prepared.report.consistency["residual_after"] < 1e-5
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_slices_average_to_the_acquired_ones(method):
+    truth, reference = pair((24, 40, 44))
+    truth, reference = (Volume(v.array, np.eye(4), v.name) for v in (truth, reference))
+    thick = mc.degrade(truth, "slab", 4, axis="k")
+    fine = mc.prepare(thick, reference, method, register="off").render(thick.grid.scaled((4, 1, 1)))
+    again = fine.array.reshape(6, 4, 40, 44).mean(axis=1)
+    assert np.abs(again - thick.array).max() < 2e-3 * np.ptp(thick.array)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("scale", [2, 2.7])
+def test_consistency_does_not_lower_the_psnr_of_simulated_crops(method, scale):
+    truth, reference = pair()
+    low = mc.degrade(truth, "kspace", scale)
+    off, on = (
+        psnr(mc.prepare(low, reference, method, register="off", data_consistency=dc).render(truth.grid), truth)
+        for dc in (False, True)
+    )
+    assert on >= off - 0.01
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_consistency_does_not_spoil_zero_filled_scans(method):
+    truth, reference = pair((4, 128, 128))
+    filled = zero_fill(mc.degrade(truth, "kspace", 2), 1.5)
+    off, on = (mc.prepare(filled, reference, method, register="off", data_consistency=dc) for dc in (False, True))
+    assert psnr(on.render(truth.grid), truth) >= psnr(off.render(truth.grid), truth) - 0.01
+    report = on.report.consistency
+    assert report["mode"] == "support" and report["support"][2] == pytest.approx(1 / 1.5, abs=0.04)
+
+
+def test_consistency_does_not_spoil_a_real_zero_filled_scan():
+    folder = ("open_ms_data", "cross_sectional", "MNI", "patient26")
+    truth, reference = (real_volume(*folder, f"{name}_*.nii.gz") for name in ("FLAIR", "T1"))
+    cut = slice(60, 120, 10)
+    truth, reference = (
+        Volume(
+            v.array[cut], v.grid.remapped((6, *v.shape[1:]), np.array([10, 1, 1]), np.array([60, 0, 0])).affine, v.name
+        )
+        for v in (truth, reference)
+    )
+    filled = zero_fill(mc.degrade(truth, "kspace", 2), 1.5)
+    off, on = (
+        psnr(mc.prepare(filled, reference, "guided", register="off", data_consistency=dc).render(truth.grid), truth)
+        for dc in (False, True)
+    )
+    assert on >= off - 0.01

@@ -1,0 +1,237 @@
+"""Installing what a method needs: each way to fail ends in an error with a remedy. Installers are fakes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+slicer = pytest.importorskip("slicer")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "MultiContrastSR"))
+
+from MultiContrastSRPanel import dependencies  # noqa: E402
+
+from MultiContrastSRLib.errors import MethodUnavailableError, MultiContrastSRError  # noqa: E402
+
+PACKAGE = "package_that_is_not_there"
+
+
+def fake_torch(zeros=lambda n: [0.0] * n):
+    torch = types.ModuleType("torch")
+    torch.zeros = zeros
+    return torch
+
+
+def raising(error):
+    def call(*arguments, **keywords):
+        raise error
+
+    return call
+
+
+class Installer:
+    """PyTorchUtilsLogic as the newest extension has it; remembers the keywords it got."""
+
+    def __init__(self, outcome):
+        self.outcome, self.calls = outcome, []
+
+    def installTorch(self, askConfirmation=False, forceComputationBackend=None, torchVersionRequirement=None):
+        self.calls.append({"askConfirmation": askConfirmation, "torchVersionRequirement": torchVersionRequirement})
+        return self.outcome()
+
+
+class OldInstaller(Installer):
+    """The signature of an older extension."""
+
+    def installTorch(self, askConfirmation=False):
+        self.calls.append({"askConfirmation": askConfirmation})
+        return self.outcome()
+
+
+@pytest.fixture(autouse=True)
+def no_pip(monkeypatch):
+    """Plain pip must never be reached for torch; nor anything real be installed."""
+    monkeypatch.setattr(subprocess, "Popen", raising(AssertionError("a process was started")))
+    monkeypatch.delattr(slicer, "packaging", raising=False)
+    monkeypatch.setattr(slicer.util, "pip_install", raising(AssertionError("plain pip")), raising=False)
+
+
+@pytest.fixture
+def without_torch(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)  # import says ModuleNotFoundError, as if it were not installed
+
+
+def offer(monkeypatch, installer):
+    module = types.ModuleType("PyTorchUtils")
+    module.PyTorchUtilsLogic = lambda: installer
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", module)
+    return installer
+
+
+def installs(monkeypatch, torch):
+    def outcome():
+        monkeypatch.setitem(sys.modules, "torch", torch)
+        return torch
+
+    return outcome
+
+
+def refusal(action):
+    with pytest.raises(MethodUnavailableError) as caught:
+        action()
+    assert isinstance(caught.value, MultiContrastSRError)
+    return str(caught.value)
+
+
+def test_nothing_needed_touches_nothing(without_torch):
+    dependencies.ensure(())
+
+
+def test_working_torch_is_left_alone(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", fake_torch())
+    installer = offer(monkeypatch, Installer(raising(AssertionError("installed again"))))
+    dependencies.ensure(("torch",))
+    assert not installer.calls
+
+
+def test_missing_torch_comes_through_the_pytorch_extension(monkeypatch, without_torch):
+    torch = fake_torch()
+    installer = offer(monkeypatch, Installer(installs(monkeypatch, torch)))
+    assert dependencies.ensure_torch() is torch
+    assert installer.calls == [{"askConfirmation": True, "torchVersionRequirement": ">=2.1"}]
+
+
+def test_an_older_extension_gets_only_keywords_it_knows(monkeypatch, without_torch):
+    installer = offer(monkeypatch, OldInstaller(installs(monkeypatch, fake_torch())))
+    dependencies.ensure_torch()
+    assert installer.calls == [{"askConfirmation": True}]
+
+
+def test_missing_extension(monkeypatch, without_torch):
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
+    assert refusal(dependencies.ensure_torch) == (
+        "This method needs PyTorch, and the PyTorch extension that installs it cannot be used "
+        "(import of PyTorchUtils halted; None in sys.modules). "
+        "Install the extension 'PyTorch' with the Extensions Manager, restart Slicer and press Apply again."
+    )
+
+
+def test_broken_extension(monkeypatch, without_torch):
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", types.ModuleType("PyTorchUtils"))
+    message = refusal(dependencies.ensure_torch)
+    assert "cannot be used (cannot import name 'PyTorchUtilsLogic'" in message and "Extensions Manager" in message
+
+
+def test_declined(monkeypatch, without_torch):
+    offer(monkeypatch, Installer(lambda: None))
+    assert refusal(dependencies.ensure_torch) == (
+        "PyTorch was not installed because the installation was declined. "
+        "Press Apply again to be asked again, or choose a classical method, which needs no PyTorch."
+    )
+
+
+def test_offline(monkeypatch, without_torch):
+    failed = subprocess.CalledProcessError(1, ["ltt"], output="Collecting torch\nERROR: No route to host.\n")
+    offer(monkeypatch, Installer(raising(failed)))
+    assert refusal(dependencies.ensure_torch) == (
+        "Installing PyTorch failed: ERROR: No route to host. If this computer is offline or behind a proxy, connect it "
+        "once, or have an administrator install the package into Slicer's Python. "
+        "Then press Apply again; the module 'PyTorch Utils' shows the details."
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError("libcudart.so.12: cannot open shared object file"), "libcudart.so.12: cannot open shared object file"),
+        (AttributeError("module 'torch' has no attribute 'zeros'"), "module 'torch' has no attribute 'zeros'"),
+        (ModuleNotFoundError("No module named 'torch._C'", name="torch._C"), "No module named 'torch._C'"),
+        (RuntimeError(""), "RuntimeError"),
+    ],
+)
+def test_half_installed_torch_is_reported_and_not_installed_over(monkeypatch, error, cause):
+    monkeypatch.setitem(sys.modules, "torch", fake_torch(raising(error)))
+    installer = offer(monkeypatch, Installer(raising(AssertionError("installed over"))))
+    assert refusal(dependencies.ensure_torch) == (
+        f"PyTorch is installed but does not work ({cause}). Open the module 'PyTorch Utils', press Uninstall, "
+        "restart Slicer, press Install there, and come back."
+    )
+    assert not installer.calls
+
+
+def test_torch_that_does_not_work_after_installing(monkeypatch, without_torch):
+    offer(monkeypatch, Installer(installs(monkeypatch, fake_torch(raising(OSError("bad build"))))))
+    assert "does not work (bad build)" in refusal(dependencies.ensure_torch)
+
+
+def test_torch_that_is_not_found_after_installing(monkeypatch, without_torch):
+    offer(monkeypatch, Installer(fake_torch))
+    assert refusal(dependencies.ensure_torch) == (
+        "PyTorch was installed but cannot be found yet. Restart Slicer and press Apply again."
+    )
+
+
+# ---------------------------------------------------------------------- other packages
+
+
+def arrives(monkeypatch):
+    monkeypatch.setitem(sys.modules, PACKAGE, types.ModuleType(PACKAGE))
+
+
+def with_packaging(monkeypatch, pip_ensure):
+    monkeypatch.setattr(slicer, "packaging", types.SimpleNamespace(pip_ensure=pip_ensure), raising=False)
+
+
+def test_package_that_is_there_is_left_alone():
+    dependencies.ensure(("json",))
+
+
+def test_package_comes_through_slicer_packaging(monkeypatch):
+    asked = []
+    with_packaging(monkeypatch, lambda name, requester: (asked.append((name, requester)), arrives(monkeypatch)))
+    dependencies.ensure((PACKAGE,))
+    assert asked == [(PACKAGE, "MultiContrastSR")]
+
+
+def test_older_slicer_asks_and_uses_pip_install(monkeypatch):
+    asked, installed = [], []
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text: asked.append(text) or True)
+    monkeypatch.setattr(slicer.util, "pip_install", lambda name: (installed.append(name), arrives(monkeypatch)))
+    dependencies.ensure((PACKAGE,))
+    assert installed == [PACKAGE] and asked == [f"This method needs the Python package '{PACKAGE}'. Install it now?"]
+
+
+DECLINED = (
+    f"The Python package '{PACKAGE}' was not installed because the installation was declined. "
+    "Press Apply again to be asked again, or choose a method that does not need it."
+)
+
+
+def test_package_declined_in_an_older_slicer(monkeypatch):
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text: False)
+    assert refusal(lambda: dependencies.ensure((PACKAGE,))) == DECLINED
+
+
+def test_package_declined_in_slicer_packaging(monkeypatch):
+    with_packaging(monkeypatch, raising(RuntimeError("User declined package installation")))
+    assert refusal(lambda: dependencies.ensure((PACKAGE,))) == DECLINED
+
+
+def test_package_offline(monkeypatch):
+    with_packaging(
+        monkeypatch, raising(subprocess.CalledProcessError(1, ["pip"], stderr=b"ERROR: No matching distribution\n"))
+    )
+    assert refusal(lambda: dependencies.ensure((PACKAGE,))) == (
+        f"Installing the Python package '{PACKAGE}' failed: ERROR: No matching distribution. If this computer is "
+        "offline or behind a proxy, connect it once, or have an administrator install the package into Slicer's Python."
+    )
+
+
+def test_package_that_is_not_found_after_installing(monkeypatch):
+    with_packaging(monkeypatch, lambda name, requester: None)  # so it behaves in Slicer's testing mode
+    assert refusal(lambda: dependencies.ensure((PACKAGE,))) == (
+        f"The Python package '{PACKAGE}' was installed but cannot be imported yet. Restart Slicer."
+    )

@@ -1,0 +1,132 @@
+"""What the panel looks like and how the keyboard goes through it: in every state, on 100 % and 150 % screens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+slicer = pytest.importorskip("slicer")
+
+from panel_fixtures import gate_at, run_to_end, state, wait_idle  # noqa: E402
+
+SCREENSHOTS = Path(__file__).resolve().parent.parent / "Resources" / "Screenshots"
+CHANGED = 0.01  # of the pixels: less is a run time in the result line
+
+
+def keep(path: Path, taken: Path) -> None:
+    """Put the picture `taken` at `path` when it shows something else than the one there."""
+    import qt
+
+    new, old = qt.QImage(str(taken)), qt.QImage(str(path))
+    if not old.isNull() and new.size() == old.size() and np.mean(pixels(new) != pixels(old)) < CHANGED:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(taken.read_bytes())
+
+
+def pixels(image) -> np.ndarray:
+    import qt
+
+    grey = image.convertToFormat(qt.QImage.Format_Grayscale8)
+    return np.frombuffer(bytes(grey.constBits()), np.uint8).reshape(grey.height(), -1)[:, : grey.width()]
+
+
+def names(widgets) -> list[str]:
+    return [widget.objectName for widget in widgets]
+
+
+def look(module, harness, tmp_path, name: str) -> None:
+    """No text may be clipped, at 100 %, on a 150 % screen and with text half as large again; keep the pictures."""
+    for percent in (100, 150):
+        taken = harness.grab_panel(tmp_path / f"{name}-{percent}.png", scale=percent / 100)
+        assert names(harness.clipped_texts(module.panel)) == []
+        keep(SCREENSHOTS / f"panel-{name}-{percent}.png", taken)
+    with harness.larger_text(1.5):
+        harness.fit_panel(module)
+        assert names(harness.clipped_texts(module.panel)) == [], "with larger text"
+    harness.fit_panel(module)
+
+
+def test_idle(module, pair, harness, tmp_path):
+    assert state(module) == "idle"
+    look(module, harness, tmp_path, "idle")
+
+
+def test_idle_without_any_scan_and_with_all_sections_open(module, harness, tmp_path):
+    module.ui.advancedButton.collapsed = False
+    harness.fit_panel(module)
+    assert names(harness.clipped_texts(module.panel)) == []
+    keep(SCREENSHOTS / "panel-advanced-100.png", harness.grab_panel(tmp_path / "advanced.png"))
+
+
+def test_running(module, pair, harness, monkeypatch, tmp_path):
+    run_to_end(module, harness)  # a second run: its first line is not among the pictures
+    with gate_at("consistency", monkeypatch) as gate:
+        harness.click(module.ui.applyButton)
+        harness.wait(gate.reached.is_set, 30)
+        harness.wait(lambda: module.ui.progressLabel.text.startswith("Consistency"), 5)
+        assert state(module) == "running" and module.ui.applyButton.text == "Cancel"
+        assert module.ui.progressBar.isVisibleTo(module.panel) and 0 < module.ui.progressBar.value < 100
+        assert not module.ui.targetSelector.isEnabledTo(module.panel)
+        look(module, harness, tmp_path, "running")
+    wait_idle(module, harness)
+
+
+def test_error(module, pair, harness, tmp_path):
+    slicer.util.arrayFromVolume(pair[0])[0, 0, 0] = np.nan
+    run_to_end(module, harness)
+    assert state(module) == "error"
+    look(module, harness, tmp_path, "error")
+
+
+def test_done(module, pair, harness, tmp_path):
+    run_to_end(module, harness)
+    assert state(module) == "done"
+    look(module, harness, tmp_path, "done")
+    keep(SCREENSHOTS / "panel-and-views.png", harness.grab_views(tmp_path / "views.png"))
+
+
+@pytest.fixture
+def with_options(module, pair, harness, dummy_method):
+    """The panel with a method that has one option of each type."""
+    from MultiContrastSRLib.methods.base import Option
+
+    dummy_method(
+        name="dummy-options",
+        options=(
+            Option("strong", False, "Strong", "Whether to be strong."),
+            Option("count", 3, "Count", "How many.", 1, 9),
+            Option("weight", 0.5, "Weight", "How heavy, in kg.", 0.0, 1.0),
+            Option("mode", "soft", "Mode", "Which way.", choices=("soft", "hard")),
+            Option("note", "", "Note", "What to remember."),
+        ),
+    )
+    module.logic.getParameterNode().method = "dummy-options"
+    harness.process_events()
+
+
+def test_every_control_is_labelled(module, with_options, harness):
+    module.ui.advancedButton.collapsed = False
+    harness.fit_panel(module)
+    assert names(harness.unlabelled(module.panel)) == []
+    assert all(
+        widget.toolTip for widget in harness.inputs(module.panel) if type(widget).__name__ != "ctkCollapsibleButton"
+    )
+
+
+@pytest.mark.parametrize("size", ["Scale factor", "Isotropic spacing"])
+def test_tab_reaches_every_control_from_top_to_bottom(module, with_options, harness, size):
+    module.ui.advancedButton.collapsed = False
+    harness.choose(module.ui.outputSizeSelector, size)
+    harness.fit_panel(module)
+    reached = harness.tab_order(module.panel)
+    assert set(names(harness.inputs(module.panel))) <= set(names(reached))
+    start = names(reached).index("inputsButton")
+    order = reached[start:] + reached[:start]
+    tops = [widget.mapTo(module.panel, widget.rect.topLeft()).y() for widget in order]
+    assert tops == sorted(tops), names(order)
+    options = [widget.objectName for widget in module.widget.panel._form.widgets]
+    assert len(options) == 5 and [name for name in names(order) if name in options] == options
+    assert names(order)[-1] == "applyButton"

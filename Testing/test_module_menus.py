@@ -1,0 +1,189 @@
+"""The panel's menus and options come from the registry; its errors say what to do; sample scans are offered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+slicer = pytest.importorskip("slicer")
+
+from panel_fixtures import run_to_end, scene_text, state  # noqa: E402
+
+
+def menu(combo):
+    """Rows of a menu: (text, name, tooltip, can be chosen)."""
+    import qt
+
+    rows = range(combo.count)
+    return [
+        (combo.itemText(i), combo.itemData(i), combo.itemData(i, qt.Qt.ToolTipRole), combo.model().item(i).isEnabled())
+        for i in rows
+    ]
+
+
+# ---------------------------------------------------------------------- menus and options
+
+
+def test_method_menu_is_grouped_and_explained(module, dummy_method):
+    from MultiContrastSRPanel.menus import method_items
+
+    from MultiContrastSRLib.methods import all_methods
+
+    dummy_method(name="dummy-net", label="Dummy network", unavailable=lambda self: "needs weights, which are not there")
+    dummy_method(
+        name="dummy-torch", label="Dummy torch", requires=("torch_that_is_not_there",), group="subject-specific"
+    )
+    module.widget.panel._methods.fill(method_items())
+    rows = [row for row in menu(module.ui.methodSelector) if row[0]]
+    titles = [text for text, name, _, _ in rows if not name]
+    assert titles == ["Classical", "Trained networks", "Fitted to this patient"]
+    assert [name for _, name, _, _ in rows if name] == [method.name for method in all_methods()]
+    chosen = {name: (text, tip, enabled) for text, name, tip, enabled in rows if name}
+    assert all("\n" not in tip and tip for _, tip, _ in chosen.values())
+    assert not any(enabled for text, name, _, enabled in rows if not name)
+    assert chosen["dummy-net"] == ("Dummy network (unavailable)", "needs weights, which are not there", False)
+    text, tip, enabled = chosen["dummy-torch"]
+    assert enabled and tip.endswith("Needs torch_that_is_not_there, which Apply offers to install.")
+
+
+def test_needed_packages_are_installed_at_apply(module, pair, harness, dummy_method):
+    method = dummy_method(name="dummy-needy", requires=("package_that_is_not_there",))
+    harness.packages.error = RuntimeError("User declined package installation")
+    module.logic.getParameterNode().method = method.name
+    harness.process_events()
+    harness.click(module.ui.applyButton)
+    assert state(module) == "error" and "because the installation was declined" in module.ui.resultLabel.text
+
+
+def test_device_menu_says_what_auto_means(module, dummy_method, monkeypatch):
+    from MultiContrastSRPanel.menus import device_items
+
+    from MultiContrastSRLib import devices
+
+    found = [devices.Device("cpu", "CPU"), devices.Device("cuda:0", "GPU 0: H200")]
+    monkeypatch.setattr(devices, "list_devices", lambda: found)
+    assert [(i.label, i.name) for i in device_items(dummy_method(devices=("cpu", "cuda")))] == [
+        ("Automatic: GPU 0: H200", "auto"),
+        ("CPU", "cpu"),
+        ("GPU 0: H200", "cuda:0"),
+    ]
+    assert [(i.label, i.name) for i in device_items(dummy_method(name="dummy-cpu"))] == [
+        ("Automatic: CPU", "auto"),
+        ("CPU", "cpu"),
+    ]
+
+
+def test_advanced_section_is_made_from_the_methods_options(module, pair, harness, dummy_method):
+    from MultiContrastSRLib.methods.base import Option
+
+    got = []
+    linear = type(next(m for m in __import__("MultiContrastSRLib").methods() if m.name == "linear"))
+
+    def prepare(self, target, reference=None, **keywords):
+        got.append({name: keywords.pop(name) for name in ("strong", "count", "weight", "mode", "note")})
+        return linear.prepare(self, target, reference, **keywords)
+
+    dummy_method(
+        name="dummy-options", prepare=prepare,
+        options=(
+            Option("strong", False, "Strong", "Whether to be strong."),
+            Option("count", 3, "Count", "How many.", 1, 9),
+            Option("weight", 0.001, "Weight", "How heavy, in kg.", 0.0, 1.0),
+            Option("mode", "soft", "Mode", "Which way.", choices=("soft", "hard")),
+            Option("note", "", "Note", "What to remember."),
+        ),
+    )  # fmt: skip
+    module.logic.getParameterNode().method = "dummy-options"
+    module.ui.advancedButton.collapsed = False
+    harness.process_events()
+    strong, count, weight, mode, note = module.widget.panel._form.widgets
+    assert count.toolTip == "How many. (a whole number from 1 to 9)"
+    assert (count.minimum, count.maximum, weight.value, mode.currentText) == (1, 9, 0.001, "soft")
+    assert module.ui.optionValues.text == ""
+    strong.checked, count.value, weight.value, note.text = True, 4, 0.25, "x"
+    mode.setCurrentIndex(1)
+    saved = {"strong": True, "count": 4, "weight": 0.25, "mode": "hard", "note": "x"}
+    assert json.loads(module.logic.getParameterNode().optionValues) == {"dummy-options": saved}
+    run_to_end(module, harness)
+    assert got == [saved] and state(module) == "done"
+    count.value, weight.value = 3, 0.001
+    assert set(json.loads(module.ui.optionValues.text)["dummy-options"]) == {
+        "strong",
+        "mode",
+        "note",
+    }  # defaults are not kept
+    module.logic.getParameterNode().method = "linear"
+    assert module.widget.panel._form.widgets == []
+    module.logic.getParameterNode().method = "dummy-options"
+    strong, count, weight, mode, note = module.widget.panel._form.widgets
+    assert (strong.checked, count.value, mode.currentText, note.text) == (True, 3, "hard", "x")
+
+
+# ---------------------------------------------------------------------- errors
+
+
+def test_an_error_is_shown_twice_and_nothing_is_lost(module, pair, harness):
+    slicer.util.arrayFromVolume(pair[0])[0, 0, 0] = np.nan
+    before = scene_text(harness)
+    run_to_end(module, harness)
+    text = module.ui.resultLabel.text
+    assert state(module) == "error" and "NaN" in text and harness.messages.of("error") == [text]
+    assert scene_text(harness) == before and module.ui.applyButton.text == "Apply" and module.ui.applyButton.enabled
+    slicer.util.arrayFromVolume(pair[0])[0, 0, 0] = 0
+    run_to_end(module, harness)
+    assert state(module) == "done"
+
+
+def test_an_unexpected_error_is_shown_with_its_traceback(module, pair, harness, monkeypatch):
+    from MultiContrastSRLib import pipeline
+
+    def broken(*arguments, **keywords):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(pipeline, "super_resolve", broken)
+    run_to_end(module, harness)
+    assert state(module) == "error" and module.ui.resultLabel.text == "Unexpected error: ZeroDivisionError: a bug"
+    (shown_message,) = [m for m in harness.messages if m.kind == "error"]
+    assert "Traceback" in shown_message.detail and "in broken" in shown_message.detail
+
+
+def test_not_enough_memory_is_known_before_work_starts(module, pair, harness, monkeypatch):
+    from MultiContrastSRLib import memory
+
+    monkeypatch.setattr(memory, "available_memory", lambda: 2**20)
+    run_to_end(module, harness)
+    assert state(module) == "error" and type(module.widget.panel.run.error).__name__ == "NotEnoughMemoryError"
+
+
+# ---------------------------------------------------------------------- sample data
+
+
+def test_sample_scans_are_registered_with_url_and_checksum(module, monkeypatch):
+    from MultiContrastSRPanel import sample_data
+
+    registered = []
+    logic = types.SimpleNamespace(registerCustomSampleDataSource=lambda **keywords: registered.append(keywords))
+    monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=logic))
+    sample_data.register()
+    assert [source["sampleName"] for source in registered] == [
+        "MSPatient12-T1W",
+        "MSPatient12-T2W",
+        "MSPatient12-FLAIR",
+    ]
+    for source in registered:
+        assert source["uris"].startswith(
+            "https://github.com/muschellij2/open_ms_data/raw/65704901f60650824565aa5a4818611aa89716f4/"
+        )
+        assert Path(source["thumbnailFileName"]).is_file()
+        assert source["checksums"].startswith("SHA256:") and len(source["checksums"]) == 7 + 64
+        data = os.environ.get("MULTICONTRASTSR_DATA")
+        if data:
+            path = Path(data) / "open_ms_data" / source["uris"].split("65704901f60650824565aa5a4818611aa89716f4/")[1]
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == source["checksums"][7:]

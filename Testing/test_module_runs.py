@@ -1,0 +1,189 @@
+"""Apply on the real module: what a result is, panel = console = library, scenes that change during a run."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+slicer = pytest.importorskip("slicer")
+
+from panel_fixtures import gate_at, make_pair, node_state, run_to_end, scene_text, state, volume_names, wait_idle  # noqa: E402
+
+
+def result_of(name="T2 guided 2x"):
+    return slicer.util.getNode(name)
+
+
+# ---------------------------------------------------------------------- Apply
+
+
+def test_apply_makes_a_new_volume_and_leaves_the_inputs_alone(module, pair, harness):
+    before = [node_state(node) for node in pair]
+    run_to_end(module, harness)
+    assert state(module) == "done" and volume_names(harness) == ["T2", "T1", "T2 guided 2x"]
+    assert [node_state(node) for node in pair] == before
+    result = result_of()
+    assert slicer.util.arrayFromVolume(result).shape == (12, 128, 128)
+    np.testing.assert_allclose(result.GetSpacing(), (1, 1, 3))
+    assert result.GetNodeReference("MultiContrastSR.Target") is pair[0]
+    assert result.GetNodeReference("MultiContrastSR.Reference") is pair[1]
+    line = module.ui.resultLabel.text
+    assert (
+        line.startswith("Made T2 guided 2x: guided, 2x; 1 × 1 × 3 mm; reference T1")
+        and "residual" in line
+        and " s on cpu" in line
+    )
+    assert harness.messages.of("status") == ["Made T2 guided 2x."] and not harness.messages.of("error")
+    for name in ("Red", "Yellow", "Green"):
+        assert harness.view(name).mrmlSliceCompositeNode().GetBackgroundVolumeID() == result.GetID()
+
+
+def test_every_apply_makes_another_node_unless_a_result_is_chosen(module, pair, harness):
+    run_to_end(module, harness)
+    run_to_end(module, harness)
+    assert len(volume_names(harness)) == 4
+    module.ui.outputSelector.setCurrentNode(result_of())
+    module.ui.methodName.text = "sinc"
+    run_to_end(module, harness)
+    assert len(volume_names(harness)) == 4 and "T2 sinc 2x" in volume_names(harness)
+
+
+def test_output_offers_earlier_results_only(module, pair, harness):
+    assert module.ui.outputSelector.nodeCount() == 0
+    run_to_end(module, harness)
+    assert module.ui.outputSelector.nodeCount() == 1
+
+
+def test_acquired_volume_as_output_is_refused(module, pair, harness):
+    before = scene_text(harness), node_state(pair[1])
+    with pytest.raises(Exception, match="for an acquired volume is never overwritten") as caught:
+        module.logic.process(pair[0], outputNode=pair[1], method="linear")
+    assert type(caught.value).__name__ == "InputError"
+    assert (scene_text(harness), node_state(pair[1])) == before
+
+
+def test_panel_console_and_library_agree_bitwise(module, pair, harness):
+    import MultiContrastSRLib as mc
+    from MultiContrastSRLib import mrml
+
+    run_to_end(module, harness)
+    target, reference = pair
+    console = module.logic.process(target, reference, method="guided", scale=2.0)
+    library = mc.super_resolve(
+        mrml.volume_from_node(target), mrml.volume_from_node(reference), method="guided", scale=2.0
+    )
+    panel = slicer.util.arrayFromVolume(result_of())
+    np.testing.assert_array_equal(panel, slicer.util.arrayFromVolume(console))
+    np.testing.assert_array_equal(panel, library.volume.array)
+
+
+def test_process_reports_progress_and_can_be_cancelled(module, pair, harness):
+    from MultiContrastSRLib.errors import CancelledError
+
+    seen = []
+    module.logic.process(*pair, method="sinc", scale=(1, 2, 1.5), progress=lambda f, s: seen.append((f, s)))
+    fractions = [fraction for fraction, _ in seen]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0 and ("render" in dict(map(reversed, seen)))
+    before = scene_text(harness)
+    with pytest.raises(CancelledError):
+        module.logic.process(*pair, method="sinc", cancel=lambda: True)
+    assert scene_text(harness) == before
+
+
+def test_process_async_from_the_console(module, pair, harness):
+    nodes, errors, progress = [], [], []
+    run = module.logic.processAsync(
+        *pair, method="bspline", scale=1.5, onDone=nodes.append, onError=errors.append,
+        onProgress=lambda fraction, stage, left: progress.append((threading.current_thread(), fraction)),
+    )  # fmt: skip
+    assert run.active
+    harness.wait(lambda: not run.active, 30)
+    assert [node.GetName() for node in nodes] == ["T2 bspline 1.5x"] and not errors and run.node is nodes[0]
+    assert progress and {thread for thread, _ in progress} == {threading.main_thread()}
+    failing = module.logic.processAsync(*pair, method="bspline", scale=-1, onError=errors.append)
+    harness.wait(lambda: not failing.active, 30)
+    assert failing.state.value == "error" and "Scale is -1" in str(errors[0]) and failing.error is errors[0]
+
+
+def test_parent_transforms_of_both_inputs_count(module, pair, harness):
+    """Moving both inputs by unhardened transforms gives the same voxels, at the moved place."""
+    plain = module.logic.process(*pair, method="guided", register="off")
+    matrix = np.array([[0.0, -1, 0, 12], [0.8, 0, -0.6, 3], [0.6, 0, 0.8, -7], [0, 0, 0, 1]])
+    for node in pair:
+        transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", f"Move {node.GetName()}")
+        transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    moved = module.logic.process(*pair, method="guided", register="off")
+    assert moved.GetParentTransformNode().GetName() == "Move T2"
+    scale = np.abs(slicer.util.arrayFromVolume(plain)).max()
+    np.testing.assert_allclose(
+        slicer.util.arrayFromVolume(moved), slicer.util.arrayFromVolume(plain), atol=1e-3 * scale
+    )
+
+
+# ---------------------------------------------------------------------- the scene changes during a run
+
+
+def test_closing_the_scene_cancels_the_run(module, pair, harness, monkeypatch):
+    with gate_at("prepare", monkeypatch) as gate:
+        harness.click(module.ui.applyButton)
+        harness.wait(gate.reached.is_set, 30)
+        harness.new_scene()
+    wait_idle(module, harness)
+    assert state(module) == "idle" and volume_names(harness) == []
+    target, reference = make_pair()
+    module.ui.targetSelector.setCurrentNode(target)
+    run_to_end(module, harness)
+    assert state(module) == "done"
+
+
+@pytest.mark.parametrize("which", ["target", "reference", "both"])
+def test_deleting_an_input_keeps_the_result(module, pair, harness, monkeypatch, which):
+    target, reference = pair
+    with gate_at("prepare", monkeypatch) as gate:
+        harness.click(module.ui.applyButton)
+        harness.wait(gate.reached.is_set, 30)
+        for node, gone in ((target, which != "reference"), (reference, which != "target")):
+            if gone:
+                harness.scene.RemoveNode(node)
+    wait_idle(module, harness)
+    result = result_of()
+    assert state(module) == "done" and slicer.util.arrayFromVolume(result).shape == (12, 128, 128)
+    kept = (result.GetNodeReference("MultiContrastSR.Target"), result.GetNodeReference("MultiContrastSR.Reference"))
+    assert kept == (target if which == "reference" else None, reference if which == "target" else None)
+
+
+def test_deleting_the_output_makes_a_new_one(module, pair, harness, monkeypatch):
+    run_to_end(module, harness)
+    earlier = result_of()
+    module.ui.outputSelector.setCurrentNode(earlier)
+    with gate_at("prepare", monkeypatch) as gate:
+        harness.click(module.ui.applyButton)
+        harness.wait(gate.reached.is_set, 30)
+        harness.scene.RemoveNode(earlier)
+    wait_idle(module, harness)
+    assert state(module) == "done" and module.widget.panel.run.node is not earlier
+    assert len([name for name in volume_names(harness) if name.startswith("T2 guided 2x")]) == 1
+
+
+def test_changing_the_input_during_a_run_does_not_reach_it(module, pair, harness, monkeypatch):
+    expected = slicer.util.arrayFromVolume(module.logic.process(*pair)).copy()
+    with gate_at("prepare", monkeypatch) as gate:
+        harness.click(module.ui.applyButton)
+        harness.wait(gate.reached.is_set, 30)
+        slicer.util.arrayFromVolume(pair[0])[:] = 0
+        slicer.util.arrayFromVolumeModified(pair[0])
+    wait_idle(module, harness)
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(module.widget.panel.run.node), expected)
+
+
+def test_leaving_the_module_lets_the_run_go_on(module, pair, harness, monkeypatch):
+    with gate_at("prepare", monkeypatch) as gate:
+        harness.click(module.ui.applyButton)
+        harness.wait(gate.reached.is_set, 30)
+        module.exit()
+    wait_idle(module, harness)
+    module.enter()
+    assert state(module) == "done" and "T2 guided 2x" in volume_names(harness)
