@@ -63,6 +63,8 @@ class Grid:
             )
         if abs(np.linalg.det(matrix[:3, :3] / lengths)) < 1e-6 or not np.allclose(matrix[3], (0, 0, 0, 1)):
             raise GeometryError("Affine is singular (its axes lie in one plane) or no affine; repair the image header.")
+        # readers differ in the last bits of an affine; without them all give the same voxels, bit by bit
+        matrix[:3, :3], matrix[:3, 3] = np.round(matrix[:3, :3], 10), np.round(matrix[:3, 3], 8)
         matrix.flags.writeable = False
         object.__setattr__(self, "shape", tuple(int(n) for n in shape))
         object.__setattr__(self, "affine", matrix)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 
-from ..errors import MultiContrastSRError
+from ..errors import MultiContrastSRError, NotEnoughMemoryError
 from . import degrade, evaluate, info, methods, super_resolve
 
 VERBS = (super_resolve, evaluate, degrade, info, methods)
 PROGRAM = "multicontrastsr"
-UNEXPECTED = 1
+UNEXPECTED, CANCELLED = 1, 130
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -50,12 +51,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = build_parser().parse_args(arguments)
     try:
         parsed.run(parsed)
+        sys.stdout.flush()
     except MultiContrastSRError as error:
         return _complain(parsed, str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _complain(parsed, "Cancelled.", 130)
-    except BrokenPipeError:  # `| head` has read enough
-        sys.stderr.close()
+        return _complain(parsed, "Cancelled; nothing was changed.", CANCELLED)
+    except MemoryError as error:
+        reason = f" ({error})" if str(error) else ""
+        advice = "Choose a smaller scale, or close other programs."
+        return _complain(parsed, f"Memory ran out{reason}. {advice}", NotEnoughMemoryError.exit_code)
+    except BrokenPipeError:  # `| head` has read enough; what Python still holds for it goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         hint = "" if parsed.debug else " This is a fault of the program; --debug shows where."

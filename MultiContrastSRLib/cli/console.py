@@ -7,40 +7,49 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
-from ..errors import InputError, OptionError
+from ..errors import CancelledError, OptionError
 from ..progress import CancelCallback, ProgressCallback
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 @contextmanager
 def running(parsed: argparse.Namespace) -> Iterator[dict[str, ProgressCallback | CancelCallback]]:
-    """`progress=` and `cancel=` for a long call: a bar on standard error, Ctrl-C as the cancel.
+    """`progress=` and `cancel=` for a long call: a bar on standard error, Ctrl-C (or a polite kill) as the cancel.
 
-    The first Ctrl-C asks the work to stop at its next check, so that no half file is left; a second ends it.
+    The first asks the work to stop at its next check, so that no half file is left; a second stops it at once.
     """
     stop = threading.Event()
 
-    def on_interrupt(number: int, frame: object) -> None:
+    def on_signal(number: int, frame: object) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
 
-    main_thread = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, on_interrupt) if main_thread else None
-    bar = _Bar() if sys.stderr.isatty() and not parsed.quiet else None
+    listens = threading.current_thread() is threading.main_thread()
+    before = [signal.signal(number, on_signal) for number in _SIGNALS] if listens else []
+    bar = Bar() if on_terminal() and not parsed.quiet else None
     try:
         yield {"progress": bar or (lambda fraction, stage: None), "cancel": stop.is_set}
+        if stop.is_set():  # asked for in a stretch of work that has no check after it
+            raise CancelledError
     finally:
         if bar is not None:
             bar.close()
-        if main_thread:
-            signal.signal(signal.SIGINT, before)
+        for number, handler in zip(_SIGNALS, before, strict=False):
+            signal.signal(number, handler)
 
 
-class _Bar:
+def on_terminal() -> bool:
+    """Whether somebody watches standard error."""
+    return sys.stderr.isatty()
+
+
+class Bar:
     """A line that is written over: by tqdm where it is installed, else by hand."""
 
     def __init__(self) -> None:
@@ -61,6 +70,7 @@ class _Bar:
         self._bar.refresh()
 
     def close(self) -> None:
+        """Wipe the line."""
         if self._bar is None:
             print("\r" + " " * 20 + "\r", end="", file=sys.stderr, flush=True)
         else:
@@ -69,7 +79,13 @@ class _Bar:
 
 def print_json(value: object) -> None:
     """One JSON object on standard output."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def warn(sentences: Iterable[str]) -> None:
+    """Sentences that the user should read, on standard error."""
+    for sentence in sentences:
+        print(f"multicontrastsr: warning: {sentence}", file=sys.stderr)
 
 
 def one_or_three(values: Sequence[float] | None) -> float | tuple[float, ...] | None:
@@ -79,16 +95,11 @@ def one_or_three(values: Sequence[float] | None) -> float | tuple[float, ...] | 
     return values[0] if len(values) == 1 else tuple(values)
 
 
-def check_output(path: str, inputs: Sequence[str | None], overwrite: bool) -> None:
-    """Refuse to write over an input, ever, and over any other file unless asked to."""
-    out = Path(path)
-    for given in inputs:
-        if given and out.exists() and Path(given).exists() and out.samefile(given):
-            raise InputError(
-                f"Output {path} is one of the inputs; expected another file. Acquired volumes are never overwritten."
-            )
-    if out.exists() and not overwrite:
-        raise InputError(f"Output {path} exists already; expected a new file. Choose another name, or say --overwrite.")
+def place_of(volume: str | None) -> str | None:
+    """The file or folder that an argument names, without a DICOM series' UID."""
+    from ..io import SERIES_SEPARATOR
+
+    return volume.partition(SERIES_SEPARATOR)[0] if volume else None
 
 
 def parse_options(method: str, pairs: Sequence[str]) -> dict[str, object]:
@@ -109,7 +120,7 @@ def parse_options(method: str, pairs: Sequence[str]) -> dict[str, object]:
 def _typed(text: str, kind: type) -> object:
     """`text` as `kind` where it reads as one; else the text, which the option's own check then refuses by name."""
     if kind is bool:
-        return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(text.lower(), text)
+        return True if text.lower() in _YES else False if text.lower() in _NO else text
     try:
         return kind(text)
     except ValueError:
@@ -119,4 +130,9 @@ def _typed(text: str, kind: type) -> object:
 def add_output(parser: argparse.ArgumentParser) -> None:
     """-o and --overwrite."""
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help=".nii, .nii.gz, .nrrd or .mha")
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists (never an input)")
+    add_overwrite(parser)
+
+
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    """--overwrite."""
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist (never an input)")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from .console import add_output, check_output, one_or_three, print_json
+from .console import add_output, one_or_three, place_of, print_json, running, warn
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,14 +30,16 @@ def run(parsed: argparse.Namespace) -> None:
     """Do it."""
     from ..acquisition import degrade
     from ..checks import check_volume
-    from ..io import load_volume, save_volume
+    from ..io import check_output, load_volume, save_volume
 
-    check_output(parsed.output, (parsed.volume,), parsed.overwrite)
-    volume = load_volume(parsed.volume)
-    check_volume(volume, "Volume")
-    low = degrade(volume, parsed.kind, one_or_three(parsed.scale), parsed.axis, magnitude=parsed.magnitude)
-    path = str(save_volume(low, parsed.output))
+    check_output(parsed.output, (place_of(parsed.volume),), overwrite=parsed.overwrite)
+    with running(parsed) as callbacks:
+        volume = load_volume(parsed.volume)
+        check_volume(volume, "Volume")
+        low = degrade(volume, parsed.kind, one_or_three(parsed.scale), parsed.axis, magnitude=parsed.magnitude)
+        path = str(save_volume(low, parsed.output, **callbacks))
+    warn(volume.metadata.get("warnings", ()))
     if parsed.json:
-        print_json({"files": [path], "shape": low.shape, "spacing": low.spacing})
+        print_json({"files": [path], "shape": list(low.shape), "spacing": list(low.spacing)})
     else:
         print(f"{low}\n{path}")

@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..errors import FileWriteError
-from .console import running
+from .console import add_overwrite, place_of, running
+
+_TABLES = ("markdown", "csv")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,16 +27,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lesions", metavar="FILE", help="lesion mask")
     parser.add_argument("--register", default="off", help="off (default), auto or on")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
-    parser.add_argument("--table", default="text", choices=("text", "markdown", "csv"), help="how to print")
-    parser.add_argument("--figure", metavar="PNG", help="also draw crops and error maps")
-    for kind in ("markdown", "csv"):
+    parser.add_argument("--table", default="text", choices=("text", *_TABLES), help="how to print")
+    for kind in _TABLES:
         parser.add_argument(f"--{kind}", metavar="FILE", help=f"also write the tables as {kind}")
+    parser.add_argument("--figure", metavar="FILE", help="also draw crops and error maps (.png, .pdf, .svg)")
+    add_overwrite(parser)
 
 
 def run(parsed: argparse.Namespace) -> None:
     """Do it."""
     from ..evaluation import evaluate
+    from ..io.files import check_place
 
+    inputs = tuple(place_of(given) for given in (parsed.target, parsed.reference, parsed.mask, parsed.lesions))
+    for output in (*(getattr(parsed, kind) for kind in _TABLES), parsed.figure):
+        if output:
+            check_place(Path(output), inputs, overwrite=parsed.overwrite)
     with running(parsed) as callbacks:
         outcome = evaluate(
             parsed.target,
@@ -52,18 +59,16 @@ def run(parsed: argparse.Namespace) -> None:
             device=parsed.device,
             **callbacks,
         )
-    for kind in ("markdown", "csv"):
-        if getattr(parsed, kind):
-            _write(getattr(parsed, kind), outcome.table(kind))
-    if parsed.figure:
-        outcome.figure(parsed.figure)
-    print(outcome.table("json" if parsed.json else parsed.table))
+        for kind in _TABLES:
+            if getattr(parsed, kind):
+                _write(Path(getattr(parsed, kind)), outcome.table(kind))
+        if parsed.figure:
+            outcome.figure(parsed.figure)
+    print(outcome.table("json" if parsed.json else parsed.table), end="")
 
 
-def _write(path: str, text: str) -> None:
-    try:
-        Path(path).write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise FileWriteError(
-            f"Table {path} could not be written ({error.strerror}); choose a folder that can."
-        ) from error
+def _write(path: Path, text: str) -> None:
+    from ..io.files import replaced_together
+
+    with replaced_together(path) as (partial,):
+        partial.write_text(text, encoding="utf-8")

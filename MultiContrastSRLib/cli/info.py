@@ -1,10 +1,28 @@
-"""Show what a scan is: size, spacing, orientation, intensities, and how much of it was really measured."""
+"""Show what a scan is: size, spacing, orientation, intensities, and how much of it was really measured.
+
+multicontrastsr info t2.nii.gz dicom_folder/
+"""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from .console import print_json
+from .console import print_json, warn
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_LABELS = {
+    "name": "name",
+    "shape": "samples (slices × rows × columns)",
+    "spacing_mm": "spacing, mm",
+    "orientation": "axes i, j, k run to",
+    "acquisition": "acquired as",
+    "effective_resolution_mm": "effective resolution, mm",
+    "measured_spectrum": "measured part of spectrum",
+}
+_WIDTH = 36
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,34 +31,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def describe(path: str) -> dict[str, object]:
-    """All that is known about the volume at `path`, JSON-able; tuples are (slices, rows, columns)."""
+    """All that is known about the volume at `path`, JSON-able; lists per axis are (slices, rows, columns)."""
     import numpy as np
 
     from ..acquisition import AcquisitionModel
     from ..io import load_volume
 
-    volume = load_volume(path)
-    model = AcquisitionModel.estimate(volume)
+    volume = load_volume(path, labels=True)
     across = volume.grid.slice_axis
     finite = volume.array[np.isfinite(volume.array)]
-    return {
+    known = {
         "file": path,
         "name": volume.name,
         "shape": list(volume.shape),
         "spacing_mm": [round(s, 6) for s in volume.spacing],
         "orientation": orientation(volume.affine),
         "acquisition": "3-D" if across is None else f"2-D, slices along {'kji'[across]}",
-        "effective_resolution_mm": [round(r, 3) for r in model.resolution],
-        "measured_spectrum": [round(axis.support.edge, 3) for axis in model.axes],
         "intensity_range": [float(finite.min()), float(finite.max())] if finite.size else [],
-        "not_finite": int(volume.array.size - finite.size),
         "affine_ras": volume.affine.tolist(),
-        "warnings": [*volume.metadata.get("warnings", ()), *model.assumptions],
+        "metadata": {key: value for key, value in volume.metadata.items() if key not in ("source", "warnings")},
     }
+    warnings = list(volume.metadata.get("warnings", ()))
+    if finite.size < volume.array.size:
+        warnings.append(f"{volume.array.size - finite.size} of {volume.array.size} voxels are NaN or infinite.")
+    else:
+        model = AcquisitionModel.estimate(volume)
+        known["effective_resolution_mm"] = [round(r, 3) for r in model.resolution]
+        known["measured_spectrum"] = [round(axis.support.edge, 3) for axis in model.axes]
+        warnings += model.assumptions
+    return {**known, "warnings": warnings}
 
 
-def orientation(affine) -> str:
-    """Where the voxel axes i, j, k point: a letter each of R/L, A/P, S/I, in that order ("LPS", say)."""
+def orientation(affine: np.ndarray) -> str:
+    """Where the voxel axes i, j, k point: a letter each of R/L, A/P, S/I, in that order ("LPS", say).
+
+    >>> orientation(np.diag([-1.0, -1.0, 3.0, 1.0]))
+    'LPS'
+    """
     import numpy as np
 
     letters = (("L", "R"), ("P", "A"), ("I", "S"))
@@ -54,19 +81,24 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.json:
         print_json({"volumes": described})
         return
-    for number, entry in enumerate(described):
-        print("" if number == 0 else "\n", end="")
-        print(entry["file"])
-        for key, value in entry.items():
-            if key in ("file", "affine_ras", "warnings"):
-                continue
-            text = (
-                " × ".join(f"{v:g}" for v in value) if isinstance(value, list) and key != "intensity_range" else value
-            )
-            if key == "intensity_range":
-                text = " to ".join(f"{v:g}" for v in value)
-            print(f"  {key.replace('_', ' '):26}{text}")
-        for line in entry["affine_ras"][:3]:
-            print("  " + " " * 26 + " ".join(f"{v:10.4f}" for v in line))
-        for warning in entry["warnings"]:
-            print(f"  {'note':26}{warning}")
+    for entry in described:
+        print(_as_text(entry))
+        warn(f"{entry['file']}: {sentence}" for sentence in entry["warnings"])
+
+
+def _as_text(entry: dict[str, object]) -> str:
+    lines = [str(entry["file"])]
+
+    def line(label: str, text: str) -> None:
+        lines.append(f"  {label:{_WIDTH}}{text}")
+
+    for key, label in _LABELS.items():
+        value = entry.get(key)
+        if value is not None:
+            line(label, " × ".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value))
+    line("intensities", " to ".join(f"{v:g}" for v in entry["intensity_range"]) or "none is finite")
+    for key, value in entry["metadata"].items():
+        line(key.replace("_", " "), str(value))
+    for number, row in enumerate(entry["affine_ras"][:3]):
+        line("" if number else "affine (i, j, k, 1) to RAS mm", " ".join(f"{v:10.4f}" for v in row))
+    return "\n".join(lines)

@@ -1,7 +1,8 @@
 """Super-resolve a scan with the help of a scan of another contrast.
 
 The result is written to -o FILE, its provenance beside it as FILE's stem .json. Inputs are NIfTI, NRRD or MetaImage
-files, or a folder of one DICOM series. `multicontrastsr methods` lists the methods, `methods NAME` the options of one.
+files, or a folder of one DICOM series (folder::seriesUID where it holds several). `multicontrastsr methods` lists the
+methods, `multicontrastsr methods NAME` the options of one.
 
   multicontrastsr super-resolve t2.nii.gz t1.nii.gz -o t2_sr.nii.gz --scale 2
   multicontrastsr super-resolve flair.nii.gz t1.nii.gz -o flair_1mm.nii.gz --spacing 1
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from .console import add_output, check_output, one_or_three, parse_options, print_json, running
+from .console import add_output, one_or_three, parse_options, place_of, print_json, running, warn
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,9 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     """Do it."""
+    from ..io import check_output, report_path
+    from ..io.files import check_place
     from ..pipeline import super_resolve
 
-    check_output(parsed.output, (parsed.target, parsed.reference), parsed.overwrite)
+    inputs = (place_of(parsed.target), place_of(parsed.reference))
+    place = check_output(parsed.output, inputs, overwrite=parsed.overwrite)
+    check_place(report_path(place), overwrite=parsed.overwrite)
     options = parse_options(parsed.method, parsed.option)
     with running(parsed) as callbacks:
         result = super_resolve(
@@ -60,13 +65,12 @@ def run(parsed: argparse.Namespace) -> None:
             **callbacks,
             **options,
         )
-        files = [str(path) for path in result.save(parsed.output, **callbacks)]
+        files = [str(path) for path in result.save(place, **callbacks)]
+    warn(result.report.warnings)
     if parsed.json:
         print_json({"files": files, **result.report.as_dict()})
         return
-    for warning in result.report.warnings:
-        print(f"warning: {warning}")
     for note in result.report.notes:
-        print(f"note: {note}")
+        print(note)
     print(result.report.summary())
     print(*files, sep="\n")

@@ -81,7 +81,7 @@ def evaluate(
     listed = None if np.ndim(slices) == 0 else list(slices)
     factors = _checked_scales(chosen.scales if scales is None else scales)
     entries = checked_entries(methods)
-    case = make_case(_volume(target), _volume(reference), chosen, axis, _volume(mask), _volume(lesions), listed)
+    case = make_case(_volume(target), _volume(reference), chosen, axis, _volume(mask, True), _volume(lesions, True), listed)
 
     rows = [entry.row for entry in entries]
     if case.reference is not None:
@@ -130,12 +130,12 @@ def evaluate(
     )
 
 
-def _volume(source: Volume | str | Path | None) -> Volume | None:
+def _volume(source: Volume | str | Path | None, labels: bool = False) -> Volume | None:
     if source is None or isinstance(source, Volume):
         return source
     from ..io import load_volume
 
-    return load_volume(source)
+    return load_volume(source, labels=labels)
 
 
 def _checked_scales(scales: Sequence[float]) -> tuple[float, ...]:

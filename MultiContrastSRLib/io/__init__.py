@@ -1,7 +1,6 @@
 """Files ⇄ volumes: NIfTI, NRRD, MetaImage and folders of DICOM slices in; NIfTI, NRRD and MetaImage out.
 
-NIfTI is read and written here, so that Slicer (which has no nibabel), shell and console give the same numbers; the
-tests compare with nibabel and SimpleITK. The other formats are read by SimpleITK.
+NIfTI by nibabel (by SimpleITK inside Slicer, which has no nibabel), all others by SimpleITK.
 """
 
 from __future__ import annotations
@@ -14,13 +13,22 @@ from ..errors import FileReadError, FileWriteError, InputError, MultiContrastSRE
 from ..memory import check_memory
 from ..progress import CancelCallback, Monitor, ProgressCallback
 from ..volume import Volume
-from .files import is_dicom, replaced_together, same_file
+from .files import check_place, is_dicom, replaced_together
 from .formats import READABLE, SERIES_SEPARATOR, WRITABLE, suffix_of, write_image
 
 if TYPE_CHECKING:
     from ..pipeline import Result
 
-__all__ = ["READABLE", "WRITABLE", "check_output", "load_volume", "report_path", "save_result", "save_volume"]
+__all__ = [
+    "READABLE",
+    "SERIES_SEPARATOR",
+    "WRITABLE",
+    "check_output",
+    "load_volume",
+    "report_path",
+    "save_result",
+    "save_volume",
+]
 
 
 def load_volume(path: str | Path, *, labels: bool = False) -> Volume:
@@ -94,14 +102,10 @@ def _read_file(place: Path, labels: bool) -> tuple:
 
 
 def check_output(path: str | Path, inputs: tuple[object, ...] = (), *, overwrite: bool = True) -> Path:
-    """Whether an image may be written to `path`; asked before long work starts, and again before writing.
-
-    Args:
-        inputs: paths that must survive.
-        overwrite: whether another file may lie there already.
+    """`path`, once an image may be written there; see `files.check_place`.
 
     Raises:
-        FileWriteError: unknown extension, no such folder, an input of this run, or a file that must not be overwritten.
+        FileWriteError: that, or an extension that we do not write.
     """
     place = Path(path).expanduser()
     if suffix_of(place) not in WRITABLE:
@@ -109,18 +113,7 @@ def check_output(path: str | Path, inputs: tuple[object, ...] = (), *, overwrite
             f"Output {place} has an unknown extension; expected {', '.join(WRITABLE)}. Rename it, for example to "
             f"{place.name.partition('.')[0] or 'result'}.nii.gz."
         )
-    if not place.parent.is_dir():
-        raise FileWriteError(
-            f"Output folder {place.parent} does not exist; expected an existing folder. Create it first."
-        )
-    for source in inputs:
-        if source and same_file(place, Path(str(source))):
-            raise FileWriteError(
-                f"Output {place} is also an input; expected another name, for an acquired scan is never overwritten. "
-                "Choose another name."
-            )
-    if not overwrite and place.exists():
-        raise FileWriteError(f"Output {place} exists already. Choose another name, or say that it may be overwritten.")
+    check_place(place, inputs, overwrite=overwrite)
     return place
 
 

@@ -18,6 +18,30 @@ def same_file(first: Path, second: Path) -> bool:
         return os.path.abspath(first) == os.path.abspath(second)
 
 
+def check_place(place: Path, inputs: tuple[object, ...] = (), *, overwrite: bool = True) -> None:
+    """Whether a file may be written at `place`; asked before long work starts, and again before writing.
+
+    Args:
+        inputs: paths that must survive; None among them is ignored.
+        overwrite: whether another file may lie there already.
+
+    Raises:
+        FileWriteError: no such folder, an input, or a file that must not be overwritten.
+    """
+    if not place.parent.is_dir():
+        raise FileWriteError(
+            f"Output folder {place.parent} does not exist; expected an existing folder. Create it first."
+        )
+    for source in inputs:
+        if source and same_file(place, Path(str(source))):
+            raise FileWriteError(
+                f"Output {place} is also an input; expected another name, for an acquired scan is never overwritten. "
+                "Choose another name."
+            )
+    if not overwrite and place.exists():
+        raise FileWriteError(f"Output {place} exists already; choose another name, or allow it (--overwrite).")
+
+
 def is_dicom(path: Path) -> bool:
     """Whether a file begins as DICOM files do."""
     try:
@@ -34,8 +58,8 @@ def replaced_together(*paths: Path) -> Iterator[list[Path]]:
     Raises:
         FileWriteError: for an `OSError` of the block; earlier files at `paths` are then as they were.
     """
-    # in the same folder, for only there is the final move one step
-    partial = [path.with_name(f".{path.name}.{os.getpid()}.partial") for path in paths]
+    # in the same folder, for only there is the final move one step; with the extension, which tells writers the format
+    partial = [path.with_name(f".partial-{os.getpid()}-{path.name}") for path in paths]
     try:
         for path in paths:
             if path.is_dir():

@@ -1,4 +1,4 @@
-"""NRRD and MetaImage files, read by SimpleITK."""
+"""Files that SimpleITK reads and writes: NRRD and MetaImage always, NIfTI by way of `nifti`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ import numpy as np
 
 from ..errors import FileReadError, GeometryError, InputError
 from ..memory import check_memory
-from .formats import TO_LPS
+from ..progress import Monitor
+from ..volume import Volume
 
 if TYPE_CHECKING:
     from SimpleITK import ImageFileReader
 
+TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS mm to ITK's LPS mm and back
+_SHEAR = 1e-4  # cosine between axes above which a grid counts as sheared
 _BAD_GEOMETRY = ("Zero-valued spacing", "determinant is 0", "Negative spacing")
 
 
-def read_itk(path: Path, labels: bool = False) -> tuple[np.ndarray, np.ndarray, dict]:
-    """(array [k, j, i], affine to RAS mm, metadata) of a file.
+def read_itk(path: Path, labels: bool = False) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
+    """(array [k, j, i], affine to RAS mm, the header's entries) of a file.
 
     Raises:
         FileReadError: no image, or truncated.
@@ -35,13 +38,14 @@ def read_itk(path: Path, labels: bool = False) -> tuple[np.ndarray, np.ndarray, 
         try:
             reader.ReadImageInformation()
             _check_kind(path, reader, labels)
+            found = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
             check_memory(f"File {path}", reader.GetSize()[::-1], 2.0, "Crop the scan, or free memory.")
             reader.SetOutputPixelType(sitk.sitkFloat32)
             image = reader.Execute()
         except RuntimeError as error:
             raise _explained(path, error) from error
     affine = ras_affine(image.GetDirection(), image.GetSpacing(), image.GetOrigin())
-    return sitk.GetArrayFromImage(image), affine, {}
+    return sitk.GetArrayFromImage(image), affine, found
 
 
 def ras_affine(direction: Sequence[float], spacing: Sequence[float], origin: Sequence[float]) -> np.ndarray:
@@ -50,6 +54,44 @@ def ras_affine(direction: Sequence[float], spacing: Sequence[float], origin: Seq
     affine[:3, :3] = np.reshape(direction, (3, 3)) * np.asarray(spacing)
     affine[:3, 3] = origin
     return TO_LPS @ affine
+
+
+def shear(volume: Volume) -> tuple[float, int, int]:
+    """(cosine, axis, axis) of the two axes (0, 1, 2 for i, j, k) farthest from a right angle; 0 if all are right."""
+    axes = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
+    cosines = np.abs(axes.T @ axes - np.eye(3))
+    first, second = np.unravel_index(np.argmax(cosines), (3, 3))
+    return (float(cosines.max()) if cosines.max() > _SHEAR else 0.0), int(first), int(second)
+
+
+def write_itk(volume: Volume, path: Path, packed: bool, monitor: Monitor) -> None:
+    """Write `volume` in the format of the extension of `path`.
+
+    Raises:
+        GeometryError: a sheared grid, which these formats cannot hold in a way that others read.
+    """
+    import SimpleITK as sitk
+
+    cosine, first, second = shear(volume)
+    if cosine:
+        raise GeometryError(
+            f"Volume {volume.name!r} is sheared (its axes {'ijk'[first]} and {'ijk'[second]} are "
+            f"{np.degrees(np.arccos(cosine)):.2f}° apart); expected right angles, for {path.suffix} files are read "
+            "wrongly otherwise. Save it as .nii or .nii.gz."
+        )
+    monitor.update(0.0)
+    affine = TO_LPS @ volume.affine
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    image = sitk.GetImageFromArray(volume.array)
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())
+    try:
+        with quiet():
+            sitk.WriteImage(image, str(path), packed, 1)
+    except RuntimeError as error:
+        raise OSError(_reason(str(error))) from error
+    monitor.update(1.0)
 
 
 @contextmanager
@@ -65,30 +107,59 @@ def quiet() -> Iterator[None]:
         sitk.ProcessObject.SetGlobalWarningDisplay(before)
 
 
+def itk_affine(path: Path) -> np.ndarray:
+    """The affine to RAS mm as SimpleITK reads it; errors as `read_itk`."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    with quiet():
+        try:
+            reader.ReadImageInformation()
+        except RuntimeError as error:
+            raise _explained(path, error) from error
+    return ras_affine(np.reshape(reader.GetDirection(), (-1,))[:9], reader.GetSpacing()[:3], reader.GetOrigin()[:3])
+
+
 def _check_kind(path: Path, reader: ImageFileReader, labels: bool) -> None:
     import SimpleITK as sitk
 
-    size = reader.GetSize()
-    sizes = " × ".join(str(n) for n in size[:3])
-    if reader.GetDimension() != 3:
-        what = f"{size[3]} frames of {sizes} voxels" if len(size) > 3 else f"one image of {sizes} pixels"
-        remedy = "Extract one frame first." if len(size) > 3 else "Give it a third axis of one slice first."
-        raise InputError(f"File {path} is {reader.GetDimension()}-D ({what}); expected one 3-D scan. {remedy}")
-    if reader.GetNumberOfComponents() != 1:
-        raise InputError(
-            f"File {path} holds {reader.GetNumberOfComponents()} values per voxel (colours or vectors); expected one "
-            "grey-valued 3-D scan. Extract one channel first."
-        )
-    if "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelID()):
-        raise InputError(f"File {path} holds complex numbers; expected real ones. Take the magnitude first.")
+    is_complex = "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    refuse_kind(path, reader.GetSize(), reader.GetNumberOfComponents(), is_complex)
     if not labels and any(key.startswith("Segment0_") for key in reader.GetMetaDataKeys()):
         raise InputError(
             f"File {path} holds labels (a segmentation); expected a scan. Choose the scan that it was drawn on."
         )
 
 
+def refuse_kind(path: Path, size: Sequence[int], components: int, is_complex: bool) -> None:
+    """Refuse what is an image but no scan; `size` is (i, j, k, …).
+
+    Raises:
+        InputError: complex numbers, other than three axes, or several values per voxel.
+    """
+    sizes = " × ".join(str(n) for n in size[:3])
+    if is_complex:
+        raise InputError(f"File {path} holds complex numbers; expected real ones. Take the magnitude first.")
+    if len(size) < 3 or any(n > 1 for n in size[3:]):
+        frames = int(np.prod(size[3:])) if len(size) > 3 else 1
+        what = f"{frames} frames of {sizes} voxels" if len(size) > 3 else f"one image of {sizes} pixels"
+        remedy = "Extract one frame first." if len(size) > 3 else "Give it a third axis of one slice first."
+        raise InputError(f"File {path} is {len(size)}-D ({what}); expected one 3-D scan. {remedy}")
+    if components != 1:
+        raise InputError(
+            f"File {path} holds {components} values per voxel (colours or vectors); expected one grey-valued 3-D scan. "
+            "Extract one channel first."
+        )
+
+
 def _explained(path: Path, error: RuntimeError) -> Exception:
     text = str(error)
+    if "orthonormal" in text:
+        return GeometryError(
+            f"File {path} has sheared axes, which can only be read where nibabel is installed; expected right angles. "
+            "Install nibabel, or resample the scan in Slicer (module Resample Image)."
+        )
     if any(words in text for words in _BAD_GEOMETRY):
         return GeometryError(
             f"File {path} has zero spacing or axes that lie in one plane; expected three independent axes with spacing "

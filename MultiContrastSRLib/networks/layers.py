@@ -1,0 +1,142 @@
+"""Parts that several networks share: the residual dense network, channel attention and what is built of it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+
+
+def conv3(channels_in: int, channels_out: int) -> nn.Conv2d:
+    """3×3 convolution that keeps the size: (B, channels_in, H, W) → (B, channels_out, H, W), zeros outside."""
+    return nn.Conv2d(channels_in, channels_out, 3, padding=1)
+
+
+class DenseBlock(nn.Module):
+    """Residual dense block (Zhang et al., CVPR 2018, Eqs. 4–6): C layers that each see all before them.
+
+    (B, G, H, W) → (B, G, H, W).
+    """
+
+    def __init__(self, features: int, layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(conv3(features * (1 + c), features) for c in range(layers))
+        self.fusion = nn.Conv2d(features * (1 + layers), features, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        known = x
+        for layer in self.layers:
+            known = torch.cat([known, layer(known).relu_()], dim=1)
+        return self.fusion(known) + x
+
+
+class RDN(nn.Module):
+    """Residual dense network without its upsampler (Zhang et al., CVPR 2018, Eqs. 1–8). No normalisation.
+
+    (B, in_channels, H, W) → (B, G, H, W). Two shallow convolutions, D dense blocks of C layers, global fusion of all
+    blocks (1×1, 3×3), plus the first convolution's output. D=5, C=10, G=64, two channels: 10,462,016 parameters.
+    """
+
+    def __init__(self, in_channels: int, features: int, blocks: int, layers: int) -> None:
+        super().__init__()
+        self.shallow1 = conv3(in_channels, features)
+        self.shallow2 = conv3(features, features)
+        self.blocks = nn.ModuleList(DenseBlock(features, layers) for _ in range(blocks))
+        self.fusion = nn.Sequential(nn.Conv2d(features * blocks, features, 1), conv3(features, features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.shallow1(x)
+        x = self.shallow2(first)
+        outputs = []
+        for block in self.blocks:
+            x = block(x)
+            outputs.append(x)
+        return self.fusion(torch.cat(outputs, dim=1)) + first
+
+
+class ChannelAttention(nn.Module):
+    """Gates of the channels from their statistics over the whole map: (B, C, H, W) → (B, C, 1, 1) in 0…1.
+
+    RCAN's form (Zhang et al., ECCV 2018, Eqs. 9–10): the mean, with biases. CBAM's (Woo et al., ECCV 2018, Eq. 2):
+    `with_max`, mean and maximum through the same two layers, summed, without biases.
+    """
+
+    def __init__(self, channels: int, with_max: bool = False, ratio: int = 16) -> None:
+        super().__init__()
+        hidden = max(1, channels // ratio)
+        self.with_max = with_max
+        self.squeeze = nn.Conv2d(channels, hidden, 1, bias=not with_max)
+        self.excite = nn.Conv2d(hidden, channels, 1, bias=not with_max)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.excite(self.squeeze(x.mean((2, 3), keepdim=True)).relu())
+        if self.with_max:
+            gate = gate + self.excite(self.squeeze(x.amax((2, 3), keepdim=True)).relu())
+        return gate.sigmoid()
+
+
+class CBAM(nn.Module):
+    """Convolutional block attention (Woo et al., ECCV 2018, Eqs. 1–3), spatial kernel 3×3, no biases.
+
+    x (B, C, H, W), gate (B, C, 1, 1) → (B, C, H, W). The channel gate is a statistic of the whole slice: take it from
+    `channel(x)` of the whole, and give it to every tile.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channel = ChannelAttention(channels, with_max=True)
+        self.spatial = nn.Conv2d(2, 1, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor, gate: Tensor) -> Tensor:
+        x = x * gate
+        summary = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
+        return x * self.spatial(summary).sigmoid()
+
+
+class RCAB(nn.Module):
+    """Residual channel attention block (Zhang et al., ECCV 2018, Eq. 12): (B, C, H, W) → (B, C, H, W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = conv3(channels, channels)
+        self.conv2 = conv3(channels, channels)
+        self.attention = ChannelAttention(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv2(self.conv1(x).relu_())
+        return torch.addcmul(x, y, self.attention(y))
+
+
+class ResidualGroup(nn.Module):
+    """RCABs and a convolution, around which the input is added (ibid., Eq. 5): (B, C, H, W) → (B, C, H, W)."""
+
+    def __init__(self, channels: int, blocks: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*(RCAB(channels) for _ in range(blocks)))
+        self.conv = conv3(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(self.blocks(x)) + x
+
+
+class BaseInput(nn.Module):
+    """The image that a network corrects, as features: (B, in_channels, H, W) → (B, C, H, W)."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv = conv3(in_channels, channels)
+
+    def forward(self, base: Tensor | None) -> Tensor:
+        """Raises `InputError` when there is no base."""
+        if base is None:
+            raise InputError(
+                "This network corrects a base image but none is given; pass `base` on the output's lattice."
+            )
+        return self.conv(base)
+
+
+def zeroed(layer: nn.Conv2d) -> None:
+    """Make `layer` return zeros until it is trained."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)

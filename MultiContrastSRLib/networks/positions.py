@@ -1,0 +1,194 @@
+"""Where output pixels lie in the input images, and reading feature maps there.
+
+Positions are physical. The caller says, for every output row and column, at which fractional pixel of the target and
+of the reference it lies: a k-space crop (sample ⌊m/2⌋ on ⌊n/2⌋), a slab or a moved reference differ only in these
+vectors, and no network computes positions from shapes, which is how half-pixel shifts come in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+
+Window = tuple[slice, slice]
+_TIE = 1e-6  # as in `kernels.nearest`: a tie that rounding would decide must not depend on where a crop begins
+
+
+@dataclass(frozen=True, eq=False)
+class Positions:
+    """The output lattice, H rows and W columns, in the pixels of the input images. float64, on the CPU.
+
+    Attributes:
+        rows_t (H,), cols_t (W,): fractional target rows and columns; 0 is the centre of the first pixel.
+        step_t: target pixels from one output (row, column) to the next: 1/scale.
+        rows_r (H,), cols_r (W,), step_r: the same in the reference's pixels, or None without a reference.
+
+    Steps are kept beside the vectors because a tile of one row has none.
+    """
+
+    rows_t: Tensor
+    cols_t: Tensor
+    step_t: tuple[float, float]
+    rows_r: Tensor | None = None
+    cols_r: Tensor | None = None
+    step_r: tuple[float, float] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        rows_t: Sequence[float],
+        cols_t: Sequence[float],
+        rows_r: Sequence[float] | None = None,
+        cols_r: Sequence[float] | None = None,
+    ) -> Positions:
+        """From evenly spaced vectors of at least two positions each (lists, arrays or tensors).
+
+        Raises:
+            InputError: vectors that are shorter, unevenly spaced, or of lengths that do not agree.
+        """
+        if (rows_r is None) != (cols_r is None):
+            raise InputError("Reference positions are given for one axis; expected both or none.")
+        vectors = [None if v is None else _vector(v) for v in (rows_t, cols_t, rows_r, cols_r)]
+        if rows_r is not None and [len(v) for v in vectors[:2]] != [len(v) for v in vectors[2:]]:
+            sizes = [len(v) for v in vectors]
+            raise InputError(
+                f"Positions have {sizes[0]} rows and {sizes[1]} columns in the target but {sizes[2]} and {sizes[3]} in "
+                "the reference; expected one position in each image for every output row and column."
+            )
+        step_t = (_step(vectors[0]), _step(vectors[1]))
+        step_r = None if rows_r is None else (_step(vectors[2]), _step(vectors[3]))
+        return cls(vectors[0], vectors[1], step_t, vectors[2], vectors[3], step_r)
+
+    @classmethod
+    def regular(
+        cls,
+        shape: tuple[int, int],
+        target: tuple[tuple[float, float], tuple[float, float]],
+        reference: tuple[tuple[float, float], tuple[float, float]] | None = None,
+    ) -> Positions:
+        """H×W output pixels; `target` and `reference` hold (step, offset) for rows and for columns.
+
+        Output row x lies at row step·x + offset of the image, the pair that `AxisModel.lattice_positions` gives.
+
+        >>> Positions.regular((4, 6), ((0.5, 0.0), (0.5, 0.0))).rows_t.tolist()
+        [0.0, 0.5, 1.0, 1.5]
+        """
+        index = [torch.arange(n, dtype=torch.float64) for n in shape]
+        given = [None if maps is None else [s * i + o for (s, o), i in zip(maps, index, strict=True)]
+                 for maps in (target, reference)]  # fmt: skip
+        steps = [None if maps is None else (abs(maps[0][0]), abs(maps[1][0])) for maps in (target, reference)]
+        rows_r, cols_r = given[1] or (None, None)
+        return cls(*given[0], steps[0], rows_r, cols_r, steps[1])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W)."""
+        return len(self.rows_t), len(self.cols_t)
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Output pixels per target pixel, (rows, columns)."""
+        return 1 / self.step_t[0], 1 / self.step_t[1]
+
+    @property
+    def in_target(self) -> tuple[Tensor, Tensor]:
+        """(rows, columns) in target pixels."""
+        return self.rows_t, self.cols_t
+
+    @property
+    def in_reference(self) -> tuple[Tensor, Tensor]:
+        """(rows, columns) in reference pixels. Raises `InputError` when there are none."""
+        if self.rows_r is None or self.cols_r is None:
+            raise InputError("A reference is given but the positions hold none in its pixels; pass rows_r and cols_r.")
+        return self.rows_r, self.cols_r
+
+    def crop(self, window: Window) -> Positions:
+        """The positions of a part of the output."""
+        rows, cols = window
+        return Positions(
+            self.rows_t[rows],
+            self.cols_t[cols],
+            self.step_t,
+            None if self.rows_r is None else self.rows_r[rows],
+            None if self.cols_r is None else self.cols_r[cols],
+            self.step_r,
+        )
+
+
+def _vector(values: Sequence[float]) -> Tensor:
+    vector = torch.as_tensor(values, dtype=torch.float64).cpu()
+    steps = vector.diff() if vector.ndim == 1 else vector
+    if vector.ndim != 1 or len(vector) < 2 or (steps - steps[0]).abs().max() > 1e-3 * steps[0].abs():
+        raise InputError(
+            f"Positions have shape {tuple(vector.shape)}; expected one axis of at least two evenly spaced numbers. "
+            "For a single row or column use Positions.regular, which is given the step."
+        )
+    return vector
+
+
+def _step(vector: Tensor) -> float:
+    return abs(float(vector[-1] - vector[0])) / (len(vector) - 1)
+
+
+def widen(window: Window, halo: int, shape: tuple[int, int]) -> tuple[Window, Window]:
+    """(outer, inner): `window` with `halo` more pixels on each side, within `shape`; and `window` as seen from it."""
+    outer, inner = [], []
+    for part, n in zip(window, shape, strict=True):
+        start, stop, _ = part.indices(n)
+        first = max(start - halo, 0)
+        outer.append(slice(first, min(stop + halo, n)))
+        inner.append(slice(start - first, stop - first))
+    return tuple(outer), tuple(inner)
+
+
+def nearest(positions: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """(index of the nearest of n pixels (p,), position − index (p,)); ties go to the higher index."""
+    index = (positions + 0.5 + _TIE).floor().clamp(0, n - 1)
+    return index.long(), positions - index
+
+
+def corners(positions: Tensor, n: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """The two neighbours of each position: [(index (p,), position − index (p,), weight (p,)), …], weights sum to 1.
+
+    Beyond the edge both neighbours are the edge pixel.
+    """
+    lower = (positions + _TIE).floor()
+    fraction = (positions - lower).clamp(0, 1)
+    found = []
+    for corner, weight in ((lower, 1 - fraction), (lower + 1, fraction)):
+        index = corner.clamp(0, n - 1)
+        found.append((index.long(), positions - index, weight))
+    return found
+
+
+def take(x: Tensor, index: Tensor, dim: int) -> Tensor:
+    """`x` at whole indices (p,) along `dim`; `x` itself where these are all of its pixels in order."""
+    if len(index) == x.shape[dim] and torch.equal(index, torch.arange(len(index))):
+        return x
+    return x.index_select(dim, index.to(x.device))
+
+
+def along(vector: Tensor, x: Tensor, dim: int) -> Tensor:
+    """A position-wise vector (p,) in x's type and device, shaped to multiply rows (dim 2) or columns (dim 3)."""
+    return vector.to(x.device, x.dtype).view((-1, 1) if dim == 2 else (1, -1))
+
+
+def sample_nearest(x: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
+    """x (B, C, h, w) at the nearest pixels to rows (H,) and cols (W,): (B, C, H, W)."""
+    return take(take(x, nearest(rows, x.shape[2])[0], 2), nearest(cols, x.shape[3])[0], 3)
+
+
+def sample_linear(x: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
+    """x (B, C, h, w) bilinearly at rows (H,) and cols (W,), constant beyond the edges: (B, C, H, W)."""
+    for dim, positions in ((2, rows), (3, cols)):
+        (low, _, _), (high, _, weight) = corners(positions, x.shape[dim])
+        if weight.max() < 2 * _TIE:  # on the pixels
+            x = take(x, low, dim)
+        else:
+            x = torch.lerp(take(x, low, dim), take(x, high, dim), along(weight, x, dim))
+    return x
