@@ -121,21 +121,30 @@ def learn(level: Level, target: np.ndarray, reference: np.ndarray) -> DetailMode
         target: acquired samples, shape `level.measured`.
         reference: shape `level.fine`.
     """
-    measured, acquired_reference = level.weigh(target), level.acquire(reference)
-    below = level.coarser(OCTAVE)
-    trial_target = below.acquire(measured)
-    trial = DetailModel(float(acquired_reference.mean()), float(acquired_reference.std()), (0.0, 0.0), ())
-    trial = replace(trial, energies=_energies(below, trial, acquired_reference))
-    truth = measured - below.interpolate(trial_target)
-    details = [
-        _inject(below, trial, acquired_reference, slopes).ravel()
-        for slopes in _slopes(below, trial, trial_target, acquired_reference)
-    ]
-    gram = np.array([[float(a @ b) for b in details] for a in details])
-    weights, _ = optimize.nnls(gram, np.array([float(d @ truth.ravel()) for d in details]))
-    weights /= max(1.0, weights.sum())
-    model = DetailModel(float(reference.mean()), float(reference.std()), (0.0, 0.0), tuple(float(w) for w in weights))
+    weights, _ = trial(level, level.weigh(target), level.acquire(reference))
+    model = DetailModel(float(reference.mean()), float(reference.std()), (0.0, 0.0), weights)
     return replace(model, energies=_energies(level, model, reference))
+
+
+def trial(level: Level, measured: np.ndarray, reference: np.ndarray) -> tuple[tuple[float, ...], float]:
+    """(weights of the candidates, share of the detail that they explain) one octave below `level`.
+
+    Args:
+        measured, reference: the target's acquired samples and the reference as acquired alike, both `level.measured`.
+    """
+    below = level.coarser(OCTAVE)
+    coarse = below.acquire(measured)
+    model = DetailModel(float(reference.mean()), float(reference.std()), (0.0, 0.0), ())
+    model = replace(model, energies=_energies(below, model, reference))
+    truth = (measured - below.interpolate(coarse)).ravel()
+    details = [_inject(below, model, reference, slopes).ravel() for slopes in _slopes(below, model, coarse, reference)]
+    gram = np.array([[float(a @ b) for b in details] for a in details])
+    toward = np.array([float(detail @ truth) for detail in details])
+    weights, _ = optimize.nnls(gram, toward)
+    weights /= max(1.0, weights.sum())
+    energy = float(truth @ truth)
+    explained = float(2 * weights @ toward - weights @ gram @ weights) / energy if energy > 0 else 0.0
+    return tuple(float(w) for w in weights), explained
 
 
 def transfer(

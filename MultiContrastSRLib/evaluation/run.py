@@ -81,7 +81,8 @@ def evaluate(
     listed = None if np.ndim(slices) == 0 else list(slices)
     factors = _checked_scales(chosen.scales if scales is None else scales)
     entries = checked_entries(methods)
-    case = make_case(_volume(target), _volume(reference), chosen, axis, _volume(mask, True), _volume(lesions, True), listed)
+    masks = _volume(mask, labels=True), _volume(lesions, labels=True)
+    case = make_case(_volume(target), _volume(reference), chosen, axis, *masks, listed)
 
     rows = [entry.row for entry in entries]
     if case.reference is not None:

@@ -167,7 +167,9 @@ def _explained(path: Path, error: RuntimeError) -> Exception:
         )
     if "ImageIO" in text and "Unable to determine" in text:
         return FileReadError(f"File {path} is no image that can be read; expected what its extension says. Convert it.")
-    return FileReadError(f"File {path} is truncated or damaged: {_reason(text)}. Copy or download it again.")
+    # of a file that ends early MetaIO says only that there is no such file
+    reason = "it holds fewer voxels than its header says" if "MetaImageIO" in text else _reason(text)
+    return FileReadError(f"File {path} is truncated or damaged: {reason}. Copy or download it again.")
 
 
 def _reason(text: str) -> str:

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from .. import kernels
 from ..acquisition import AcquisitionModel
 from ..detail import DetailModel, Level, learn, transfer
 from ..grid import Grid
 from ..lattice import MAX_LATTICE_SCALE, LatticeImage, default_refinement
 from ..progress import CancelCallback, Monitor, ProgressCallback
-from ..sampling import apply_separable, sample
+from ..reference import resample_reference
+from ..sampling import apply_separable
 from ..volume import Volume
 from .base import Method, Option, register
 
@@ -160,36 +160,3 @@ def lattice_samples(model: AcquisitionModel, reference: Grid, refined: tuple[boo
         finer = refined[array_axis] and factor > 1.02 and axis.samples > 1
         samples.append(int(np.floor(axis.samples * factor + 0.5)) if finer else axis.samples)
     return samples
-
-
-def resample_reference(
-    reference: Volume, lattice: Grid, target: Grid, monitor: Monitor
-) -> tuple[np.ndarray, np.ndarray]:
-    """(the reference on `lattice`, where it was acquired on `target` as 0 or 1).
-
-    Where the reference is finer than the lattice (1 mm under 3 mm slices, say), samples are means over their cells.
-    """
-    matrix, _ = lattice.index_map_to(reference.grid)
-    steps = np.linalg.norm(matrix, axis=0)  # reference samples per lattice sample
-    finer = [int(np.clip(np.ceil(step - 0.25), 1, MAX_LATTICE_SCALE)) for step in steps]
-    depth = max(1, _CHUNK // max(1, lattice.size // lattice.shape[0] * int(np.prod(finer))))
-    low, high = float(reference.array.min()), float(reference.array.max())
-    pieces = []
-    for start in range(0, lattice.shape[0], depth):
-        part = lattice.crop((start, 0, 0), (min(start + depth, lattice.shape[0]), *lattice.shape[1:]))
-        monitor.update(start / lattice.shape[0])
-        values = sample(
-            reference.array,
-            reference.grid,
-            part.resized([n * f for n, f in zip(part.shape, finer, strict=True)]),
-            (kernels.quintic,) * 3,
-            fill=min(max(0.0, low), high),
-            monitor=monitor.silent,
-        )
-        for axis, factor in enumerate(finer):
-            if factor > 1:
-                shape = (*values.shape[:axis], -1, factor, *values.shape[axis + 1 :])
-                values = values.reshape(shape).mean(axis=axis + 1)
-        pieces.append(values)
-    valid = sample(np.ones(reference.shape, np.float32), reference.grid, target, (kernels.nearest,) * 3)
-    return np.concatenate(pieces), valid

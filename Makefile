@@ -1,0 +1,51 @@
+# MultiContrastSR from the shell. `make help` lists what there is; everything stays inside this folder (.venv, *-output).
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+EXTRAS := slicer,train,demo,test
+
+# An extra index for torch alone: PyTorch's own for CPU wheels on Linux, say. Empty: wherever pip finds the pinned version.
+TORCH_INDEX ?=
+
+# numpy's BLAS waits busily for its helper threads: with other work on the machine two take longer than one.
+export OPENBLAS_NUM_THREADS ?= 1
+export OMP_NUM_THREADS ?= 2
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+
+.PHONY: help install demo test bench readme lint clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## ?/  make \1\t/' | expand -t 16
+
+install: $(INSTALLED)  ## create .venv and install the library, its extras and what the tests need
+
+demo: $(INSTALLED)  ## super-resolve a real scan: volumes, Slicer scene, table and pictures in demo-output/
+	PYTHONPATH=Testing $(RUN) -m demo
+
+test: $(INSTALLED)  ## run every test
+	$(RUN) -m pytest $(TESTS)
+
+bench: $(INSTALLED)  ## time every method and stage side by side: bench-output/bench.md and .json
+	$(RUN) Testing/bench.py
+
+readme: $(INSTALLED)  ## rewrite the README's methods, results (needs MULTICONTRASTSR_DATA) and benchmark (after make bench)
+	PYTHONPATH=. $(RUN) Testing/readme.py
+
+lint: $(INSTALLED)  ## check style
+	$(RUN) -m ruff check .
+
+clean:  ## remove .venv and everything that these commands made
+	rm -rf $(VENV) build dist *.egg-info demo-output bench-output test-output .pytest_cache .hypothesis .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Re-made when a version changes, so a checkout that moved on never runs with old packages.
+$(INSTALLED): pyproject.toml constraints.txt Testing/system_libraries.sh
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { echo >&2 \
+	"$(PYTHON) is not Python 3.10 to 3.13, for which Slicer's packages exist. Name one: make PYTHON=python3.12"; exit 1; }
+	@Testing/system_libraries.sh
+	test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --constraint constraints.txt torch
+	$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@

@@ -1,0 +1,105 @@
+"""Runs the demonstration and says where everything lies."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from MultiContrastSRLib import methods, save_volume
+from MultiContrastSRLib.evaluation import Evaluation, evaluate
+from MultiContrastSRLib.volume import Volume
+
+from .cases import Case, find_cases
+from .session import Session
+
+PANEL_METHOD = "guided"
+REGIONS = {"whole slice": "psnr", "brain": "psnr_brain"}
+INTERPOLATIONS = ("bspline", "sinc")  # kept as volumes beside the methods that use the reference
+
+
+def compared_methods() -> list[str]:
+    """Rows of the table: what runs here without fitting to the subject."""
+    return [m.name for m in methods() if m.group != "subject-specific" and m.unavailable() is None]
+
+
+def kept_methods() -> list[str]:
+    """Methods whose volumes are kept, the panel's first."""
+    guided = [m.name for m in methods() if m.name in compared_methods() and m.reference != "none"]
+    return [PANEL_METHOD, *INTERPOLATIONS, *(name for name in guided if name != PANEL_METHOD)]
+
+
+def compare(case: Case) -> Evaluation:
+    """All methods against the truth."""
+    return evaluate(
+        case.truth, case.reference, methods=compared_methods(), scales=(case.scale,), register=case.register
+    )
+
+
+def describe_gain(case: Case, found: Evaluation) -> str:
+    """The table in one line."""
+    over = {where: found.difference(case.scale, PANEL_METHOD, name) for where, name in REGIONS.items()}
+    gains = ", ".join(f"{gain.mean:+.2f} dB {where}" for where, gain in over.items())
+    count = next(iter(over.values())).n
+    return f"{case.name}: {PANEL_METHOD} at ×{case.scale:g}, PSNR over sinc: {gains} (n = {count} slices)"
+
+
+def save_volumes(session: Session, case: Case, folder: Path) -> list[Path]:
+    """Every node of a case as NIfTI."""
+    from MultiContrastSRLib.mrml import volume_from_node
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for key, node in session.nodes[case.name].items():
+        contrast = case.reference.name if key == "reference" else case.truth.name
+        volume: Volume = volume_from_node(node)
+        paths.append(save_volume(volume, folder / f"{contrast}-{key}.nii.gz"))
+    return paths
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("demo-output"), help="default demo-output")
+    output = parser.parse_args(arguments).output
+    output.mkdir(parents=True, exist_ok=True)
+    begin = time.perf_counter()
+
+    def say(text: str) -> None:
+        print(f"[{time.perf_counter() - begin:5.1f} s] {text}", flush=True)
+
+    cases = find_cases(say)
+    session = Session()
+    written: list[Path] = []
+    tables, gains = [], []
+    for case in cases:
+        say(f"{case.name}: {case.title}")
+        session.add(case)
+        for method in kept_methods():
+            if method == PANEL_METHOD:
+                say(f"  panel: {session.apply(case, method).splitlines()[0]}")
+            else:
+                session.process(case, method)
+        written.append(session.picture(case, (PANEL_METHOD, "input", "truth"), output / f"{case.name}-panel.png"))
+        found = compare(case)
+        written.append(found.figure(output / f"{case.name}-comparison.png", case.scale))
+        tables.append(f"# {case.name}\n\n{case.title}.\n\n{found.table('markdown')}")
+        gains.append(describe_gain(case, found))
+        written += save_volumes(session, case, output / case.name)
+        say(f"  {gains[-1]}")
+    table = output / "comparison.md"
+    table.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
+    say("saving the scene")
+    written += [table, session.save(output / "scene.mrb")]
+    session.close()
+
+    print("\nWritten:")
+    print("\n".join(f"  {path}" for path in written))
+    print("\n" + "\n".join(gains))
+    print("Research use only; not for diagnosis. Super-resolved detail is an estimate, not a measurement.")
+    say("done")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

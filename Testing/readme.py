@@ -1,0 +1,80 @@
+"""Rewrites the parts of README.md that commands make: `make readme` (methods, results, benchmark).
+
+The README marks each part by `<!-- name: … -->` and `<!-- /name -->`. A test holds the methods part to the registry.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+PAIRS = (("T2", "T1"), ("FLAIR", "T1"), ("T1POST", "T1"), ("FLAIR", "T2"), ("T1", "FLAIR"))
+SCALES = (2, 3, 4)
+
+
+def methods() -> str:
+    """The methods section, as `multicontrastsr methods --markdown` prints it."""
+    from MultiContrastSRLib.methods import all_methods, describe
+
+    return describe.as_markdown(all_methods())
+
+
+def results() -> str:
+    """Patient26, protocol P3: PSNR of sinc, gains of guided and of the mask trick, whole slice and eroded brain."""
+    from MultiContrastSRLib import load_volume
+    from MultiContrastSRLib.evaluation import MASK_TRICK, evaluate
+
+    folder = Path(os.environ["MULTICONTRASTSR_DATA"]) / "open_ms_data/cross_sectional/MNI/patient26"
+    volumes = {name: load_volume(next(folder.glob(f"{name}_N4*"))) for name in ("T1", "T2", "FLAIR", "T1POST")}
+    lines = [
+        "| target ← reference | scale | sinc, dB | bspline | guided | guided, brain | mask trick | mask trick, brain |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for target, reference in PAIRS:
+        found = evaluate(volumes[target], volumes[reference], methods=["bspline", "sinc", "guided"], scales=SCALES)
+        for scale in SCALES:
+            gains = [
+                f"{found.mean(scale, row, metric) - found.mean(scale, 'sinc', metric):+.2f}"
+                for row, metric in (
+                    ("bspline", "psnr"),
+                    ("guided", "psnr"),
+                    ("guided", "psnr_brain"),
+                    (MASK_TRICK, "psnr"),
+                    (MASK_TRICK, "psnr_brain"),
+                )
+            ]
+            base = f"{found.mean(scale, 'sinc', 'psnr'):.2f}"
+            lines.append(f"| {target} ← {reference} | ×{scale} | " + " | ".join([base, *gains]) + " |")
+    return "\n".join(lines)
+
+
+def bench() -> str:
+    """The tables of the last `make bench`."""
+    text = (ROOT / "bench-output" / "bench.md").read_text(encoding="utf-8")
+    return text.partition("\n\n")[2].strip()
+
+
+PARTS = {"methods": methods, "results": results, "bench": bench}
+
+
+def part_of(text: str, name: str) -> str:
+    """What stands between the marks of part `name`."""
+    return re.search(rf"<!-- {name}:.*?-->\n(.*?)\n?<!-- /{name} -->", text, flags=re.DOTALL)[1]
+
+
+def main(names: list[str]) -> None:
+    """Rewrite the parts `names`, or all."""
+    text = README.read_text(encoding="utf-8")
+    for name in names or PARTS:
+        made = PARTS[name]()
+        pattern = rf"(<!-- {name}:.*?-->\n).*?(<!-- /{name} -->)"
+        text = re.sub(pattern, lambda found, made=made: f"{found[1]}{made}\n{found[2]}", text, flags=re.DOTALL)
+    README.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

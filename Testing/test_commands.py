@@ -1,0 +1,84 @@
+"""`make demo` and `make bench`, in small: what they write, where nothing is at hand but this tree."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+pytest.importorskip("slicer")
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """(output folder, what it printed) of the demonstration without data, cache or network."""
+    tmp = tmp_path_factory.mktemp("demo")
+    environment = {name: value for name, value in os.environ.items() if name != "MULTICONTRASTSR_DATA"}
+    nowhere = "http://127.0.0.1:9"  # a closed port: every download fails at once
+    environment |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'Testing'}", "HOME": str(tmp), "XDG_CACHE_HOME": str(tmp)}
+    environment |= {"http_proxy": nowhere, "https_proxy": nowhere, "HTTP_PROXY": nowhere, "HTTPS_PROXY": nowhere}
+    command = [sys.executable, "-m", "demo", "--output", str(tmp / "out")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return tmp / "out", done.stdout
+
+
+def test_demo_says_that_it_shows_a_phantom(demo: tuple[Path, str]) -> None:
+    assert "phantom" in demo[1] and "Research use only" in demo[1]
+
+
+def test_demo_writes_everything_that_it_names(demo: tuple[Path, str]) -> None:
+    folder, said = demo
+    named = {Path(line.strip()) for line in said.partition("Written:")[2].partition("\n\n")[0].splitlines() if line}
+    assert named == {path for path in folder.rglob("*") if path.is_file()}
+    assert {"comparison.md", "scene.mrb", "phantom-panel.png", "phantom-comparison.png"} <= {p.name for p in named}
+    made = {path.name for path in named if path.name.endswith(".nii.gz")}
+    assert {"T2-truth.nii.gz", "T2-input.nii.gz", "T2-guided.nii.gz", "T1-reference.nii.gz"} <= made
+
+
+def test_demo_volume_from_the_panel_is_what_the_library_makes(demo: tuple[Path, str]) -> None:
+    import numpy as np
+
+    import MultiContrastSRLib as mc
+
+    folder = demo[0] / "phantom"
+    made = mc.load_volume(folder / "T2-guided.nii.gz")
+    again = mc.super_resolve(
+        mc.load_volume(folder / "T2-input.nii.gz"), mc.load_volume(folder / "T1-reference.nii.gz"), scale=3
+    ).volume
+    assert made.shape == again.shape
+    # files hold affines in single precision, so positions differ in the seventh digit
+    np.testing.assert_allclose(made.array, again.array, atol=1e-3 * np.ptp(made.array))
+
+
+def test_demo_scene_holds_all_volumes(demo: tuple[Path, str]) -> None:
+    with zipfile.ZipFile(demo[0] / "scene.mrb") as scene:
+        volumes = [name for name in scene.namelist() if name.endswith(".nrrd")]
+    assert len(volumes) == len(list((demo[0] / "phantom").iterdir()))
+
+
+def test_demo_table_compares_guided_with_sinc(demo: tuple[Path, str]) -> None:
+    table = (demo[0] / "comparison.md").read_text(encoding="utf-8")
+    rows = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("| ")}
+    assert {"nearest", "linear", "bspline", "lanczos", "sinc", "guided"} <= set(rows)
+
+
+def test_bench_measures_side_by_side(tmp_path: Path) -> None:
+    import bench
+
+    assert bench.main(["--output", str(tmp_path), "--repeats", "1", "--methods", "guided"]) == 0
+    found = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
+    assert set(found["methods"]) == {"bspline", "guided"}
+    stages = {"prepare", "consistency", "render", "render one slice", "peak memory"}
+    for times in found["methods"].values():
+        assert set(times) == stages and all(value > 0 for value in times.values())
+    assert set(found["stages"]) == {"load", "save", "register", "degrade"}
+    table = (tmp_path / "bench.md").read_text(encoding="utf-8")
+    assert "| bspline |" in table and "| 1.00 |" in table
