@@ -21,6 +21,7 @@ import numpy as np
 from . import kernels
 from .errors import InputError
 from .grid import Grid, PerAxis
+from .progress import Monitor
 from .sampling import apply_separable
 from .support import Support, estimate_support
 from .volume import Volume
@@ -157,22 +158,20 @@ class AcquisitionModel:
         )
         return self.grid.remapped(samples, np.array(steps), np.array(offsets))
 
-    def acquire(self, image: np.ndarray) -> np.ndarray:
+    def acquire(self, image: np.ndarray, monitor: Monitor | None = None) -> np.ndarray:
         """What the scanner records of `image` [k, j, i] on a lattice of this model: an array of the acquired shape."""
-        return apply_separable(image, [axis.forward(n) for axis, n in zip(self.axes, image.shape, strict=True)])
+        operators = [axis.forward(n) for axis, n in zip(self.axes, image.shape, strict=True)]
+        return apply_separable(image, operators, monitor=monitor)
 
     def weigh(self, acquired: np.ndarray) -> np.ndarray:
         """`acquired` without what lies outside the measured part of its spectrum."""
         weights = [axis.weight() for axis in self.axes]
         return acquired if all(w is None for w in weights) else apply_separable(acquired, weights)
 
-    def interpolate(self, acquired: np.ndarray, samples: Sequence[int]) -> np.ndarray:
-        """The acquired samples interpolated on a lattice of `samples`."""
-        return apply_separable(acquired, [axis.interpolate(n) for axis, n in zip(self.axes, samples, strict=True)])
-
-    def spread(self, residual: np.ndarray, samples: Sequence[int]) -> np.ndarray:
+    def spread(self, residual: np.ndarray, samples: Sequence[int], monitor: Monitor | None = None) -> np.ndarray:
         """The image on a lattice of `samples` that is recorded as `residual`: band-limited or smooth."""
-        return apply_separable(residual, [axis.spread(n) for axis, n in zip(self.axes, samples, strict=True)])
+        operators = [axis.spread(n) for axis, n in zip(self.axes, samples, strict=True)]
+        return apply_separable(residual, operators, monitor=monitor)
 
     @property
     def resolution(self) -> tuple[float, float, float]:

@@ -59,12 +59,11 @@ def make_consistent(prepared: Prepared, monitor: Monitor | None = None) -> tuple
         image = prepared.array
     else:
         image = prepared.render(lattice, **monitor.part(0.0, 0.6, "consistency").callbacks).array
-    monitor.update(0.6)
-    residual = model.weigh(target.array - model.acquire(image))
-    monitor.update(0.7)
-    consistent = image + model.spread(residual, samples)
-    monitor.update(0.9)
-    after = model.weigh(target.array - model.acquire(consistent))
+    residual = model.weigh(target.array - model.acquire(image, monitor.part(0.6, 0.7)))
+    consistent = model.spread(residual, samples, monitor.part(0.7, 0.8))
+    monitor.update(0.8)
+    consistent += image
+    after = model.weigh(target.array - model.acquire(consistent, monitor.part(0.9, 1.0)))
     scale = _rms(target.array) or 1.0
     report = ConsistencyReport(
         mode="exact" if all(axis.weight() is None for axis in model.axes) else "support",

@@ -13,13 +13,14 @@ truth, and stacked with non-negative weights (Breiman 1996, "Stacked regressions
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import ndimage, optimize
 
 from . import kernels
 from .acquisition import AxisModel
+from .progress import Monitor
 from .sampling import apply_separable
 
 BAND = 1.5  # the finest 1 − 1/1.5 of the measured frequencies are the detail that slopes are learned on
@@ -36,6 +37,7 @@ class Level:
     axes: tuple[AxisModel, AxisModel, AxisModel]
     fine: tuple[int, int, int]
     refined: tuple[bool, bool, bool]
+    monitor: Monitor = field(default_factory=Monitor, compare=False)  # asked for a cancel all along, told nothing
 
     @property
     def measured(self) -> tuple[int, ...]:
@@ -43,7 +45,8 @@ class Level:
         return tuple(axis.samples for axis in self.axes)
 
     def _apply(self, array: np.ndarray, name: str) -> np.ndarray:
-        return apply_separable(array, [getattr(axis, name)(n) for axis, n in zip(self.axes, self.fine, strict=True)])
+        operators = [getattr(axis, name)(n) for axis, n in zip(self.axes, self.fine, strict=True)]
+        return apply_separable(array, operators, monitor=self.monitor.silent)
 
     def acquire(self, image: np.ndarray) -> np.ndarray:
         """`image` (fine) as acquired, without what lies outside the measured spectrum."""
@@ -52,7 +55,9 @@ class Level:
     def weigh(self, acquired: np.ndarray) -> np.ndarray:
         """The measured part of `acquired`."""
         weights = [axis.weight() for axis in self.axes]
-        return acquired if all(w is None for w in weights) else apply_separable(acquired, weights)
+        if all(weight is None for weight in weights):
+            return acquired
+        return apply_separable(acquired, weights, monitor=self.monitor.silent)
 
     def interpolate(self, acquired: np.ndarray) -> np.ndarray:
         """`acquired` at fine resolution, nothing added."""
@@ -69,7 +74,7 @@ class Level:
             step, offset = axis.lattice_positions(n)
             positions = np.clip(step * np.arange(n) + offset, 0, axis.samples - 1)
             operators.append(None if n == axis.samples else kernels.linear(axis.samples, positions).astype(np.float32))
-        return apply_separable(slopes, operators)
+        return apply_separable(slopes, operators, monitor=self.monitor.silent)
 
     def coarser(self, factor: float) -> Level:
         """The level below: what is acquired here is its fine image, `factor` coarser along the refined axes."""
@@ -81,7 +86,7 @@ class Level:
             axes.append(
                 replace(axis, samples=samples, spacing=spacing, thickness=spacing, support=type(axis.support)())
             )
-        return Level(tuple(axes), self.measured, self.refined)
+        return Level(tuple(axes), self.measured, self.refined, self.monitor)
 
     def high_pass(self, acquired: np.ndarray) -> np.ndarray:
         """The finest band of `acquired`."""
@@ -186,11 +191,13 @@ def _slopes(level: Level, model: DetailModel, target: np.ndarray, reference: np.
         sizes = level.window(radius)
 
         def mean(product: np.ndarray, sizes: Sequence[int] = sizes) -> np.ndarray:
+            level.monitor.check()
             return ndimage.uniform_filter(product, sizes, mode="reflect")
 
         first, second, cross = mean(bands[0] ** 2), mean(bands[1] ** 2), mean(bands[0] * bands[1])
         toward = [mean(band * detail) for band in bands]
         for c, (count, ridge) in enumerate(CANDIDATES):
+            level.monitor.check()
             prior = maps[c] if maps[c] is not None else np.zeros((count, *detail.shape), dtype=np.float32)
             right = [toward[f] + ridge * prior[f] for f in range(count)]
             if count == 1:

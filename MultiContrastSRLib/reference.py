@@ -48,7 +48,8 @@ def resample_reference(
                 shape = (*values.shape[:axis], -1, factor, *values.shape[axis + 1 :])
                 values = values.reshape(shape).mean(axis=axis + 1)
         pieces.append(values)
-    valid = sample(np.ones(reference.shape, np.float32), reference.grid, target, (kernels.nearest,) * 3)
+    covered = np.ones(reference.shape, np.float32)
+    valid = sample(covered, reference.grid, target, (kernels.nearest,) * 3, monitor=monitor.silent)
     return np.concatenate(pieces), valid
 
 
@@ -75,5 +76,5 @@ def explained_detail(target: Volume, reference: Volume, monitor: Monitor) -> flo
         replace(axis, kind="slab", samples=n, thickness=axis.spacing) if number == across else replace(axis, samples=n)
         for number, (axis, n) in enumerate(zip(AcquisitionModel.estimate(target).axes, measured.shape, strict=True))
     ]
-    level = Level(tuple(axes), measured.shape, tuple(number != across for number in range(3)))
+    level = Level(tuple(axes), measured.shape, tuple(number != across for number in range(3)), monitor)
     return trial(level, level.weigh(measured), level.weigh(other))[1]

@@ -42,7 +42,11 @@ def register_rigid(target: Volume, reference: Volume, monitor: Monitor) -> tuple
         method.SetNumberOfWorkUnits(1)
         stop = _watch(method, level, sitk)
         try:
-            method.Execute(_coarser(fixed, size, sitk), _coarser(moving, size, sitk))
+            images = [_coarser(fixed, size, sitk)]
+            level.check()
+            images.append(_coarser(moving, size, sitk))
+            level.check()
+            method.Execute(*images)
         except RuntimeError as problem:
             level.check()
             return np.eye(4), f"Registration failed ({_reason(problem)}); the headers' positions were used."

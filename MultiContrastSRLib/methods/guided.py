@@ -92,43 +92,40 @@ class Guided(Method):
             axis.spread(n) if axis.kind == "kspace" else axis.interpolate(n)
             for axis, n in zip(model.axes, reference.shape, strict=True)
         ]
-        array = apply_separable(target.array, base)
+        array = apply_separable(target.array, base, monitor=monitor.silent)
         across = target.grid.slice_axis
         # slices that are not refined across are independent: learn on a few, work in chunks
         independent = across is not None and not active[across]
-        parts = _slabs(target.shape, reference.shape, across, 1 if independent else None)
-        chosen = parts if not independent else _representative(target.array, parts, across)
-        level = Level(model.axes, reference.shape, active)
-        low = np.concatenate([target.array[part] for part, _ in chosen], axis=across or 0)
-        high = np.concatenate([reference[part] for _, part in chosen], axis=across or 0)
+        level = Level(model.axes, reference.shape, active, monitor)
         monitor.update(0.0)
+        low, high = target.array, reference
+        if independent:
+            chosen = _representative(target.array, _slabs(target.shape, across, 1), across)
+            low, high = (np.concatenate([array[part] for part in chosen], axis=across) for array in (low, high))
         learned = learn(_fitted(level, low.shape, high.shape), low, high)
         if not learned.helps:
             note = "The reference explains none of the target's detail; the result is the sinc's."
             return LatticeImage(target, model, target.array, (note,))
         size = int(np.prod(reference.shape)) // (target.shape[across] if independent else 1)
-        work = _slabs(target.shape, reference.shape, across, max(1, _CHUNK // size)) if independent else parts
-        for number, (low_part, high_part) in enumerate(work):
+        work = _slabs(target.shape, across, max(1, _CHUNK // size)) if independent else [(slice(None),) * 3]
+        for number, part in enumerate(work):
             monitor.update((number + 1) / (len(work) + 1))
-            y, r = target.array[low_part], reference[high_part]
-            array[high_part] += transfer(_fitted(level, y.shape, r.shape), learned, y, r, share[low_part])
+            y, r = target.array[part], reference[part]
+            array[part] += transfer(_fitted(level, y.shape, r.shape), learned, y, r, share[part])
         return LatticeImage(target, model, array, (_describe(learned),))
 
 
-def _slabs(
-    low: tuple[int, ...], high: tuple[int, ...], axis: int | None, depth: int | None
-) -> list[tuple[tuple, tuple]]:
-    """Pairs of index tuples that cut target and lattice into slabs of `depth` slices; None: one slab."""
+def _slabs(shape: tuple[int, ...], axis: int, depth: int) -> list[tuple[slice, ...]]:
+    """Index tuples that cut an array into slabs of `depth` slices, which target and lattice share."""
     whole = (slice(None),) * 3
-    if depth is None or axis is None:
-        return [(whole, whole)]
-    cuts = [slice(start, start + depth) for start in range(0, low[axis], depth)]
-    return [(whole[:axis] + (cut,) + whole[axis + 1 :],) * 2 for cut in cuts]
+    return [
+        (*whole[:axis], slice(start, start + depth), *whole[axis + 1 :]) for start in range(0, shape[axis], depth)
+    ]
 
 
 def _representative(array: np.ndarray, slabs: list, axis: int) -> list:
     """A few slices spread over those that show anything."""
-    energy = np.array([float(np.std(array[low])) for low, _ in slabs])
+    energy = np.array([float(np.std(array[slab])) for slab in slabs])
     (shown,) = np.nonzero(energy > 0.3 * energy.max())
     if len(shown) == 0:
         return slabs[:1]
@@ -140,7 +137,7 @@ def _representative(array: np.ndarray, slabs: list, axis: int) -> list:
 def _fitted(level: Level, low: tuple[int, ...], high: tuple[int, ...]) -> Level:
     """`level` for a stack of fewer slices."""
     axes = tuple(replace(axis, samples=n) for axis, n in zip(level.axes, low, strict=True))
-    return Level(axes, tuple(high), level.refined)
+    return Level(axes, tuple(high), level.refined, level.monitor)
 
 
 def _describe(learned: DetailModel) -> str:
