@@ -86,7 +86,10 @@ def test_a_coarser_reference_is_warned_of(scans):
     target, reference = scans
     coarse = mc.degrade(reference, "kspace", 3)
     report = mc.super_resolve(target, coarse, scale=2, register="off").report
-    assert any("The reference is no sharper than the target across rows (3.00 mm, the target 2.00 mm)" in w for w in report.warnings)
+    assert any(
+        "The reference is no sharper than the target across rows (3.00 mm, the target 2.00 mm)" in w
+        for w in report.warnings
+    )
     assert any("no finer than the target" in note for note in report.notes)
 
 
@@ -99,12 +102,20 @@ def test_methods_without_reference_say_that_they_ignore_it(scans):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (dict(scale=0), InputError, "Scale is 0; expected one number above 0, or three in the order (k, j, i), for example 2 or (1, 2, 2)."),
+        (
+            dict(scale=0),
+            InputError,
+            "Scale is 0; expected one number above 0, or three in the order (k, j, i), for example 2 or (1, 2, 2).",
+        ),
         (dict(scale=100), InputError, "Scale along the rows is 100; expected 1 to 16 for method 'linear'."),
         (dict(scale=0.5), InputError, "Scale along the rows is 0.5; expected 1 to 16 for method 'linear'."),
         (dict(spacing=-1), InputError, "Spacing is -1 mm; expected a number above 0, for example 1.0."),
         (dict(device="tpu"), InputError, "Device is 'tpu'; expected auto, cpu, cuda or cuda:N."),
-        (dict(register="maybe", method="guided"), InputError, "Registration is 'maybe'; expected one of auto, off, on."),
+        (
+            dict(register="maybe", method="guided"),
+            InputError,
+            "Registration is 'maybe'; expected one of auto, off, on.",
+        ),
     ],
 )
 def test_bad_arguments_are_refused(scans, arguments, error, message):

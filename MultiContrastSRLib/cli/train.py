@@ -1,0 +1,127 @@
+"""Train a network by a recipe; goes on where it was stopped.
+
+Data come from a folder (--data, or MULTICONTRASTSR_DATA) or from a data pack, one file that --pack makes of them and
+that can travel to another machine. Without a recipe the names of those that come with the library are printed.
+
+  multicontrastsr train dual-arbnet-light --data scans --output run
+  multicontrastsr train dual-arbnet-light --data scans --pack training.npz
+  multicontrastsr train dual-arbnet-light --from training.npz --output run --device cuda --minutes 25
+  multicontrastsr train dual-arbnet-light --from training.npz --output run --export weights.safetensors
+  torchrun --nproc-per-node 2 -m MultiContrastSRLib.cli train ixi --data IXI --output run --device cuda
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from .console import add_overwrite, print_json, running
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What this verb takes."""
+    parser.add_argument("recipe", nargs="?", help="name of a recipe, or a .toml file")
+    parser.add_argument("--data", metavar="FOLDER", help="scans (default: the folder in MULTICONTRASTSR_DATA)")
+    parser.add_argument("--from", dest="packed", metavar="FILE", help="a data pack instead of scans")
+    parser.add_argument("--pack", metavar="FILE", help="make a data pack (.npz) of the recipe's scans, and stop")
+    parser.add_argument("-o", "--output", metavar="FOLDER", help="for checkpoint, curve and log; goes on with them")
+    parser.add_argument("--export", metavar="FILE", help="write the weights in --output (.safetensors) and their card")
+    parser.add_argument("--set", action="append", default=[], metavar="PART.FIELD=VALUE", help="change the recipe")
+    parser.add_argument("--minutes", type=float, metavar="M", help="stop after so long, to go on another time")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
+    add_overwrite(parser)
+
+
+def run(parsed: argparse.Namespace) -> None:
+    """Do it."""
+    from ..errors import OptionError
+    from ..training.recipe_file import load_recipe, recipe_names
+
+    if parsed.recipe is None:
+        names = recipe_names()
+        return print_json({"recipes": names}) if parsed.json else print("\n".join(names))
+    if not (parsed.pack or parsed.output):
+        raise OptionError("Neither --output nor --pack is given; expected the folder to train in, or a pack to make.")
+    changes = {}
+    for text in parsed.set:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise OptionError(f"Change is {text!r}; expected PART.FIELD=VALUE, for example optimisation.batch=4.")
+        changes[key] = value
+    recipe = load_recipe(parsed.recipe, changes)
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started, one speaks
+    parsed.quiet = parsed.quiet or not first
+    with running(parsed) as callbacks:
+        done = _make_pack(parsed, recipe, callbacks) if parsed.pack else _work(parsed, recipe, callbacks)
+    if not first:
+        return
+    if parsed.json:
+        print_json(done)
+    else:
+        print(done["summary"])
+
+
+def _make_pack(parsed: argparse.Namespace, recipe, callbacks) -> dict[str, object]:
+    from ..io.files import check_place
+    from ..training.pack import save_pack
+
+    place = Path(parsed.pack)
+    check_place(place, overwrite=parsed.overwrite)
+    pack = _data(parsed, recipe, callbacks)
+    save_pack(pack, place)
+    size = place.stat().st_size
+    about = f"{place}: {len(pack.stacks)} stacks, {len(pack.labels)} label maps, {size / 2**20:.1f} MiB"
+    return {"file": str(place), "bytes": size, "sources": list(pack.sources), "summary": about}
+
+
+def _work(parsed: argparse.Namespace, recipe, callbacks) -> dict[str, object]:
+    from ..errors import MethodUnavailableError
+
+    try:
+        import torch
+    except ImportError as error:
+        raise MethodUnavailableError(
+            f"Training needs PyTorch ({error}); install it: pip install 'multicontrastsr[train]'."
+        ) from error
+    from ..training.export import export
+    from ..training.loop import train
+
+    pack = _data(parsed, recipe, callbacks)
+    if parsed.export:
+        files = [str(path) for path in export(parsed.output, parsed.export, pack, overwrite=parsed.overwrite)]
+        return {"files": files, "summary": "\n".join(files)}
+    device = "cuda" if parsed.device == "auto" and torch.cuda.is_available() else parsed.device
+    device = "cpu" if device == "auto" else device
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        raise MethodUnavailableError(f"Device {parsed.device!r} is not there; choose cpu, or auto.")
+    outcome = train(
+        recipe,
+        pack,
+        parsed.output,
+        device=device,
+        minutes=parsed.minutes,
+        say=lambda text: parsed.quiet or print(text, file=sys.stderr, flush=True),
+        **callbacks,
+    )
+    last = outcome.curve[-1]["scores"] if outcome.curve else {}
+    state = "finished" if outcome.finished else "to be continued"
+    return {
+        "folder": str(outcome.folder), "step": outcome.step, "finished": outcome.finished, "scores": last,
+        "summary": f"{outcome.folder}: {outcome.step} of {recipe.optimisation.steps} steps, {state}",
+    }  # fmt: skip
+
+
+def _data(parsed: argparse.Namespace, recipe, callbacks):
+    from ..errors import OptionError
+    from ..progress import Monitor
+    from ..training.data import build_pack
+    from ..training.pack import load_pack
+
+    if parsed.packed:
+        return load_pack(parsed.packed)
+    folder = parsed.data or os.environ.get("MULTICONTRASTSR_DATA")
+    if not folder:
+        raise OptionError("No data are given; expected --data FOLDER, --from FILE or MULTICONTRASTSR_DATA set.")
+    return build_pack(recipe, folder, Monitor(**callbacks, stage="data"))

@@ -1,0 +1,194 @@
+"""Batches of examples. Example i of step t depends on the seed, t and i alone.
+
+So a resumed training sees what an uninterrupted one would have seen, and processes that share a batch see its parts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..networks.intensity import Intensity, intensity_of
+from ..networks.positions import Positions
+from .augmentation import fitted, turned, varied_reference, with_lesions
+from .curriculum import Condition, condition
+from .data import split, without_background
+from .degradation import SliceAcquisition
+from .guided import guided
+from .pack import Pack
+from .recipe import Recipe
+from .synthetic import noise, synthetic_pair
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Examples that share sizes and positions; all images (B, 1, ·, ·), as the network sees them.
+
+    Attributes:
+        target: (h, w). truth: (H, W). reference: any size, or None. base: (H, W), or None.
+        positions: of the truth's pixels.
+        intensity: how the target's units became these.
+        acquisition: of whole slices; None once a patch is cut out.
+    """
+
+    target: Tensor
+    truth: Tensor
+    reference: Tensor | None
+    base: Tensor | None
+    positions: Positions
+    intensity: Intensity
+    acquisition: SliceAcquisition | None
+
+
+class Examples:
+    """Training examples of a pack, drawn as a recipe says.
+
+    Args:
+        device: where batches are made; the pack's slices are kept there.
+    """
+
+    def __init__(self, pack: Pack, recipe: Recipe, device: torch.device | str = "cpu") -> None:
+        self.recipe, self.device = recipe, torch.device(device)
+        pack = split(pack, "train")
+        self._stacks = [torch.from_numpy(stack.images).to(self.device) for stack in pack.stacks]
+        self._targets = [stack.targets for stack in pack.stacks]
+        self._slices = [(number, *place) for number, stack in enumerate(pack.stacks) for place in stack.slices()]
+        self._labels = [torch.from_numpy(labels).to(self.device) for labels in pack.labels]
+        self._brain = torch.from_numpy(without_background(recipe, pack)).to(self.device)
+
+    def batch(self, step: int, part: slice = slice(None)) -> Batch:
+        """The batch of `step`, or the `part` of its examples that this process works on."""
+        wanted = self.recipe.optimisation
+        rng = np.random.default_rng((wanted.seed, step))
+        drawn = condition(self.recipe, step, rng)
+        numbers = range(wanted.batch)[part]
+        pairs = [self._pair(drawn, np.random.default_rng((wanted.seed, step, 1 + i))) for i in numbers]
+        sigmas = [np.random.default_rng((wanted.seed, step, 1 + i, 1)) for i in numbers]
+        batch = make_batch(self.recipe, torch.stack(pairs), drawn, sigmas)
+        return cropped(batch, wanted.patch, rng) if wanted.patch else batch
+
+    def _pair(self, drawn: Condition, rng: np.random.Generator) -> Tensor:
+        """(2, H, W): target truth and reference."""
+        wanted = self.recipe.augmentation
+        synthetic = bool(self._labels) and (not self._slices or rng.random() < wanted.synthetic)
+        pair = self._from_labels(rng) if synthetic else self._from_scans(rng)
+        pair = fitted(turned(pair, rng) if wanted.flips else pair, drawn.canvas, rng)
+        if rng.random() < wanted.lesions:
+            pair = with_lesions(pair, rng)
+        if rng.random() < wanted.wrong:
+            other = self._from_scans(rng) if self._slices else self._from_labels(rng)
+            pair = torch.stack([pair[0], fitted(other, drawn.canvas, rng)[1]])
+        return torch.stack([pair[0], varied_reference(pair[1], wanted, rng)])
+
+    def _from_scans(self, rng: np.random.Generator) -> Tensor:
+        number, axis, index = self._slices[int(rng.integers(len(self._slices)))]
+        images = self._stacks[number].select(axis + 1, index)
+        target = int(rng.choice(self._targets[number]))
+        reference = int(rng.choice([c for c in range(len(images)) if c != target]))
+        return images[[target, reference]].float()
+
+    def _from_labels(self, rng: np.random.Generator) -> Tensor:
+        labels = self._labels[int(rng.integers(len(self._labels)))]
+        axis = int(rng.integers(3))
+        n = labels.shape[axis]
+        for _ in range(8):  # most slices show something
+            chosen = labels.select(axis, int(rng.integers(n // 8, n - n // 8)))
+            if (chosen > 0).float().mean() > 0.05:
+                break
+        shown = (chosen > 0).nonzero()
+        if len(shown):  # without the empty margin
+            (top, left), (bottom, right) = shown.amin(0).tolist(), shown.amax(0).tolist()
+            chosen = chosen[top : bottom + 1, left : right + 1]
+        return synthetic_pair(chosen, self._brain, rng)
+
+
+def make_batch(recipe: Recipe, pairs: Tensor, drawn: Condition, rngs: list[np.random.Generator] | None = None) -> Batch:
+    """Degrade pairs (B, 2, H, W) of whole slices and make what the network sees.
+
+    Args:
+        rngs: one an example, for noise and gain; None adds neither.
+    """
+    spec = recipe.spec
+    truth, reference = pairs[:, 0], pairs[:, 1]
+    shape = tuple(truth.shape[-2:])
+    acquisition = SliceAcquisition.of(shape, drawn.factors, drawn.kinds)
+    low = acquisition.forward(truth)
+    gains = torch.ones(len(pairs), 1, 1, 1, device=truth.device)
+    if rngs is not None:
+        levels = [recipe.degradation.noise * rng.random() for rng in rngs]
+        grain = [sigma * noise(low.shape[1:], rng, low.device) for sigma, rng in zip(levels, rngs, strict=True)]
+        low = low + torch.stack(grain)
+        gain = recipe.augmentation.gain
+        gains = torch.tensor([1 + rng.uniform(-gain, gain) for rng in rngs]).view(-1, 1, 1, 1).to(truth)
+    high_reference = reference if drawn.reference == "high" else None
+    base = base_image(spec.base, acquisition, low, high_reference)
+    if drawn.reference == "low":
+        reference = acquisition.forward(reference)
+    low = low[:, None]
+    intensity = intensity_of(low, spec.network)
+    intensity = intensity._replace(scale=intensity.scale * gains)
+    seen = None
+    if drawn.reference != "none":
+        seen = intensity_of(reference[:, None], spec.network).apply(reference[:, None])
+    positions = acquisition.positions()
+    if seen is not None:
+        identity = SliceAcquisition.of(shape, (1.0, 1.0))
+        positions = acquisition.positions(acquisition if drawn.reference == "low" else identity)
+    return Batch(
+        intensity.apply(low),
+        intensity.apply(truth[:, None]),
+        seen,
+        None if base is None else intensity.apply(base[:, None]),
+        positions,
+        intensity,
+        acquisition,
+    )
+
+
+def base_image(kind: str, acquisition: SliceAcquisition, low: Tensor, reference: Tensor | None) -> Tensor | None:
+    """The image (B, H, W) that a network with `Spec.base` of this kind corrects, or None."""
+    if kind == "none":
+        return None
+    if kind == "guided" and reference is not None:
+        image = guided(acquisition, low, reference)
+    else:
+        image = acquisition.zero_filled(low)
+    return acquisition.consistent(image, low)
+
+
+def cropped(batch: Batch, side: int, rng: np.random.Generator) -> Batch:
+    """The part of a batch under a window of `side` target pixels; of two places the one that shows more."""
+    h, w = batch.target.shape[-2:]
+    height, width = min(side, h), min(side, w)
+    places = [(int(rng.integers(h - height + 1)), int(rng.integers(w - width + 1))) for _ in range(2)]
+    shows = [float(batch.target[..., r : r + height, c : c + width].mean()) for r, c in places]
+    top, left = places[int(shows[1] > shows[0])]
+    rows, cols = batch.positions.in_target
+    window = (_within(rows, top, height), _within(cols, left, width))
+    positions = batch.positions.crop(window)
+    positions = replace(positions, rows_t=positions.rows_t - top, cols_t=positions.cols_t - left)
+    seen = (slice(top, top + height), slice(left, left + width))
+    reference = batch.reference
+    if reference is not None:
+        low = reference.shape[-2:] != batch.truth.shape[-2:]
+        part = seen if low else window
+        reference = reference[(..., *part)]
+        positions = replace(positions, rows_r=positions.rows_r - part[0].start, cols_r=positions.cols_r - part[1].start)
+    return Batch(
+        batch.target[(..., *seen)],
+        batch.truth[(..., *window)],
+        reference,
+        None if batch.base is None else batch.base[(..., *window)],
+        positions,
+        batch.intensity,
+        None,
+    )
+
+
+def _within(positions: Tensor, start: int, count: int) -> slice:
+    """Which output pixels lie on `count` input pixels from `start` on (each half a pixel wide to either side)."""
+    inside = ((positions > start - 0.5 - 1e-6) & (positions < start + count - 0.5 - 1e-6)).nonzero()
+    return slice(int(inside[0]), int(inside[-1]) + 1)

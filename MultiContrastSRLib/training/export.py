@@ -1,0 +1,76 @@
+"""From a checkpoint to what ships: float16 weights in safetensors, and their model card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from .. import __version__
+from ..errors import FileWriteError, InputError
+from ..io.files import check_place
+from ..model_card import save_card
+from ..weights import load_network, save_weights
+from .checkpoint import load_state
+from .pack import Pack
+from .recipe_file import from_mapping
+from .validation import Validation
+
+_SUFFIX = ".safetensors"
+
+
+def export(folder: str | Path, output: str | Path, pack: Pack, *, overwrite: bool = False) -> tuple[Path, Path, Path]:
+    """Write the averaged weights of the training in `folder`, and score the written file.
+
+    Args:
+        output: NAME.safetensors; the card goes beside it as NAME.json and NAME.md.
+        pack: the data that the file is validated on; what ships is measured, not what was in memory.
+
+    Returns:
+        The three paths.
+
+    Raises:
+        FileReadError: no checkpoint there.
+        InputError: the checkpoint has not done a step.
+        FileWriteError: another extension, or a file that exists already.
+    """
+    place = Path(output)
+    if place.suffix != _SUFFIX:
+        raise FileWriteError(f"Output {place} has an unknown extension; expected {_SUFFIX}. Rename it.")
+    for path in (place, place.with_suffix(".json"), place.with_suffix(".md")):
+        check_place(path, overwrite=overwrite)
+    state = load_state(folder)
+    recipe = from_mapping(state.recipe)
+    if state.step < 1:
+        raise InputError(f"Checkpoint in {folder} has done {state.step} steps; expected at least one. Train first.")
+    tensors = {name: tensor.numpy() for name, tensor in state.average.items()}
+    digest = save_weights(place, recipe.spec, tensors, {"recipe": recipe.name, "version": __version__})
+    net = load_network(place, digest)
+    with torch.no_grad():
+        scores = Validation(pack, recipe)(net)
+    card = {
+        "title": recipe.about.title or f"{recipe.name} of MultiContrastSR",
+        "version": __version__,
+        "licence": recipe.about.licence or "not stated",
+        "model": recipe.spec.as_dict(),
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "file": {"name": place.name, "bytes": place.stat().st_size, "sha256": digest},
+        "training": {
+            "recipe": recipe.as_dict(),
+            "steps": state.step,
+            "skipped": state.skipped,
+            "seconds": round(state.seconds, 1),
+            "hardware": state.device,
+            "sources": state.sources,
+            "curve": state.curve,
+        },
+        "scores": {
+            "what": "Mean PSNR of validation slices after data consistency, peak = range of the true slice, k-space "
+            "degradation in plane, every ordered pair of contrasts.",
+            "command": f"multicontrastsr train {recipe.name} --output FOLDER --export {place.name}",
+            "validation": scores,
+        },
+        "data": list(recipe.about.data),
+        "limits": list(recipe.about.limits),
+    }
+    return (place, *save_card(card, place.with_suffix(".json")))

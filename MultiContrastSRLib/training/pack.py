@@ -1,0 +1,108 @@
+"""Data packs: all slices and label maps that a training needs, in one compressed file that can travel alone.
+
+A pack is an .npz file (no pickle): images as float16 with 1 at the 99.9th percentile, label maps as whole numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import FileReadError
+from ..io.files import replaced_together
+
+_FORMAT = "multicontrastsr-pack-1"
+_SHOWN = 0.05  # of the range: what counts as tissue
+_ENOUGH = 0.04  # of a slice that must be tissue
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Contrasts of one subject on one grid.
+
+    Attributes:
+        name: subject and grid, for people.
+        part: "train" or "validation".
+        contrasts: names, in the order of `images`.
+        targets: which of them were acquired on this grid; the others were interpolated and serve as references.
+        axes: array axes along which slices may be taken.
+        images: (C, K, J, I) float16.
+    """
+
+    name: str
+    part: str
+    contrasts: tuple[str, ...]
+    targets: tuple[int, ...]
+    axes: tuple[int, ...]
+    images: np.ndarray
+
+    def slices(self) -> list[tuple[int, int]]:
+        """(axis, index) of the slices that show tissue in every contrast."""
+        found = []
+        for axis in self.axes:
+            others = tuple(a for a in range(1, 4) if a != axis + 1)
+            shown = (self.images > _SHOWN).mean(axis=others).min(axis=0)
+            found += [(axis, int(index)) for index in np.flatnonzero(shown > _ENOUGH)]
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Pack:
+    """The data of a training.
+
+    Attributes:
+        stacks: see `Stack`.
+        labels: label maps [k, j, i], uint8 indices into `label_values`.
+        label_values: the labels' numbers in the original maps.
+        sources: what the pack was made of, for the model card.
+    """
+
+    stacks: tuple[Stack, ...]
+    labels: tuple[np.ndarray, ...] = ()
+    label_values: tuple[int, ...] = ()
+    sources: tuple[str, ...] = field(default=())
+
+    def part(self, name: str) -> list[Stack]:
+        """The stacks of "train" or "validation"."""
+        return [stack for stack in self.stacks if stack.part == name]
+
+
+def save_pack(pack: Pack, path: str | Path) -> Path:
+    """Write `pack`, all or nothing. Raises `FileWriteError`."""
+    place = Path(path)
+    about = {
+        "format": _FORMAT,
+        "stacks": [{k: v for k, v in asdict(s).items() if k != "images"} for s in pack.stacks],
+        "labels": len(pack.labels),
+        "label_values": pack.label_values,
+        "sources": pack.sources,
+    }
+    arrays = {f"image_{i}": s.images for i, s in enumerate(pack.stacks)}
+    arrays |= {f"label_{i}": array for i, array in enumerate(pack.labels)}
+    with replaced_together(place) as (partial,), open(partial, "wb") as stream:
+        np.savez_compressed(stream, about=np.array(json.dumps(about)), **arrays)
+    return place
+
+
+def load_pack(path: str | Path) -> Pack:
+    """Read a file of `save_pack`. Raises `FileReadError`."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            about = json.loads(str(stored["about"]))
+            if about["format"] != _FORMAT:
+                raise ValueError(f"its format is {about['format']!r}, expected {_FORMAT!r}")
+            stacks = tuple(
+                Stack(**{k: tuple(v) if isinstance(v, list) else v for k, v in s.items()}, images=stored[f"image_{i}"])
+                for i, s in enumerate(about["stacks"])
+            )
+            labels = tuple(stored[f"label_{i}"] for i in range(about["labels"]))
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FileReadError(
+            f"Data pack {path} cannot be read: {reason}. Make it again with `multicontrastsr train RECIPE --pack FILE`."
+        ) from error
+    return Pack(stacks, labels, tuple(about["label_values"]), tuple(about["sources"]))

@@ -1,0 +1,130 @@
+"""Recipes as TOML files: those that come with the library, and one's own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+
+from ..errors import FileReadError, InputError, MethodUnavailableError, UnknownNameError
+from ..networks.specs import Spec, from_dict, light, published
+from .recipe import PARTS, Recipe, Source
+
+RECIPES = Path(__file__).with_name("recipes")
+SIZES = {"light": light, "published": published}
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the library."""
+    return sorted(path.stem for path in RECIPES.glob("[!_]*.toml"))
+
+
+def load_recipe(name: str | Path, changes: Mapping[str, str] | None = None) -> Recipe:
+    """A recipe of the library by name, or one's own by path.
+
+    Args:
+        changes: "part.field" → text of a TOML value, laid over the file.
+
+    Raises:
+        UnknownNameError: neither a name nor a file.
+        FileReadError: no TOML.
+        InputError: an unknown field or value.
+    """
+    values = _tables(name)
+    for key, text in (changes or {}).items():
+        part, _, name_in_part = key.rpartition(".")
+        table = values.setdefault(part, {}) if part else values
+        table[name_in_part] = _parse(f"value = {text}", f"Change {key}={text}")["value"]
+    return from_mapping({"name": Path(name).stem, **values})
+
+
+def _tables(name: str | Path) -> dict[str, object]:
+    """The tables of a recipe, laid over those of the recipe that its `base` names."""
+    place = Path(name)
+    if place.suffix != ".toml":
+        place = RECIPES / f"{name}.toml"
+        if not place.exists():
+            raise UnknownNameError(
+                f"Unknown recipe {str(name)!r}; expected one of {', '.join(recipe_names())}, or a .toml file."
+            )
+    try:
+        text = place.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileReadError(
+            f"Recipe {place} cannot be read ({error}); check the path. Recipes that come with the library: "
+            f"{', '.join(recipe_names())}."
+        ) from error
+    values = _parse(text, f"Recipe {place}")
+    below = _tables(str(values.pop("base"))) if "base" in values else {}
+    both = {key for key in below.keys() & values.keys() if isinstance(below[key], dict)}
+    return {**below, **values, **{key: {**below[key], **values[key]} for key in both if key != "model"}}
+
+
+def from_mapping(values: Mapping[str, object]) -> Recipe:
+    """A recipe from the tables of a TOML file, or from `Recipe.as_dict`. Raises `InputError`."""
+    name = str(values.get("name", "unnamed"))
+    known = {"name", "model", "source", *PARTS}
+    _check_keys(f"Recipe {name!r}", values, known)
+    parts = {key: _make(cls, values.get(key, {}), f"{name}.{key}") for key, cls in PARTS.items()}
+    sources = tuple(_make(Source, entry, f"{name}.source") for entry in values.get("source", ()))
+    return Recipe(name, _spec(dict(values.get("model", {})), name), sources, **parts)
+
+
+def _spec(model: dict[str, object], name: str) -> Spec:
+    if "size" not in model:
+        return from_dict(model)
+    size, network = model.pop("size"), model.pop("network", None)
+    if size not in SIZES:
+        raise InputError(f"Recipe {name!r}: size of the model is {size!r}; expected one of {', '.join(SIZES)}.")
+    return SIZES[size](network, **model)
+
+
+def _make(cls: type, values: object, place: str) -> object:
+    if not isinstance(values, Mapping):
+        raise InputError(f"Part {place} of the recipe is {values!r}; expected a table of its fields.")
+    defaults = {f.name: getattr(cls(), f.name) for f in fields(cls)}
+    _check_keys(f"Part {place} of the recipe", values, set(defaults))
+    made = {}
+    for key, value in values.items():
+        kind = type(defaults[key])
+        if kind is float and type(value) is int:
+            value = float(value)
+        elif kind is tuple and isinstance(value, list):
+            value = tuple(value)
+        if not isinstance(value, Mapping if kind is dict else kind) or (kind is int and isinstance(value, bool)):
+            raise InputError(
+                f"Field {place}.{key} of the recipe is {value!r}; expected {_KINDS[kind]}, for example "
+                f"{defaults[key]!r}."
+            )
+        made[key] = value
+    return cls(**made)
+
+
+_KINDS = {
+    int: "a whole number", float: "a number", bool: "true or false", str: "a text", tuple: "a list", dict: "a table",
+}  # fmt: skip
+
+
+def _check_keys(what: str, values: Mapping[str, object], known: set[str]) -> None:
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise InputError(
+            f"{what} has unknown {unknown[0]!r}; expected some of {', '.join(sorted(known))}. Correct the spelling."
+        )
+
+
+def _parse(text: str, what: str) -> dict[str, object]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        try:
+            import tomli as tomllib
+        except ImportError as error:
+            raise MethodUnavailableError(
+                "Recipes need the package tomli on Python 3.10; install it: pip install 'multicontrastsr[train]'."
+            ) from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FileReadError(f"{what} is no valid TOML: {error}. Correct it.") from error
