@@ -28,6 +28,8 @@ from .volume import Volume
 
 Kind = Literal["kspace", "slab"]
 DEGRADATIONS = ("kspace", "slab", "spline")
+SIMULATED = "simulated_acquisition"  # key of the metadata that `degrade` leaves: the exact model
+_WEAKEST = 0.4  # smallest share of a frequency's amplitude that a slab must record to be enforced: noise grows by 2.5
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class AxisModel:
         kind: "kspace" (central block of frequencies) or "slab" (mean over a box).
         samples: how many were acquired (the target's size along the axis).
         spacing: mm between samples.
-        thickness: mm of the slab profile (slab only).
+        thickness: mm of the slab profile (slab only); 0 for point samples.
         support: the part of the spectrum that holds measured data (kspace only).
     """
 
@@ -86,7 +88,9 @@ class AxisModel:
 
     def weight(self) -> np.ndarray | None:
         """Matrix (samples, samples) that keeps the measured part of the spectrum; None when all of it is measured."""
-        return None if self.kind == "slab" or self.support.full else self.support.matrix(self.samples)
+        if self.kind == "slab":
+            return _recorded(self.samples, self.thickness / self.spacing) if self.samples > 1 else None
+        return None if self.support.full else self.support.matrix(self.samples)
 
 
 @lru_cache(maxsize=32)
@@ -94,6 +98,8 @@ def _forward(kind: Kind, samples: int, fine: int, width: float) -> np.ndarray:
     positions = AxisModel(kind, samples, 1.0, width).positions(fine)
     if kind == "kspace":
         matrix = kernels.dirichlet(fine, positions[:, None] - np.arange(fine), samples)
+    elif width == 0:
+        matrix = kernels.bspline(fine, positions)  # point samples
     else:
         matrix = kernels.box(fine, positions, width * fine / samples)
     return matrix.astype(np.float32)
@@ -109,8 +115,20 @@ def _interpolate(kind: Kind, samples: int, fine: int) -> np.ndarray:
 @lru_cache(maxsize=32)
 def _spread(kind: Kind, samples: int, fine: int, width: float) -> np.ndarray:
     up = _interpolate(kind, samples, fine).astype(np.float64)
-    # of the lone Nyquist frequency of an even size a real image keeps half; the inverse makes up for it
-    return (up @ np.linalg.inv(_forward(kind, samples, fine, width) @ up)).astype(np.float32)
+    # Of the lone Nyquist frequency of an even size a real image keeps half; the inverse makes up for it. Slabs much
+    # thicker than their spacing hardly record the finest frequencies: those are left out, or noise would explode.
+    left, gains, right = np.linalg.svd(_forward(kind, samples, fine, width) @ up)
+    kept = gains >= _WEAKEST
+    return (up @ (right[kept].T / gains[kept]) @ left[:, kept].T).astype(np.float32)
+
+
+@lru_cache(maxsize=32)
+def _recorded(samples: int, width: float) -> np.ndarray | None:
+    """Matrix (samples, samples) that keeps what slabs of `width` spacings record well; None when that is all."""
+    fine = 8 * samples
+    left, gains, _ = np.linalg.svd(_forward("slab", samples, fine, width) @ _interpolate("slab", samples, fine))
+    kept = gains >= _WEAKEST
+    return None if kept.all() else (left[:, kept] @ left[:, kept].T).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -135,20 +153,25 @@ class AcquisitionModel:
 
     @classmethod
     def _estimate(cls, volume: Volume) -> AcquisitionModel:
-        across = volume.grid.slice_axis
+        known = volume.metadata.get(SIMULATED)
+        if (
+            known is not None and tuple(axis.samples for axis in known) == volume.shape
+        ):  # it may have been cropped since
+            return cls(volume.grid, known)
+        matrix = volume.metadata.get("acquisition_matrix")
         assumptions = []
         axes = []
         for axis, (samples, spacing) in enumerate(zip(volume.shape, volume.spacing, strict=True)):
-            if axis == across:
-                stated = volume.metadata.get("slice_thickness")
-                thickness = float(stated) if stated else spacing
-                if not stated and samples > 1:
-                    assumptions.append(
-                        f"Slice thickness is not stated; assumed to be the slice spacing, {spacing:.3g} mm."
-                    )
-                axes.append(AxisModel("slab", samples, spacing, thickness))
-            else:
-                axes.append(AxisModel("kspace", samples, spacing, support=estimate_support(volume.array, axis)))
+            if axis != volume.grid.slice_axis:
+                support = estimate_support(volume.array, axis)
+                if matrix is not None and axis > 0:
+                    support = _narrower(support, matrix, axis, samples)
+                axes.append(AxisModel("kspace", samples, spacing, support=support))
+                continue
+            stated = volume.metadata.get("slice_thickness")
+            if not stated and samples > 1:
+                assumptions.append(f"Slice thickness is not stated; assumed to be the slice spacing, {spacing:.3g} mm.")
+            axes.append(AxisModel("slab", samples, spacing, float(stated) if stated else spacing))
         return cls(volume.grid, tuple(axes), tuple(assumptions))
 
     def lattice(self, samples: Sequence[int]) -> Grid:
@@ -180,20 +203,24 @@ class AcquisitionModel:
 
     @property
     def domain(self) -> tuple[tuple[float, float], ...]:
-        """Per axis, the index range that the acquisition covers, see `field_of_view`."""
-        return field_of_view(self.grid)
+        """Per axis (k, j, i), the lowest and highest fractional index that the scan covers.
+
+        Across slices the voxel edges. In plane k-space samples mark a period, not cells: a finer grid of the same scan
+        may begin or end up to one sample outside, depending on where the sizes' centres fall.
+        """
+        return tuple(
+            (-0.5, axis.samples - 0.5) if axis.kind == "slab" else (-1.0, float(axis.samples)) for axis in self.axes
+        )
 
 
 _ESTIMATES: WeakKeyDictionary[Volume, AcquisitionModel] = WeakKeyDictionary()
 
 
-def field_of_view(grid: Grid) -> tuple[tuple[float, float], ...]:
-    """Per axis (k, j, i), the lowest and highest fractional index that the scan covers.
-
-    Across slices the voxel edges. In plane k-space samples mark a period, not cells: a finer grid of the same scan may
-    begin or end up to one sample outside, depending on where the sizes' centres fall.
-    """
-    return tuple((-0.5, n - 0.5) if axis == grid.slice_axis else (-1.0, float(n)) for axis, n in enumerate(grid.shape))
+def _narrower(support: Support, matrix: Sequence[float], axis: int, samples: int) -> Support:
+    """`support`, or what DICOM's AcquisitionMatrix (frequency rows, columns, phase rows, columns) leaves of it."""
+    acquired = max(matrix[axis - 1], matrix[axis + 1]) if len(matrix) == 4 else 0
+    edge = acquired / samples
+    return Support(edge) if 0 < edge < min(0.98, support.edge) else support
 
 
 def degrade(
@@ -232,8 +259,25 @@ def degrade(
     array = apply_separable(volume.array, operators)
     if magnitude:
         array = np.abs(array)
-    metadata = {k: v for k, v in volume.metadata.items() if k not in ("slice_thickness", "spacing_between_slices")}
-    return Volume.on(volume.grid.remapped(samples, steps, offsets), array, volume.name, metadata)
+    grid = volume.grid.remapped(samples, steps, offsets)
+    stale = ("slice_thickness", "spacing_between_slices", "acquisition_matrix")
+    metadata = {k: v for k, v in volume.metadata.items() if k not in stale}
+    metadata[SIMULATED] = _simulated(volume, grid, kind)
+    return Volume.on(grid, array, volume.name, metadata)
+
+
+def _simulated(truth: Volume, grid: Grid, kind: str) -> tuple[AxisModel, ...]:
+    """The acquisition of a volume degraded by ourselves: that of the truth, but for the degraded axes."""
+    axes = []
+    for axis, n, spacing in zip(AcquisitionModel.estimate(truth).axes, grid.shape, grid.spacing, strict=True):
+        if n == axis.samples:
+            axes.append(axis)
+        elif kind == "kspace":
+            measured = min(1.0, axis.support.edge * axis.samples / n)
+            axes.append(AxisModel("kspace", n, spacing, support=Support(measured) if measured < 0.99 else Support()))
+        else:
+            axes.append(AxisModel("slab", n, spacing, spacing if kind == "slab" else 0.0))
+    return tuple(axes)
 
 
 def _degradation_factors(grid: Grid, kind: str, scale: PerAxis, axis: int | str | None) -> tuple[float, ...]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from .errors import InputError
-from .grid import Grid, PerAxis
+from .grid import Grid, PerAxis, spacing_along
 from .lattice import MAX_LATTICE_SCALE, default_refinement, refinement_for
 from .memory import check_memory
 from .methods.base import Method
 from .volume import Volume
 
 DEFAULT_SCALE = 2.0
-_LATTICE_COPIES = 6.0  # arrays on the lattice that live at once while preparing, measured
+_LATTICE_COPIES = 9.0  # arrays on the lattice that live at once while preparing; a test holds it above the real peak
 _OUTPUT_COPIES = 2.0
 _AXES = ("slices", "rows", "columns")
 
@@ -72,17 +72,18 @@ def check_scale(method: Method, target: Volume, scale: PerAxis | None, spacing: 
     return grid
 
 
-def check_memory_for(target: Volume, reference: Volume | None, grid: Grid) -> int:
+def check_memory_for(method: Method, target: Volume, reference: Volume | None, grid: Grid) -> int:
     """Bytes that preparing and rendering will need at most.
 
     Raises:
         NotEnoughMemoryError: more than is free.
     """
     refined = [a or b for a, b in zip(default_refinement(target.grid), refinement_for(target.grid, grid), strict=True)]
-    finest = min(reference.spacing) if reference is not None else np.inf
+    spacing = (np.inf,) * 3 if reference is None else spacing_along(reference.grid, target.grid)
+    finest = getattr(method, "oversampling", 2)
     lattice = [
-        int(n * np.clip(s / finest, 2.0, MAX_LATTICE_SCALE)) if r and n > 1 else n
-        for n, s, r in zip(target.shape, target.spacing, refined, strict=True)
+        int(n * np.clip(mine / other, finest, MAX_LATTICE_SCALE)) if r and n > 1 else n
+        for n, mine, other, r in zip(target.shape, target.spacing, spacing, refined, strict=True)
     ]
     remedy = "Choose a smaller scale or a coarser spacing, or crop the target."
     copies = _LATTICE_COPIES + _OUTPUT_COPIES * grid.size / float(np.prod(lattice, dtype=np.float64))

@@ -95,7 +95,7 @@ class Level:
 
     def window(self, radius: int) -> tuple[int, int, int]:
         """Full window sizes (k, j, i) of `radius` pixels: within slices, and over neighbours when they are refined."""
-        pixel = min(axis.spacing for axis in self.axes if axis.kind == "kspace")
+        pixel = min((axis.spacing for axis in self.axes if axis.kind == "kspace"), default=self.axes[0].spacing)
         sizes = []
         for axis, refined in zip(self.axes, self.refined, strict=True):
             reach = radius if axis.kind == "kspace" else max(1, round(radius * pixel / axis.spacing)) * refined

@@ -249,3 +249,10 @@ class Grid:
         )
         affine[:3, 3] = origin
         return cls((1, *shape), affine)
+
+
+def spacing_along(grid: Grid, other: Grid) -> tuple[float, float, float]:
+    """mm between samples of `grid` along the axes (k, j, i) of `other`."""
+    directions = other.affine[:3, :3] / np.linalg.norm(other.affine[:3, :3], axis=0)
+    steps = np.linalg.norm(np.linalg.solve(grid.affine[:3, :3], directions), axis=0)  # samples a mm
+    return tuple(float(1 / steps[column]) for column in REVERSE)

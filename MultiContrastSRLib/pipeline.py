@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import __version__
+from .acquisition import AcquisitionModel
 from .alignment import align
 from .checks import check_memory_for, check_scale, check_volume, output_grid
 from .consistency import make_consistent
@@ -261,12 +262,13 @@ def _begin(
         report.target = target.name
         report.reference = None if reference is None else reference.name
         grid = check_scale(method, target, *requested)
-        check_memory_for(target, reference, grid)
+        check_memory_for(method, target, reference, grid)
     warnings = list(target.metadata.get("warnings", ())) + ([device_note] if device_note else [])
     report.resolution = {"target": resolution_along(target, target.grid)}
+    report.notes = AcquisitionModel.estimate(target).assumptions
     used = None
     if reference is not None and method.reference == "none":
-        report.notes = (f"Method {method.name} uses no reference; {reference.name or 'it'} was ignored.",)
+        report.notes += (f"Method {method.name} uses no reference; {reference.name or 'it'} was ignored.",)
     elif reference is not None:
         with _timed(report, "register"):
             alignment = align(target, reference, _REGISTER.get(register, register), monitor.part(0.2, 1.0, "register"))

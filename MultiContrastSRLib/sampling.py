@@ -130,6 +130,8 @@ def _oblique(array, matrix, offset, shape, axis_kernels, fill, bounds, monitor) 
     order = {_DIRECT_ORDER.get(kernel) for kernel in axis_kernels}
     direct = order.pop() if len(order) == 1 else None
     result = np.full(shape, fill, dtype=np.float32)
+    # how far the image moves along each source axis from one output sample to its neighbours; a lone plane has none
+    steps = np.linalg.norm(matrix[:, np.asarray(shape) > 1], axis=1)
     # blocks of a few rows of a few slices: their bounding box in the source stays small
     side = 96
     blocks = [
@@ -146,7 +148,7 @@ def _oblique(array, matrix, offset, shape, axis_kernels, fill, bounds, monitor) 
         if not mask.any():
             continue
         values = np.full(mask.shape, fill, dtype=np.float32)
-        values[mask] = _scattered(array, positions[:, mask], axis_kernels, direct)
+        values[mask] = _scattered(array, positions[:, mask], axis_kernels, direct, steps)
         result[tuple(slice(b, e) for b, e in zip(begin, ends, strict=True))] = values.reshape(
             [e - b for b, e in zip(begin, ends, strict=True)]
         )
@@ -154,9 +156,9 @@ def _oblique(array, matrix, offset, shape, axis_kernels, fill, bounds, monitor) 
 
 
 def _scattered(
-    array: np.ndarray, positions: np.ndarray, axis_kernels: Sequence[Kernel], direct: int | None
+    array: np.ndarray, positions: np.ndarray, axis_kernels: Sequence[Kernel], direct: int | None, steps: np.ndarray
 ) -> np.ndarray:
-    """Values at `positions` (3, p) inside the field of view."""
+    """Values at `positions` (3, p) inside the field of view, `steps` source samples apart along each source axis."""
     first = np.floor(positions.min(axis=1)).astype(int) - _MARGIN
     last = np.ceil(positions.max(axis=1)).astype(int) + _MARGIN
     if direct is not None:
@@ -170,6 +172,6 @@ def _scattered(
     operators = []
     for axis, kernel in enumerate(axis_kernels):
         fine = np.arange(first[axis], last[axis] + 0.25, 0.5)
-        operators.append(kernel(array.shape[axis], fine, 0.5).astype(np.float32))
+        operators.append(kernel(array.shape[axis], fine, max(0.5, steps[axis])).astype(np.float32))
     region = apply_separable(array, operators)
     return ndimage.map_coordinates(region, (positions - first[:, None]) * 2, order=5, mode="reflect")

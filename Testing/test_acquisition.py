@@ -130,3 +130,20 @@ def test_kernels_reproduce_constants_and_samples():
     ):
         assert np.allclose(kernel(10, positions).sum(axis=1), 1, atol=1e-9)
         assert np.allclose(kernel(10, np.arange(10.0)) @ signal, signal, atol=1e-9)
+
+
+def test_the_acquisition_matrix_of_dicom_bounds_the_support():
+    truth, _ = pair((4, 128, 128))
+    # frequency rows, frequency columns, phase rows, phase columns
+    stated = Volume(truth.array, truth.affine, "T2", {"acquisition_matrix": (0, 128, 96, 0)})
+    model = AcquisitionModel.estimate(stated)
+    assert model.axes[1].support.edge == pytest.approx(0.75) and model.axes[2].support.full
+    # which no longer holds once the volume is degraded in plane
+    assert "acquisition_matrix" not in mc.degrade(stated, "kspace", 2).metadata
+
+
+def test_stated_thickness_is_used_and_survives_in_plane_degradation():
+    truth, _ = pair((6, 64, 64))
+    stated = Volume(truth.array, truth.affine, "T2", {"slice_thickness": 2.5})
+    assert AcquisitionModel.estimate(stated).axes[0].thickness == 2.5
+    assert AcquisitionModel.estimate(mc.degrade(stated, "kspace", 2)).axes[0].thickness == 2.5

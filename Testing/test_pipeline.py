@@ -190,3 +190,41 @@ def test_progress_rises_and_names_the_stages(scans):
     fractions = [fraction for fraction, _ in seen]
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
     assert [stage for stage in dict.fromkeys(stage for _, stage in seen) if stage] == STAGES
+
+
+PEAK = """
+import resource, sys
+import numpy as np
+import MultiContrastSRLib as mc
+from MultiContrastSRLib.checks import check_memory_for
+from MultiContrastSRLib.methods import get
+
+n, scale, method = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
+k, j, i = np.mgrid[0:n, 0:n, 0:n].astype(np.float32)
+array = 100 + 50 * np.sin(k / 3) * np.cos(j / 4) * np.sin(i / 5)
+del k, j, i
+target = mc.Volume(array, np.eye(4), "T2")
+fine = target.grid.scaled(2.0)
+finer = mc.prepare(target, method="linear", data_consistency=False).render(fine).array
+reference = mc.Volume(300 - finer, fine.affine, "T1")
+del finer
+mc.super_resolve(mc.Volume(array[:8, :40, :40], np.eye(4)), method=method, scale=1.5)  # imports
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+mc.super_resolve(target, reference, method=method, scale=scale, register="off")
+peak = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(peak, check_memory_for(get(method), target, reference, target.grid.scaled(scale)))
+"""
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="peak memory is read the POSIX way")
+@pytest.mark.parametrize("method", ["nearest", "bspline", "sinc", "guided"])
+def test_the_memory_estimate_is_above_the_real_peak(method):
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    command = [sys.executable, "-c", PEAK, "80", "2", method]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(mc.__file__).parents[1])
+    assert done.returncode == 0, done.stderr
+    peak, estimate = (int(number) for number in done.stdout.split())
+    assert peak <= estimate

@@ -122,20 +122,6 @@ def _apart(first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]) -> flo
     return float(np.linalg.norm(gap, axis=0).max() / np.linalg.norm(first[:3, :3], axis=0).min())
 
 
-def _read_by_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray, dict] | None:
-    """What SimpleITK cannot read and nibabel can; None where it cannot either."""
-    if not _HAS_NIBABEL:
-        return None
-    import nibabel
-
-    try:
-        image = nibabel.load(path)
-        array = np.asarray(image.dataobj).astype(np.float32)
-    except Exception:  # damaged files fail in any way they like; SimpleITK's reason has been given
-        return None
-    return (np.ascontiguousarray(array.T), np.array(image.affine), {}) if array.ndim == 3 else None
-
-
 def write_nifti(volume: Volume, path: Path, packed: bool, monitor: Monitor) -> None:
     """Write `volume`, compressed when `packed`; sform always, qform where a rotation can say the same."""
     if not _HAS_NIBABEL:

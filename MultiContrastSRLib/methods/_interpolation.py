@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import ClassVar
 
-from ..acquisition import AcquisitionModel, field_of_view
+from ..acquisition import AcquisitionModel
 from ..grid import Grid
 from ..kernels import Kernel
 from ..lattice import default_refinement, fill_value, through_plane_factor
@@ -31,7 +31,7 @@ class Interpolated(Prepared):
             grid,
             self._kernels,
             fill=fill_value(self.target),
-            domain=field_of_view(self.target.grid),
+            domain=AcquisitionModel.estimate(self.target).domain,
             monitor=Monitor(progress, cancel, stage="render"),
         )
         return Volume.on(grid, array, self.target.name)
@@ -65,9 +65,10 @@ class Interpolation(Method):
         """See `Method.prepare`. The reference is not used."""
         inside, across = self.kernels(**self.check_options(options))
         grid, refined = target.grid, refine or default_refinement(target.grid)
-        axis_kernels = tuple(across if axis == grid.slice_axis else inside for axis in range(3))
+        model = AcquisitionModel.estimate(target)
+        axis_kernels = tuple(across if axis.kind == "slab" else inside for axis in model.axes)
         factors = [self.oversampling] * 3
         if grid.slice_axis is not None:
             factors[grid.slice_axis] = through_plane_factor(grid)
         samples = [n * f if r else n for n, f, r in zip(target.shape, factors, refined, strict=True)]
-        return Interpolated(target, axis_kernels, AcquisitionModel.estimate(target).lattice(samples))
+        return Interpolated(target, axis_kernels, model.lattice(samples))

@@ -151,7 +151,7 @@ class Method(ABC):
     def unavailable(self) -> str | None:
         """Why it cannot run here and what to do about it, or None when it can. Quick, imports nothing heavy."""
         missing = [module for module in self.requires if importlib.util.find_spec(module) is None]
-        return f"needs {', '.join(missing)}, which is not installed" if missing else None
+        return f"needs {', '.join(missing)}, which is not installed; install it first" if missing else None
 
     def check_options(self, options: Mapping[str, object]) -> dict[str, bool | int | float | str]:
         """All options with defaults filled in.

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..acquisition import AcquisitionModel
 from ..detail import DetailModel, Level, learn, transfer
-from ..grid import Grid
+from ..grid import Grid, spacing_along
 from ..lattice import MAX_LATTICE_SCALE, LatticeImage, default_refinement
 from ..progress import CancelCallback, Monitor, ProgressCallback
 from ..reference import resample_reference
@@ -93,7 +93,7 @@ class Guided(Method):
             for axis, n in zip(model.axes, reference.shape, strict=True)
         ]
         array = apply_separable(target.array, base, monitor=monitor.silent)
-        across = target.grid.slice_axis
+        across = next((number for number, axis in enumerate(model.axes) if axis.kind == "slab"), None)
         # slices that are not refined across are independent: learn on a few, work in chunks
         independent = across is not None and not active[across]
         level = Level(model.axes, reference.shape, active, monitor)
@@ -118,9 +118,7 @@ class Guided(Method):
 def _slabs(shape: tuple[int, ...], axis: int, depth: int) -> list[tuple[slice, ...]]:
     """Index tuples that cut an array into slabs of `depth` slices, which target and lattice share."""
     whole = (slice(None),) * 3
-    return [
-        (*whole[:axis], slice(start, start + depth), *whole[axis + 1 :]) for start in range(0, shape[axis], depth)
-    ]
+    return [(*whole[:axis], slice(start, start + depth), *whole[axis + 1 :]) for start in range(0, shape[axis], depth)]
 
 
 def _representative(array: np.ndarray, slabs: list, axis: int) -> list:
@@ -148,12 +146,9 @@ def _describe(learned: DetailModel) -> str:
 
 def lattice_samples(model: AcquisitionModel, reference: Grid, refined: tuple[bool, ...]) -> list[int]:
     """Samples per axis (k, j, i) of the lattice: the reference's spacing along refined axes, at most 8 each."""
-    inverse = np.linalg.inv(reference.affine[:3, :3])
-    directions = model.grid.affine[:3, :3] / np.linalg.norm(model.grid.affine[:3, :3], axis=0)
     samples = []
-    for array_axis, axis in enumerate(model.axes):
-        spacing = 1 / float(np.linalg.norm(inverse @ directions[:, 2 - array_axis]))
+    for axis, spacing, refine in zip(model.axes, spacing_along(reference, model.grid), refined, strict=True):
         factor = min(axis.spacing / spacing, MAX_LATTICE_SCALE)
-        finer = refined[array_axis] and factor > 1.02 and axis.samples > 1
+        finer = refine and factor > 1.02 and axis.samples > 1
         samples.append(int(np.floor(axis.samples * factor + 0.5)) if finer else axis.samples)
     return samples

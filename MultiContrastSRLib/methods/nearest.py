@@ -14,7 +14,7 @@ class Nearest(Interpolation):
 
     name = "nearest"
     label = "Nearest neighbour"
-    summary = "Copies the nearest voxel: the acquired values and nothing else. For checking what was measured."
+    summary = "Copies the nearest voxel: acquired values and nothing else when data consistency is off."
     order = 10
     citation = "Textbook; see Lehmann, Gönner, Spitzer, IEEE Trans. Med. Imaging 18(11), 1999"
     oversampling = 3
