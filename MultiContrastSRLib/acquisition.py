@@ -269,9 +269,12 @@ def degrade(
 def _simulated(truth: Volume, grid: Grid, kind: str) -> tuple[AxisModel, ...]:
     """The acquisition of a volume degraded by ourselves: that of the truth, but for the degraded axes."""
     axes = []
-    for axis, n, spacing in zip(AcquisitionModel.estimate(truth).axes, grid.shape, grid.spacing, strict=True):
+    known = AcquisitionModel.estimate(truth).axes
+    for number, (axis, n, spacing) in enumerate(zip(known, grid.shape, grid.spacing, strict=True)):
         if n == axis.samples:
-            axes.append(axis)
+            # what becomes the slice axis is taken for one, as it would be if the volume came from a file
+            slices = number == grid.slice_axis and axis.kind == "kspace"
+            axes.append(AxisModel("slab", n, spacing, spacing) if slices else axis)
         elif kind == "kspace":
             measured = min(1.0, axis.support.edge * axis.samples / n)
             axes.append(AxisModel("kspace", n, spacing, support=Support(measured) if measured < 0.99 else Support()))
