@@ -268,6 +268,7 @@ def _begin(
     report.notes = AcquisitionModel.estimate(target).assumptions
     used = None
     if reference is not None and method.reference == "none":
+        report.alignment = {"used": False}
         report.notes += (f"Method {method.name} uses no reference; {reference.name or 'it'} was ignored.",)
     elif reference is not None:
         with _timed(report, "register"):

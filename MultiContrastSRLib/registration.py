@@ -10,6 +10,7 @@ from .volume import Volume
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS <-> LPS, its own inverse
 _LEVELS_MM = (4.0, 2.0)  # voxel sizes of the pyramid
 _ITERATIONS = 100
+_FEWEST = 4  # slices below which a rigid registration is not to be believed
 _SAMPLING = 0.25  # of the voxels, on a regular pattern
 
 
@@ -20,6 +21,11 @@ def register_rigid(target: Volume, reference: Volume, monitor: Monitor) -> tuple
     """
     import SimpleITK as sitk
 
+    if min(target.shape) < _FEWEST:
+        return np.eye(4), (
+            f"Registration was skipped: {min(target.shape)} slices of the target are too few to tell tilts apart; the "
+            "headers' positions were used."
+        )
     try:
         fixed, moving = _image(target, sitk), _image(reference, sitk)
     except ValueError as problem:

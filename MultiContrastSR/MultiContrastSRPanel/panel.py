@@ -202,7 +202,8 @@ class Panel:
 
 def describe_result(name: str, report: Any) -> str:
     """The result line: what was done, how it agrees with the measured data, how long it took, what to beware of."""
-    return "\n".join([_("Made {name}: {summary}.").format(name=name, summary=report.summary()), *report.warnings])
+    made = _("Made {name}: {summary}.").format(name=name, summary=report.summary())
+    return "\n".join([made, *report.warnings, *report.notes])
 
 
 def show_in_views(node: Any) -> None:

@@ -12,6 +12,7 @@ from ..grid import Grid, spacing_along
 from ..lattice import MAX_LATTICE_SCALE, LatticeImage, default_refinement
 from ..progress import CancelCallback, Monitor, ProgressCallback
 from ..reference import resample_reference
+from ..report import resolution_along
 from ..sampling import apply_separable
 from ..volume import Volume
 from .base import Method, Option, register
@@ -64,18 +65,20 @@ class Guided(Method):
         monitor = Monitor(progress, cancel, stage="prepare")
         model = AcquisitionModel.estimate(target)
         refined = refine or default_refinement(target.grid)
-        samples = list(target.shape) if reference is None else lattice_samples(model, reference.grid, refined)
-        zero_filled = any(axis.weight() is not None and r for axis, r in zip(model.axes, refined, strict=True))
         if reference is None:
             return LatticeImage(target, model, target.array, ("No reference was used; the result is the sinc's.",))
-        if samples == list(target.shape) and not zero_filled:
+        samples = lattice_samples(model, reference.grid, refined)
+        # an axis is learned on where there is something to gain: samples or frequencies that only the reference has
+        sharper = [
+            r < 0.98 * t for r, t in zip(resolution_along(reference, target.grid), model.resolution, strict=True)
+        ]
+        active = tuple(
+            n > axis.samples or (refine_axis and sharp and axis.weight() is not None)
+            for n, refine_axis, sharp, axis in zip(samples, refined, sharper, model.axes, strict=True)
+        )
+        if not any(active):
             note = "The reference is no finer than the target; its detail was not used and the result is the sinc's."
             return LatticeImage(target, model, target.array, (note,))
-        # an axis is learned on where there is something to gain
-        active = tuple(
-            n > axis.samples or (r and axis.weight() is not None)
-            for n, r, axis in zip(samples, refined, model.axes, strict=True)
-        )
         on_lattice, valid = resample_reference(reference, model.lattice(samples), target.grid, monitor.part(0.0, 0.3))
         return self._regress(target, model, on_lattice, valid * np.float32(strength), active, monitor.part(0.3, 1.0))
 
