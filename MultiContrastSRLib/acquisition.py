@@ -154,9 +154,8 @@ class AcquisitionModel:
     @classmethod
     def _estimate(cls, volume: Volume) -> AcquisitionModel:
         known = volume.metadata.get(SIMULATED)
-        if (
-            known is not None and tuple(axis.samples for axis in known) == volume.shape
-        ):  # it may have been cropped since
+        # a volume that was cropped since it was degraded no longer has that model
+        if known is not None and tuple(axis.samples for axis in known) == volume.shape:
             return cls(volume.grid, known)
         matrix = volume.metadata.get("acquisition_matrix")
         assumptions = []
@@ -188,8 +187,7 @@ class AcquisitionModel:
 
     def weigh(self, acquired: np.ndarray) -> np.ndarray:
         """`acquired` without what lies outside the measured part of its spectrum."""
-        weights = [axis.weight() for axis in self.axes]
-        return acquired if all(w is None for w in weights) else apply_separable(acquired, weights)
+        return weigh(self.axes, acquired)
 
     def spread(self, residual: np.ndarray, samples: Sequence[int], monitor: Monitor | None = None) -> np.ndarray:
         """The image on a lattice of `samples` that is recorded as `residual`: band-limited or smooth."""
@@ -213,7 +211,22 @@ class AcquisitionModel:
         )
 
 
+def resolution_along(volume: Volume, grid: Grid) -> tuple[float, float, float]:
+    """Effective resolution of `volume` in mm along the axes (k, j, i) of `grid`."""
+    own = np.array(AcquisitionModel.estimate(volume).resolution)
+    mine = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
+    theirs = grid.affine[:3, :3] / np.linalg.norm(grid.affine[:3, :3], axis=0)
+    shares = np.linalg.solve(mine, theirs)[::-1, ::-1] / own[:, None]  # frequency that each own axis holds along theirs
+    return tuple(float(1 / np.linalg.norm(shares[:, axis])) for axis in range(3))
+
+
 _ESTIMATES: WeakKeyDictionary[Volume, AcquisitionModel] = WeakKeyDictionary()
+
+
+def weigh(axes: Sequence[AxisModel], acquired: np.ndarray, monitor: Monitor | None = None) -> np.ndarray:
+    """`acquired` [k, j, i] without what lies outside the measured part of its spectrum along `axes`."""
+    weights = [axis.weight() for axis in axes]
+    return acquired if all(w is None for w in weights) else apply_separable(acquired, weights, monitor=monitor)
 
 
 def _narrower(support: Support, matrix: Sequence[float], axis: int, samples: int) -> Support:

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import ndimage, optimize
 
 from . import kernels
-from .acquisition import AxisModel
+from .acquisition import AxisModel, weigh
 from .progress import Monitor
 from .sampling import apply_separable
 
@@ -54,10 +54,7 @@ class Level:
 
     def weigh(self, acquired: np.ndarray) -> np.ndarray:
         """The measured part of `acquired`."""
-        weights = [axis.weight() for axis in self.axes]
-        if all(weight is None for weight in weights):
-            return acquired
-        return apply_separable(acquired, weights, monitor=self.monitor.silent)
+        return weigh(self.axes, acquired, self.monitor.silent)
 
     def interpolate(self, acquired: np.ndarray) -> np.ndarray:
         """`acquired` at fine resolution, nothing added."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import __version__
-from .acquisition import AcquisitionModel
+from .acquisition import AcquisitionModel, resolution_along
 from .alignment import align
 from .checks import check_memory_for, check_scale, check_volume, output_grid
 from .consistency import make_consistent
@@ -20,7 +20,7 @@ from .lattice import default_refinement, refinement_for
 from .methods import get
 from .methods.base import Method, Prepared
 from .progress import CancelCallback, Monitor, ProgressCallback
-from .report import Report, format_scale, resolution_along
+from .report import Report, format_scale
 from .volume import Volume
 
 __all__ = ["PreparedRun", "Result", "output_grid", "prepare", "super_resolve"]

@@ -5,12 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from .acquisition import AcquisitionModel
-from .grid import Grid
-from .volume import Volume
-
 
 @dataclass
 class Report:
@@ -81,12 +75,3 @@ def format_scale(scale: tuple[float, float, float]) -> str:
     if texts[1] == texts[2] and texts[0] in ("1", texts[1]):
         return f"{texts[1]}x"
     return "x".join(texts)
-
-
-def resolution_along(volume: Volume, grid: Grid) -> tuple[float, float, float]:
-    """Effective resolution of `volume` in mm along the axes (k, j, i) of `grid`."""
-    own = np.array(AcquisitionModel.estimate(volume).resolution)
-    mine = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
-    theirs = grid.affine[:3, :3] / np.linalg.norm(grid.affine[:3, :3], axis=0)
-    shares = np.linalg.solve(mine, theirs)[::-1, ::-1] / own[:, None]  # frequency that each own axis holds along theirs
-    return tuple(float(1 / np.linalg.norm(shares[:, axis])) for axis in range(3))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError, MethodUnavailableError
+from ..io.files import replaced_together
 from .metrics import psnr
-from .results import replacing
 from .table import number
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def draw_figure(
         FileWriteError: the file could not be written; nothing is left behind.
     """
     figure = compose(evaluation, scale, rows)
-    with replacing(path) as partial:
+    with replaced_together(path) as (partial,):
         figure.savefig(partial, dpi=dpi, facecolor=BACKGROUND)
     return path
 

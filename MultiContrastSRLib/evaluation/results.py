@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import FileWriteError, InputError
+from ..errors import InputError
+from ..io.files import replaced_together
 from .metrics import GAINS, METRICS, PairedDifference, paired_difference
 from .picture import Picture
 from .protocols import PEAKS, Protocol
@@ -168,25 +167,6 @@ class Evaluation:
                 f"or {', '.join(FIGURES)} (figure)."
             )
         text = self.table(formats[path.suffix])
-        with replacing(path) as partial:
+        with replaced_together(path) as (partial,):
             partial.write_text(text, encoding="utf-8")
         return path
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder, moved to `path` once the block has written it; no half file is ever left.
-
-    Raises:
-        FileWriteError: it could not be written.
-    """
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        yield partial
-        partial.replace(path)
-    except OSError as error:
-        raise FileWriteError(
-            f"Could not write {path}: {error.strerror or error}. Choose a folder that exists and is writable."
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)

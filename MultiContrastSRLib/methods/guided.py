@@ -6,13 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..acquisition import AcquisitionModel
+from ..acquisition import AcquisitionModel, resolution_along
 from ..detail import DetailModel, Level, learn, transfer
 from ..grid import Grid, spacing_along
 from ..lattice import MAX_LATTICE_SCALE, LatticeImage, default_refinement
 from ..progress import CancelCallback, Monitor, ProgressCallback
 from ..reference import resample_reference
-from ..report import resolution_along
 from ..sampling import apply_separable
 from ..volume import Volume
 from .base import Method, Option, register
