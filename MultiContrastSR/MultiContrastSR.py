@@ -12,6 +12,10 @@ import slicer
 import vtk
 from MultiContrastSRPanel import sample_data
 from MultiContrastSRPanel.library import library
+from MultiContrastSRPanel.live.choices import Choices
+from MultiContrastSRPanel.live.keeping import render_view
+from MultiContrastSRPanel.live.layers import clean_up
+from MultiContrastSRPanel.live.session import LiveZoom
 from MultiContrastSRPanel.processing import Request, Run
 from MultiContrastSRPanel.pump import Pump
 from MultiContrastSRPanel.worker import Worker
@@ -47,7 +51,13 @@ class MultiContrastSR(ScriptedLoadableModule):
             "Sample scans: 3D MR image database of multiple sclerosis patients, Laboratory of Imaging Technologies, "
             "University of Ljubljana (Lesjak et al., Neuroinformatics 2016 and 2017), CC BY."
         )
-        slicer.app.connect("startupCompleted()", sample_data.register)
+        slicer.app.connect("startupCompleted()", self._onStartup)
+
+    def _onStartup(self):
+        sample_data.register()
+        scene = slicer.mrmlScene
+        for event in (scene.EndImportEvent, scene.EndRestoreEvent):
+            scene.AddObserver(event, lambda caller, event: clean_up(caller))
 
 
 class OutputSize(enum.Enum):
@@ -71,6 +81,28 @@ class Registration(enum.Enum):
         return {"auto": _("Automatic, when it helps"), "off": _("Off"), "on": _("Always")}[self.name]
 
 
+class LiveShow(enum.Enum):
+    """Where live zoom shows its image in a view. Saved in scenes by name."""
+
+    view = "view"
+    lens = "lens"
+    split = "split"
+
+    def label(self) -> str:
+        return {"view": _("Whole view"), "lens": _("Lens at the pointer"), "split": _("Right of a line")}[self.name]
+
+
+class LiveQuality(enum.Enum):
+    """How live zoom trades pixels for time. The names are those of the library, saved in scenes."""
+
+    auto = "auto"
+    full = "full"
+    draft = "draft"
+
+    def label(self) -> str:
+        return {"auto": _("Automatic, coarse first"), "full": _("Every pixel"), "draft": _("Draft")}[self.name]
+
+
 @parameterNodeWrapper
 class MultiContrastSRParameterNode:
     """All choices of the panel; saved with the scene.
@@ -86,19 +118,31 @@ class MultiContrastSRParameterNode:
     device - "auto", "cpu" or "cuda:N".
     optionValues - JSON: {method: {option: value}}.
     output - An earlier result to overwrite; none: a new volume.
+    liveViews - Slice view in which live zoom works, or "all". Whether it is on is not saved.
+    liveShow - Where in a view: all of it, a lens, one side of a line.
+    liveLensSize - Side of the lens in screen pixels.
+    liveSplit - Where the line stands, in percent of the view's width.
+    liveQuality - auto, full, draft.
+    liveCache - Memory in which live zoom keeps frames and slices, in megabytes.
     """
 
     target: vtkMRMLScalarVolumeNode
     reference: vtkMRMLScalarVolumeNode
     method: str = "guided"
     outputSize: OutputSize = OutputSize.scale
-    scale: Annotated[float, WithinRange(1.0, 8.0)] = 2.0
+    scale: Annotated[float, WithinRange(1.0, 16.0)] = 2.0
     spacing: Annotated[float, WithinRange(0.1, 5.0)] = 1.0
     registration: Registration = Registration.auto
     dataConsistency: bool = True
     device: str = "auto"
     optionValues: str = ""
     output: vtkMRMLScalarVolumeNode
+    liveViews: str = "all"
+    liveShow: LiveShow = LiveShow.view
+    liveLensSize: Annotated[float, WithinRange(50.0, 800.0)] = 240.0
+    liveSplit: Annotated[float, WithinRange(0.0, 100.0)] = 50.0
+    liveQuality: LiveQuality = LiveQuality.auto
+    liveCache: Annotated[float, WithinRange(16.0, 4096.0)] = 256.0
 
 
 class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -141,7 +185,8 @@ class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initializeParameterNode()
 
     def exit(self) -> None:
-        """Called each time the user opens another module. A run under way goes on."""
+        """Called each time the user opens another module. A run under way goes on; live zoom is switched off."""
+        self.logic.stopLiveZoom()
         self.setParameterNode(None)
 
     def onReload(self) -> None:
@@ -153,8 +198,9 @@ class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         slicer.util.reloadScriptedModule(self.moduleName)
 
     def onSceneStartClose(self, caller, event) -> None:
-        """Called just before the scene is closed. A run under way cancels itself."""
+        """Called just before the scene is closed. A run under way and live zoom end by themselves."""
         self.setParameterNode(None)
+        self.panel.forget_result()
 
     def onSceneEndClose(self, caller, event) -> None:
         """Called just after the scene is closed."""
@@ -172,7 +218,8 @@ class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameterNode(self.logic.getParameterNode())
         if self._parameterNode.target is None:
             for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
-                if node.GetClassName() == "vtkMRMLScalarVolumeNode":  # a label map is one too, by inheritance
+                # a label map is one too, by inheritance; what is hidden is no scan of the user's
+                if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors():
                     self._parameterNode.target = node
                     break
 
@@ -205,6 +252,7 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic):
         ScriptedLoadableModuleLogic.__init__(self)
         self._pump = None
         self._runs = []
+        self.liveZoom: LiveZoom | None = None  # while it is on
 
     def getParameterNode(self):
         return MultiContrastSRParameterNode(super().getParameterNode())
@@ -243,8 +291,81 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic):
         self._runs.append(Run(request, self.worker, self._pump, onDone, onError, onProgress))
         return self._runs[-1]
 
+    def startLiveZoom(
+        self,
+        viewNames=None,
+        targetNode=None,
+        referenceNode=None,
+        *,
+        show="view",
+        lensSize=240,
+        split=0.5,
+        quality="auto",
+        cacheMegabytes=256,
+        onStatus=None,
+        onEnd=None,
+        **settings,
+    ) -> LiveZoom:
+        """Show slice views super-resolved while the user pans, zooms and scrolls; returns at once.
+
+        :param viewNames: slice views, such as ["Red"]; None for all.
+        :param targetNode: scalar volume; None takes those that the panel has chosen (with the reference).
+        :param referenceNode: scalar volume of another contrast, or None.
+        :param show: "view", "lens" (around the pointer, lensSize pixels wide) or "split" (right of the line at `split`,
+            0 to 1).
+        :param quality: "auto" (coarse first where it takes long), "full" or "draft".
+        :param cacheMegabytes: bound of the memory in which frames and slices are kept.
+        :param onStatus: called with a line of text about each frame. onEnd: called with the reason (an error, or None).
+        :param settings: as for `process`, without scale and spacing.
+        :returns: handle with `flip()`, `toggle_difference()`, `keep(viewName)`, `stop()`, `choices` and `redraw()`.
+        :raises MultiContrastSRError: it cannot be switched on; nothing was changed.
+        """
+        if targetNode is None:
+            parameters = self.getParameterNode()
+            targetNode, referenceNode = parameters.target, referenceNode or parameters.reference
+        self.stopLiveZoom()
+
+        def ended(reason):
+            self.liveZoom = None
+            if onEnd is not None:
+                onEnd(reason)
+
+        self.liveZoom = LiveZoom(
+            targetNode,
+            referenceNode,
+            viewNames,
+            choices=Choices(show, lensSize, split),
+            quality=quality,
+            cache_megabytes=cacheMegabytes,
+            on_status=onStatus,
+            on_end=ended,
+            **settings,
+        )
+        return self.liveZoom
+
+    def stopLiveZoom(self) -> None:
+        """Switch live zoom off; views, scene and memory are as they were before."""
+        if self.liveZoom is not None:
+            self.liveZoom.stop()
+
+    def renderView(self, viewName, targetNode=None, referenceNode=None, **settings) -> vtkMRMLScalarVolumeNode:
+        """What a slice view shows of the target, super-resolved at every screen pixel, as a new volume; waits for it.
+
+        While live zoom is on in that view (and no target is named), it is what live zoom shows. Otherwise the nodes
+        named, or those that the panel has chosen, with `settings` as for `process` (without scale and spacing).
+
+        :raises MultiContrastSRError: with the cause and what to do; the scene is as it was.
+        """
+        if targetNode is None and self.liveZoom is not None and viewName in self.liveZoom.views:
+            return self.liveZoom.keep(viewName)
+        if targetNode is None:
+            parameters = self.getParameterNode()
+            targetNode, referenceNode = parameters.target, referenceNode or parameters.reference
+        return render_view(viewName, targetNode, referenceNode, **settings)
+
     def cleanup(self) -> None:
-        """Cancel what is under way and end the worker thread; it starts again when it is needed."""
+        """Cancel what is under way, switch live zoom off and end the worker thread; it starts when it is needed."""
+        self.stopLiveZoom()
         for run in self._runs:
             run.abandon()
         self._runs = []

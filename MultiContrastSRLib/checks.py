@@ -6,7 +6,7 @@ import numpy as np
 
 from .errors import InputError
 from .grid import Grid, PerAxis, spacing_along
-from .lattice import MAX_LATTICE_SCALE, default_refinement, refinement_for
+from .lattice import MAX_LATTICE_SCALE, refinement_of
 from .memory import check_memory
 from .methods.base import Method
 from .volume import Volume
@@ -78,7 +78,7 @@ def check_memory_for(method: Method, target: Volume, reference: Volume | None, g
     Raises:
         NotEnoughMemoryError: more than is free.
     """
-    refined = [a or b for a, b in zip(default_refinement(target.grid), refinement_for(target.grid, grid), strict=True)]
+    refined = refinement_of(target.grid, grid)
     spacing = (np.inf,) * 3 if reference is None else spacing_along(reference.grid, target.grid)
     finest = getattr(method, "oversampling", 2)
     lattice = [

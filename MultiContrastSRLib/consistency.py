@@ -72,7 +72,9 @@ def make_consistent(prepared: Prepared, monitor: Monitor | None = None) -> tuple
         support=tuple(axis.support.edge for axis in model.axes),
         resolution=model.resolution,
     )
-    return LatticeImage(target, model, consistent, prepared.notes), report
+    result = LatticeImage(target, model, consistent, prepared.notes)
+    result.companion = prepared.companion
+    return result, report
 
 
 def _rms(array: np.ndarray) -> float:

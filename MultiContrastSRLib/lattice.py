@@ -8,6 +8,7 @@ from . import kernels
 from .acquisition import AcquisitionModel
 from .grid import Grid
 from .methods.base import Prepared
+from .oblique import ObliqueReader, is_oblique_plane, kernel_is_spline
 from .progress import CancelCallback, Monitor, ProgressCallback
 from .sampling import sample
 from .volume import Volume
@@ -25,6 +26,15 @@ def refinement_for(target: Grid, grid: Grid) -> tuple[bool, bool, bool]:
     matrix, _ = grid.index_map_to(target)
     steps = np.abs(matrix) + np.where(np.abs(matrix) < 1e-6, np.inf, 0.0)
     return tuple(bool(n > 1 and steps[axis].min() < 0.98) for axis, n in enumerate(target.shape))
+
+
+def refinement_of(target: Grid, grid: Grid | None) -> tuple[bool, bool, bool]:
+    """The axes to super-resolve for `grid`: those it samples finer, else what super-resolution means by itself.
+
+    A crop of a grid, a viewport for one, is prepared for like the whole.
+    """
+    finer = (False,) * 3 if grid is None else refinement_for(target, grid)
+    return finer if any(finer) else default_refinement(target)
 
 
 def through_plane_factor(grid: Grid) -> int:
@@ -54,25 +64,42 @@ class LatticeImage(Prepared):
         self.target, self.model, self.notes = target, model, notes
         self.array = array
         self.lattice = model.lattice(array.shape)
+        self._oblique: ObliqueReader | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it holds: the array, and what oblique views needed beside it."""
+        return self.array.nbytes + (0 if self._oblique is None else self._oblique.nbytes)
 
     def render(
         self, grid: Grid, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
     ) -> Volume:
-        """See `Prepared.render`."""
-        ways = [
-            kernels.anti_aliased_sinc if axis.kind == "kspace" else kernels.anti_aliased_spline
-            for axis in self.model.axes
-        ]
-        array = sample(
-            self.array,
-            self.lattice,
-            grid,
-            ways,
-            fill=fill_value(self.target),
-            domain=lattice_domain(self.model, self.array.shape),
-            monitor=Monitor(progress, cancel, stage="render"),
-        )
+        """See `Prepared.render`. Planes oblique to the lattice are read from a finer copy, made for the first."""
+        fill, domain = fill_value(self.target), lattice_domain(self.model, self.array.shape)
+        monitor = Monitor(progress, cancel, stage="render")
+        if is_oblique_plane(grid, self.lattice):
+            self.make_ready(grid, monitor.part(0.0, 0.9))
+            array = self._oblique.read(grid, fill, domain, monitor.part(0.9, 1.0))
+        else:
+            ways = lattice_kernels(self.model)
+            array = sample(self.array, self.lattice, grid, ways, fill=fill, domain=domain, monitor=monitor)
         return Volume.on(grid, array, self.target.name)
+
+    def ready_for(self, grid: Grid) -> bool:
+        """Whether `render` need not make the finer copy first."""
+        return self._oblique is not None or not is_oblique_plane(grid, self.lattice)
+
+    def make_ready(self, grid: Grid, monitor: Monitor) -> None:
+        """Make what `render` needs for planes in the orientation of `grid`, once."""
+        if not self.ready_for(grid):
+            ways = lattice_kernels(self.model)
+            fine = [not kernel_is_spline(way) for way in ways]
+            self._oblique = ObliqueReader(self.array, self.lattice, ways, fine, monitor)
+
+
+def lattice_kernels(model: AcquisitionModel) -> list[kernels.Kernel]:
+    """How an image on a lattice of `model` is read along each axis (k, j, i)."""
+    return [kernels.anti_aliased_sinc if axis.kind == "kspace" else kernels.anti_aliased_spline for axis in model.axes]
 
 
 def lattice_domain(model: AcquisitionModel, samples: tuple[int, ...]) -> list[tuple[float, float]]:

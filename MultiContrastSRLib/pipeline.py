@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import __version__
 from .acquisition import AcquisitionModel, resolution_along
@@ -16,12 +17,15 @@ from .consistency import make_consistent
 from .devices import resolve_device
 from .errors import InputError, MethodUnavailableError
 from .grid import Grid, PerAxis
-from .lattice import default_refinement, refinement_for
+from .lattice import default_refinement, refinement_for, refinement_of
 from .methods import get
 from .methods.base import Method, Prepared
 from .progress import CancelCallback, Monitor, ProgressCallback
 from .report import Report, format_scale
 from .volume import Volume
+
+if TYPE_CHECKING:
+    from .live.cache import Cache as SliceCache
 
 __all__ = ["PreparedRun", "Result", "output_grid", "prepare", "super_resolve"]
 
@@ -39,11 +43,17 @@ class PreparedRun(Prepared):
     """
 
     def __init__(
-        self, method: Method, target: Volume, reference: Volume | None, consistent: bool, report: Report
+        self,
+        method: Method,
+        target: Volume,
+        reference: Volume | None,
+        consistent: bool,
+        report: Report,
+        by_slices: SliceCache | None = None,
     ) -> None:
         self.method, self.target, self.reference = method, target, reference
         self.report = report
-        self._consistent = consistent
+        self._consistent, self._by_slices = consistent, by_slices
         self._states: dict[tuple[bool, ...], Prepared] = {}
 
     @property
@@ -56,6 +66,11 @@ class PreparedRun(Prepared):
         """Plain sentences about choices that were made."""
         return self.report.notes
 
+    @property
+    def companion(self) -> Prepared | None:
+        """The reference's contrast, super-resolved along with the target; None for methods that do not."""
+        return list(self._states.values())[-1].companion
+
     def render(
         self, grid: Grid, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
     ) -> Volume:
@@ -66,17 +81,51 @@ class PreparedRun(Prepared):
         with _timed(self.report, "render"):
             return state.render(grid, **(monitor if known else monitor.part(0.8, 1.0)).callbacks)
 
+    def state(
+        self,
+        refine: tuple[bool, ...],
+        *,
+        progress: ProgressCallback | None = None,
+        cancel: CancelCallback | None = None,
+    ) -> Prepared:
+        """The image super-resolved along the axes (k, j, i) of `refine`, whatever grid it will be rendered on."""
+        return self._states.get(refine) or self._state(refine, Monitor(progress, cancel))
+
+    def has(self, refine: tuple[bool, ...]) -> bool:
+        """Whether `state` is there already."""
+        return refine in self._states
+
+    @property
+    def prepared_states(self) -> tuple[Prepared, ...]:
+        """What was prepared so far, one image for each choice of axes."""
+        return tuple(self._states.values())
+
     def _refinement(self, grid: Grid | None) -> tuple[bool, ...]:
-        default = default_refinement(self.target.grid)
-        if grid is None:
-            return default
-        return tuple(a or b for a, b in zip(default, refinement_for(self.target.grid, grid), strict=True))
+        return refinement_of(self.target.grid, grid)
 
     def _state_for(self, grid: Grid | None, monitor: Monitor) -> Prepared:
-        refine = self._refinement(grid)
+        return self._state(self._refinement(grid), monitor)
+
+    def _state(self, refine: tuple[bool, ...], monitor: Monitor) -> Prepared:
         if refine not in self._states:
-            self._states[refine] = self._prepare(refine, monitor)
+            self._states[refine] = self._prepare_slices(refine, monitor) or self._prepare(refine, monitor)
         return self._states[refine]
+
+    def _prepare_slices(self, refine: tuple[bool, ...], monitor: Monitor) -> Prepared | None:
+        """An image whose slices are computed when they are looked at, where that is wanted and the method offers it."""
+        if self._by_slices is None or refine != default_refinement(self.target.grid):
+            return None
+        from .live.sliced import SlicedImage, slice_axis
+
+        with _timed(self.report, "prepare"):
+            encoder = self.method.prepare_slices(
+                self.target, self.reference, device=self.report.device, **monitor.callbacks, **self.report.options
+            )
+        if encoder is None or slice_axis(AcquisitionModel.estimate(self.target), encoder.lattice.shape) is None:
+            return None
+        self.report.notes = tuple(dict.fromkeys((*self.report.notes, *encoder.notes)))
+        self.report.consistency = {"mode": "off"}
+        return SlicedImage(encoder, self._consistent, self._by_slices)
 
     def _prepare(self, refine: tuple[bool, ...], monitor: Monitor) -> Prepared:
         report = self.report
@@ -150,6 +199,7 @@ def prepare(
     data_consistency: bool = True,
     device: str = "auto",
     grid: Grid | None = None,
+    by_slices: SliceCache | None = None,
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
     **options: bool | int | float | str,
@@ -165,6 +215,8 @@ def prepare(
         device: "auto", "cpu", "cuda" or "cuda:N".
         grid: a grid that will be rendered; says along which axes detail is wanted. Others may be rendered all the same;
             what they need beyond it is prepared then. Default: in plane for a 2-D acquisition, else along all axes.
+        by_slices: a `live.cache.Cache`: methods that can (`Method.prepare_slices`) compute slices when they are looked
+            at and keep them there. Default: all is computed at once.
         progress, cancel: `progress(fraction, stage)` is told, `cancel()` is asked.
         options: the method's own.
 
@@ -177,7 +229,8 @@ def prepare(
     (3, 36, 36)
     """
     monitor = Monitor(progress, cancel)
-    run = _begin(target, reference, method, register, data_consistency, device, options, monitor.part(0.0, 0.3))
+    begun = monitor.part(0.0, 0.3)
+    run = _begin(target, reference, method, register, data_consistency, device, options, begun, by_slices=by_slices)
     run._state_for(grid, monitor.part(0.3, 1.0))
     return run
 
@@ -240,6 +293,7 @@ def _begin(
     options: dict[str, object],
     monitor: Monitor,
     requested: tuple[PerAxis | None, float | None] = (None, None),
+    by_slices: SliceCache | None = None,
 ) -> PreparedRun:
     """Everything before the method's own work: check, load, align."""
     method = get(method_name)
@@ -282,7 +336,7 @@ def _begin(
         report.resolution["reference"] = resolution_along(used, target.grid)
         warnings += _coarse_reference(report.resolution, refinement_for(target.grid, grid))
     report.warnings = tuple(dict.fromkeys(warnings))
-    return PreparedRun(method, target, used, bool(data_consistency), report)
+    return PreparedRun(method, target, used, bool(data_consistency), report, by_slices)
 
 
 def _as_volume(source: Volume | str | Path, role: str) -> Volume:

@@ -52,7 +52,7 @@ class Report:
     def summary(self) -> str:
         """One line for people: what was done, how it agrees with the data, how long it took."""
         parts = [f"{self.method}, {format_scale(self.scale)}"]
-        parts.append(" × ".join(f"{s:.3g}" for s in reversed(self.spacing)) + " mm")
+        parts.append(" × ".join(f"{s:.3g}" for s in self.spacing) + " mm (k × j × i)")
         if self.reference is not None:
             used = self.alignment.get("used", True)
             moved = self.alignment.get("displacement_mm", 0.0)

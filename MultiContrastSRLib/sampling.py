@@ -20,6 +20,7 @@ from .progress import Monitor
 # spline order by which scipy evaluates a kernel directly at scattered positions
 _DIRECT_ORDER = {kernels.nearest: 0, kernels.linear: 1, kernels.bspline: 3, kernels.quintic: 5}
 _CHUNK = 1 << 20  # output samples worked on at once
+UNSEEN = 1e-7  # a source sample whose weights are all below this is not looked at
 _MARGIN = 8  # source samples kept around an oblique region, enough for the quintic prefilter to settle
 
 
@@ -83,9 +84,20 @@ def _parallel(array, matrix, offset, order, shape, axis_kernels, fill, bounds, m
         )
     result = np.full([shape[out] for out in order], fill, dtype=np.float32)
     if all(len(operator) for operator in operators):
+        array, operators = _without_unused(array, operators)
         apply_separable(array, operators, out=result[tuple(inside)], monitor=monitor)
     # result's axes follow the source's; bring them into the output's order
     return np.ascontiguousarray(np.transpose(result, [order.index(out) for out in range(3)]))
+
+
+def _without_unused(array: np.ndarray, operators: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """`array` and `operators` without samples that no output sees: one slice needs few of its neighbours."""
+    parts = []
+    for axis, operator in enumerate(operators):
+        (used,) = np.nonzero(np.abs(operator).max(axis=0) > UNSEEN)
+        parts.append(slice(used[0], used[-1] + 1) if len(used) else slice(0, 1))
+        operators[axis] = operator[:, parts[axis]]
+    return array[tuple(parts)], operators
 
 
 def apply_separable(

@@ -1,5 +1,6 @@
 """Fixtures for all tests: `harness` is a running stand-in for the Slicer application, `module` our module in it."""
 
+from evaluation_fixtures import cohort, found, masked_pair  # noqa: F401
 from file_fixtures import unwritable  # noqa: F401
 from harness.fixtures import *  # noqa: F403
 from panel_fixtures import dummy_method, module, pair  # noqa: F401

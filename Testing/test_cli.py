@@ -64,7 +64,7 @@ def run(*arguments: str, **keywords: object) -> subprocess.CompletedProcess:
 def test_super_resolve_is_what_the_library_does(folder, capsys):
     assert main("super-resolve t2.nii.gz t1.nii.gz -o out.nii.gz --scale 2 --register off".split()) == 0
     printed = capsys.readouterr().out.splitlines()
-    assert printed[-2:] == ["out.nii.gz", "out.json"] and printed[-3].startswith("guided, 2x; 1 × 1 × 3 mm")
+    assert printed[-2:] == ["out.nii.gz", "out.json"] and printed[-3].startswith("guided, 2x; 3 × 1 × 1 mm")
     result = mc.super_resolve("t2.nii.gz", "t1.nii.gz", scale=2, register="off")
     assert np.array_equal(mc.load_volume("out.nii.gz").array, result.volume.array)
     report = json.loads(Path("out.json").read_text())

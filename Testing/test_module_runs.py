@@ -31,7 +31,7 @@ def test_apply_makes_a_new_volume_and_leaves_the_inputs_alone(module, pair, harn
     assert result.GetNodeReference("MultiContrastSR.Reference") is pair[1]
     line = module.ui.resultLabel.text
     assert (
-        line.startswith("Made T2 guided 2x: guided, 2x; 1 × 1 × 3 mm; reference T1")
+        line.startswith("Made T2 guided 2x: guided, 2x; 3 × 1 × 1 mm (k × j × i); reference T1")
         and "residual" in line
         and " s on cpu" in line
     )

@@ -38,7 +38,7 @@ def test_result_and_report(scans):
     assert report["resolution"]["result"] == pytest.approx([3, 1, 1])
     assert "not for diagnosis" in report["statement"]
     json.dumps(report)
-    assert result.report.summary().startswith("guided, 2x; 1 × 1 × 3 mm; reference T1; residual ")
+    assert result.report.summary().startswith("guided, 2x; 3 × 1 × 1 mm (k × j × i); reference T1; residual ")
 
 
 def test_default_scale_is_two_and_spacing_replaces_it(scans):

@@ -93,7 +93,7 @@ def test_changes_are_laid_over_a_recipe():
         ({"optimisation": {"rate": -1.0}}, "optimisation.rate is -1.0; expected a number above 0"),
         ({"degradation": {"scales": [0.5, 2.0]}}, "degradation.scales is .*; expected the lowest and the highest"),
         ({"augmentation": {"wrong": 3.0}}, "augmentation.wrong is 3.0; expected a share"),
-        ({"loss": {"consistent": True}, "optimisation": {"patch": 8}}, "needs whole slices"),
+        ({"optimisation": {"whole": 2.0}}, "optimisation.whole is 2.0; expected a share"),
         ({"optimisation": {"schedule": "steep"}}, "'steep'; expected one of cosine, halving, constant"),
         ({"model": {"in_channels": 2}}, "2 channels; expected 1"),
         ({"model": {"size": "huge"}}, "'huge'; expected one of light, published"),
@@ -225,6 +225,40 @@ def test_patches_lie_where_their_positions_say(factor, reference):
     assert batch.reference.shape[-2:] == (batch.target if reference else batch.truth).shape[-2:]
     if not reference:
         assert torch.allclose(places.rows_r, torch.arange(len(places.rows_r), dtype=torch.float64))
+
+
+def test_patches_of_a_network_of_one_scale_begin_on_a_target_pixel():
+    wanted = {"scales": [2, 2], "canvas": [72]}
+    r = recipe("minet", degradation=wanted, optimisation={"patch": 16, "batch": 3})
+    for step in range(4):
+        batch = Examples(phantom_pack(2), r).batch(step)
+        assert tuple(batch.truth.shape[-2:]) == (32, 32) == tuple(batch.base.shape[-2:])
+        assert torch.allclose(batch.positions.rows_t, torch.arange(32, dtype=torch.float64) / 2)
+
+
+def test_windows_cost_the_same_at_every_scale_and_the_last_batches_are_whole():
+    wanted = {"scales": [1.5, 4.0], "canvas": [72], "step": 0.0}
+    optimisation = {"patch": 16, "window": 32, "batch": 3, "steps": 10, "whole": 0.2, "whole_batch": 2}
+    examples = Examples(phantom_pack(2), recipe(degradation=wanted, optimisation=optimisation))
+    shapes = [tuple(examples.batch(step).truth.shape) for step in range(10)]
+    assert all(b == 3 and abs(h - 32) <= 4 and abs(w - 32) <= 4 for b, _, h, w in shapes[:8])
+    assert shapes[8:] == [(2, 1, 72, 72)] * 2
+
+
+@pytest.mark.parametrize("slab", [0.0, 1.0])
+def test_a_patch_is_a_field_of_view_of_its_own(slab):
+    wanted = {"scales": [2.0, 2.0], "canvas": [72], "step": 0.0, "slab": slab}
+    batch = Examples(phantom_pack(2), recipe(degradation=wanted, optimisation={"patch": 16, "batch": 3})).batch(1)
+    acquisition = batch.acquisition
+    assert acquisition.measured == tuple(batch.target.shape[-2:]) and acquisition.fine == tuple(batch.truth.shape[-2:])
+    assert ("slab" in {axis.kind for axis in acquisition.axes}) == bool(slab)
+    recorded = acquisition.forward(batch.truth)
+    # an error that the record rules out is none, and one that it cannot see stays
+    assert torch.allclose(acquisition.consistent(batch.truth + 0.1, recorded), batch.truth, atol=1e-4)
+    fine = torch.zeros_like(batch.truth)
+    fine[..., ::2, ::2], fine[..., 1::2, ::2], fine[..., ::2, 1::2], fine[..., 1::2, 1::2] = 0.1, -0.1, -0.1, 0.1
+    left = acquisition.consistent(batch.truth + fine, recorded) - batch.truth
+    assert left.abs().mean() > 0.05
 
 
 def test_synthetic_contrasts_are_aligned_and_unlike():
@@ -638,7 +672,7 @@ def test_two_processes_share_a_batch(tmp_path):
 
 def test_a_batch_that_cannot_be_shared(tmp_path, monkeypatch):
     monkeypatch.setattr(loop.Processes, "join", classmethod(lambda cls, device: cls(0, 3, 0)))
-    with pytest.raises(InputError, match="Batch is 2 for 3 processes"):
+    with pytest.raises(InputError, match="batch is 2 for 3 processes"):
         loop.train(recipe(), phantom_pack(), tmp_path)
 
 

@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from .library import library
+from .live.section import LiveSection
 from .menus import device_items, method_items
 from .named_choice import NamedChoice
 from .option_form import OptionForm
@@ -41,6 +42,7 @@ class Panel:
         self._form = OptionForm(ui.optionsHolder, ui.optionValues)
         self._methods = NamedChoice(ui.methodSelector, ui.methodName, self._method_changed)
         self._devices = NamedChoice(ui.deviceSelector, ui.deviceName, self.refresh)
+        self.live = LiveSection(ui, logic, self.method_settings)
         self._methods.fill(method_items())
         self._method_changed()
         ui.applyButton.connect("clicked(bool)", self._apply_clicked)
@@ -53,6 +55,7 @@ class Panel:
         self._parameters = parameters
         if parameters is None:
             self._watch(None)
+        self.live.set_parameters(parameters)
         self.refresh()
 
     def refresh(self) -> None:
@@ -68,6 +71,12 @@ class Panel:
         if not self.state.busy:
             self.ui.applyButton.enabled = not problem
             self.ui.applyButton.toolTip = problem or _("Make the volume. While it runs, this button cancels.")
+        self.live.refresh()
+
+    def forget_result(self) -> None:
+        """The scene is being closed: what the result line speaks of goes with it."""
+        if not self.state.busy:
+            self._set_state(PanelState.IDLE)
 
     def _watch(self, target: Any) -> None:
         """Refresh also when the target itself changes: its voxels arrive after the node, its transform may bend."""
@@ -90,9 +99,13 @@ class Panel:
         parameters = self._parameters
         by_spacing = parameters.outputSize.name == "spacing"
         size = {"spacing": parameters.spacing} if by_spacing else {"scale": parameters.scale}
+        return {**size, **self.method_settings()}
+
+    def method_settings(self) -> dict[str, Any]:
+        """The keywords without the size of the result, as live zoom takes them."""
+        parameters = self._parameters
         return {
             "method": parameters.method,
-            **size,
             "register": parameters.registration.name,
             "data_consistency": parameters.dataConsistency,
             "device": parameters.device,
@@ -132,7 +145,7 @@ class Panel:
 
     def _order_tabs(self) -> None:
         """Options are made late, and Qt would visit them last: put them between their section and the output."""
-        chain = [self.ui.advancedButton, *self._form.widgets, self.ui.outputButton]
+        chain = [self.ui.advancedButton, *self._form.widgets, self.ui.liveSectionButton]
         for before, after in zip(chain, chain[1:], strict=False):
             qt.QWidget.setTabOrder(before, after)
 
@@ -177,7 +190,8 @@ class Panel:
         self.ui.progressLabel.text = " – ".join(part for part in (stage.capitalize(), in_words(seconds_left)) if part)
 
     def _done(self, node: Any) -> None:
-        self._set_state(PanelState.DONE, describe_result(node.GetName(), self.run.report))
+        report = self.run.report
+        self._set_state(PanelState.DONE, describe_result(node.GetName(), report), "\n".join(report.warnings))
         slicer.util.showStatusMessage(_("Made {name}.").format(name=node.GetName()), 5000)
         show_in_views(node)
 
@@ -194,16 +208,16 @@ class Panel:
         self._set_state(PanelState.ERROR, text)
         slicer.util.errorDisplay(text, **({"detailedText": details} if details else {}))
 
-    def _set_state(self, state: PanelState, text: str = "") -> None:
+    def _set_state(self, state: PanelState, text: str = "", warnings: str = "") -> None:
         self.state = state
-        show_state(self.ui, state, text)
+        show_state(self.ui, state, text, warnings)
         self.refresh()
 
 
 def describe_result(name: str, report: Any) -> str:
-    """The result line: what was done, how it agrees with the measured data, how long it took, what to beware of."""
+    """The result line: what was done, how it agrees with the measured data, how long it took, what was chosen."""
     made = _("Made {name}: {summary}.").format(name=name, summary=report.summary())
-    return "\n".join([made, *report.warnings, *report.notes])
+    return "\n".join([made, *report.notes])
 
 
 def show_in_views(node: Any) -> None:

@@ -25,10 +25,11 @@ class PanelState(enum.Enum):
 
 _BUTTON = {PanelState.RUNNING: _("Cancel"), PanelState.CANCELLING: _("Cancelling…")}
 _COLOUR = {PanelState.ERROR: "#c62828", PanelState.DONE: "#2e7d32"}  # readable on light and dark palettes
+_WARNING = "color: #b26a00; font-weight: bold"
 
 
-def show_state(ui: Any, state: PanelState, text: str = "") -> None:
-    """Give the panel the face of `state`; `text` is the result line."""
+def show_state(ui: Any, state: PanelState, text: str = "", warnings: str = "") -> None:
+    """Give the panel the face of `state`; `text` is the result line, `warnings` what stands out below it."""
     ui.applyButton.text = _BUTTON.get(state, _("Apply"))
     ui.applyButton.enabled = state is not PanelState.CANCELLING
     for section in (ui.inputsButton, ui.methodButton, ui.advancedButton, ui.outputButton):
@@ -40,4 +41,7 @@ def show_state(ui: Any, state: PanelState, text: str = "") -> None:
         ui.progressLabel.text = _("Starting…")
     ui.resultLabel.visible = bool(text)
     ui.resultLabel.text = text
+    ui.warningLabel.visible = bool(warnings)
+    ui.warningLabel.text = warnings
+    ui.warningLabel.styleSheet = _WARNING
     ui.resultLabel.styleSheet = f"color: {_COLOUR[state]}" if state in _COLOUR else ""

@@ -1,70 +1,207 @@
-"""Measure methods: degrade a scan, super-resolve it, compare with the truth.
+"""Measure methods: degrade scans, super-resolve them, compare with the truth.
 
-multicontrastsr evaluate t2.nii.gz t1.nii.gz --scales 2 3 4 --figure errors.png
+One pair of files, or pairs of contrasts of all subjects in a folder:
+
+  multicontrastsr evaluate t2.nii.gz t1.nii.gz --scales 2 2.7 2x1.3 --figure errors.png
+  multicontrastsr evaluate --data open_ms_data --subjects patient26 --pairs T2:T1,FLAIR:T1 --preset p3
+  multicontrastsr evaluate --data mine --scans "{subject}/anat/*_{contrast}.nii.gz" --pairs T2w:T1w
+  multicontrastsr evaluate t2.nii.gz t1.nii.gz --methods guided guided:strength=0.5,label=half
+  multicontrastsr evaluate t2.nii.gz t1.nii.gz --methods guided --probe lesions
+
+Presets: p1 (Dual-ArbNet's protocol), p2 (MINet's), p3 (in-plane, every third slice), p4 (McGinnis et al.: two contrasts
+in orthogonal thick views, both super-resolved). Probes: lesions (what only the target has must be kept, what only the
+reference has must stay out) and robustness (blank, unrelated, shifted and partial references).
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ..errors import InputError
 from .console import add_overwrite, place_of, running
+from .rows import HELP, parse_row
 
-_TABLES = ("markdown", "csv")
+if TYPE_CHECKING:
+    from ..evaluation import Evaluation, Layout, Study
+
+_TABLES = {"markdown": "markdown", "csv": "csv", "json_file": "json"}
+_FOLDER_ONLY = ("subjects", "pairs", "scans", "lesion_masks", "masks")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What this verb takes."""
-    parser.add_argument("target", help="the truth")
+    parser.add_argument("target", nargs="?", help="the truth")
     parser.add_argument("reference", nargs="?", help="another contrast of the same patient")
-    parser.add_argument("--protocol", default="p3", help="p1, p2, p3 (default) or p4")
-    parser.add_argument("--methods", nargs="+", metavar="NAME", help="default: all classical methods")
-    parser.add_argument("--scales", type=float, nargs="+", metavar="S", help="default: the protocol's")
+    parser.add_argument("--protocol", "--preset", default="p3", help="p1, p2, p3 (default) or p4")
+    parser.add_argument("--methods", "--method", nargs="+", action="extend", metavar="ROW", help=HELP)
+    parser.add_argument(
+        "--scales", type=scale, nargs="+", metavar="S", help="S, or ROWSxCOLUMNS; default: the protocol's"
+    )
     parser.add_argument("--degradation", help="kspace, slab or spline; default: the protocol's")
     parser.add_argument("--axis", help="the slice axis: k, j, i, axial, coronal or sagittal")
+    parser.add_argument("--reference-axis", help="the reference's, where the protocol degrades it too (p4)")
     parser.add_argument("--slices", type=int, metavar="N", help="score every N-th slice")
+    parser.add_argument("--alone", action="store_true", help="prepare only the scored slices, each alone: much faster")
     parser.add_argument("--mask", metavar="FILE", help="foreground mask")
     parser.add_argument("--lesions", metavar="FILE", help="lesion mask")
     parser.add_argument("--register", default="off", help="off (default), auto or on")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
-    parser.add_argument("--table", default="text", choices=("text", *_TABLES), help="how to print")
-    for kind in _TABLES:
-        parser.add_argument(f"--{kind}", metavar="FILE", help=f"also write the tables as {kind}")
+    parser.add_argument("--probe", choices=("lesions", "robustness"), help="ask this instead of the usual scores")
+    folder = parser.add_argument_group("a folder of subjects")
+    folder.add_argument("--data", metavar="FOLDER", help="instead of files; laid out as open_ms_data, or see --scans")
+    folder.add_argument("--subjects", nargs="+", metavar="NAME", help="default: all that have every contrast")
+    folder.add_argument("--pairs", nargs="+", metavar="TARGET:REFERENCE", help="default: the protocol's")
+    folder.add_argument("--scans", metavar="TEMPLATE", help="paths below the folder: {subject}, {contrast}, *, **")
+    folder.add_argument("--lesion-masks", metavar="TEMPLATE", help="likewise, of lesion masks, where there are some")
+    folder.add_argument("--masks", metavar="TEMPLATE", help="likewise, of foreground masks, where there are some")
+    parser.add_argument("--against", metavar="ROW", help="gains over this row; default: the better of sinc and guided")
+    parser.add_argument("--table", default="text", choices=("text", "markdown", "csv"), help="how to print")
+    for option, kind in _TABLES.items():
+        flag = f"--{option.replace('_', '-')}"
+        parser.add_argument(flag, metavar="FILE", help=f"also write the tables as {kind}")
     parser.add_argument("--figure", metavar="FILE", help="also draw crops and error maps (.png, .pdf, .svg)")
     add_overwrite(parser)
 
 
+def scale(text: str) -> float | tuple[float, float]:
+    """A factor, or two: ROWSxCOLUMNS. (argparse names this function in its message.)"""
+    from ..evaluation.scales import parse_scale
+
+    return parse_scale(text)
+
+
 def run(parsed: argparse.Namespace) -> None:
     """Do it."""
-    from ..evaluation import evaluate
     from ..io.files import check_place
 
+    _check_arguments(parsed)
     inputs = tuple(place_of(given) for given in (parsed.target, parsed.reference, parsed.mask, parsed.lesions))
-    for output in (*(getattr(parsed, kind) for kind in _TABLES), parsed.figure):
-        if output:
-            check_place(Path(output), inputs, overwrite=parsed.overwrite)
+    for option in _TABLES:
+        if getattr(parsed, option):
+            check_place(Path(getattr(parsed, option)), inputs, overwrite=parsed.overwrite)
+    if parsed.figure:
+        for place in _figures(parsed):
+            check_place(place, inputs, overwrite=parsed.overwrite)
     with running(parsed) as callbacks:
-        outcome = evaluate(
-            parsed.target,
-            parsed.reference,
-            methods=parsed.methods,
-            protocol=parsed.protocol,
-            scales=parsed.scales,
-            degradation=parsed.degradation,
-            axis=parsed.axis,
-            mask=parsed.mask,
-            lesions=parsed.lesions,
-            slices=parsed.slices,
-            register=parsed.register,
-            device=parsed.device,
-            **callbacks,
-        )
-        for kind in _TABLES:
-            if getattr(parsed, kind):
-                _write(Path(getattr(parsed, kind)), outcome.table(kind))
+        outcome = _folder(parsed, callbacks) if parsed.data else _files(parsed, callbacks)
+        for option, kind in _TABLES.items():
+            if getattr(parsed, option):
+                _write(Path(getattr(parsed, option)), outcome.table(kind))
         if parsed.figure:
             outcome.figure(parsed.figure)
     print(outcome.table("json" if parsed.json else parsed.table), end="")
+
+
+def _check_arguments(parsed: argparse.Namespace) -> None:
+    if bool(parsed.target) == bool(parsed.data):
+        raise InputError(
+            f"Target is {parsed.target!r} and --data is {parsed.data!r}; expected one of them: files, or a folder of "
+            "subjects."
+        )
+    wrong = [name for name in (("mask", "lesions") if parsed.data else _FOLDER_ONLY) if getattr(parsed, name)]
+    if wrong:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
+        raise InputError(
+            f"{flags} does not go with {'--data' if parsed.data else 'files'}; expected --masks and --lesion-masks "
+            "with a folder, --mask and --lesions with files."
+        )
+    if parsed.probe and parsed.figure:
+        raise InputError(f"Probe {parsed.probe!r} draws no figure; expected --figure without --probe.")
+
+
+def _settings(parsed: argparse.Namespace) -> dict[str, object]:
+    from ..evaluation.entries import checked_entries
+
+    rows = None if parsed.methods is None else [parse_row(text) for text in parsed.methods]
+    if parsed.probe == "robustness":
+        from ..evaluation import robustness_rows
+
+        rows = robustness_rows(rows or ["guided"])
+    if parsed.against and parsed.against not in (known := [entry.row for entry in checked_entries(rows)]):
+        raise InputError(f"--against is {parsed.against!r}; expected one of the rows {', '.join(known)}.")
+    names = ("protocol", "scales", "degradation", "axis", "reference_axis", "slices", "alone", "register", "device")
+    return {"methods": rows, **{name: getattr(parsed, name) for name in names}}
+
+
+def _layout(parsed: argparse.Namespace) -> Layout:
+    from ..evaluation import Layout
+
+    given = {"scans": parsed.scans, "lesions": parsed.lesion_masks, "masks": parsed.masks}
+    return Layout(Path(parsed.data), **{name: template for name, template in given.items() if template})
+
+
+def _pairs(parsed: argparse.Namespace) -> list[tuple[str, str]] | None:
+    from ..evaluation.layout import parse_pairs
+
+    return None if parsed.pairs is None else list(parse_pairs(parsed.pairs))
+
+
+def _subjects(parsed: argparse.Namespace) -> list[str] | None:
+    return None if parsed.subjects is None else [name for text in parsed.subjects for name in text.split(",") if name]
+
+
+def _folder(parsed: argparse.Namespace, callbacks: dict) -> object:
+    from ..evaluation import RobustnessFindings, evaluate_study, probe_lesions_of
+
+    where = _layout(parsed), _subjects(parsed), _pairs(parsed)
+    if parsed.probe == "lesions":
+        return probe_lesions_of(*where, **_settings(parsed), **callbacks)
+    told = None if parsed.quiet else _tell
+    study = evaluate_study(*where, **_settings(parsed), found=told, **callbacks)
+    return RobustnessFindings(study) if parsed.probe else _compared(study, parsed)
+
+
+def _files(parsed: argparse.Namespace, callbacks: dict) -> object:
+    from ..evaluation import RobustnessFindings, both_ways, evaluate, probe_lesions, study_of
+    from ..evaluation.cohort import for_both
+    from ..evaluation.protocols import get_protocol
+
+    settings = {**_settings(parsed), "mask": parsed.mask, "lesions": parsed.lesions, **callbacks}
+    files = parsed.target, parsed.reference
+    if parsed.probe == "lesions":
+        return probe_lesions(*files, **settings)
+    if get_protocol(parsed.protocol).both and parsed.reference:
+        study = study_of(both_ways(*files, **for_both(settings)))
+    else:
+        study = study_of(evaluate(*files, **settings))
+    return RobustnessFindings(study) if parsed.probe else _compared(study, parsed)
+
+
+def _compared(study: Study, parsed: argparse.Namespace) -> Study:
+    return replace(study, against=parsed.against) if parsed.against else study
+
+
+def _figures(parsed: argparse.Namespace) -> list[Path]:
+    """Every figure that will be drawn, as far as it is known before the work; names of files are their own."""
+    place = Path(parsed.figure)
+    if not parsed.data:
+        return [place]
+    from ..evaluation.cohort import patients
+    from ..evaluation.protocols import get_protocol
+    from ..evaluation.study import figure_name
+
+    protocol = get_protocol(parsed.protocol)
+    found = patients(_layout(parsed), protocol, _subjects(parsed), _pairs(parsed))
+    names = [(patient.subject, pair) for patient in found for pair in patient.ways(protocol)]
+    return [place] if len(names) == 1 else [figure_name(place, subject, *pair) for subject, pair in names]
+
+
+def _tell(found: Evaluation) -> None:
+    """One line on standard error for each evaluation that is done."""
+    from ..evaluation.scales import scale_name
+
+    gains = []
+    for scale in found.scales:
+        base = f"×{scale_name(scale)} sinc {found.mean(scale, 'sinc', 'psnr'):.2f} dB"
+        others = [row for row in found.rows if row != "sinc"]
+        gains.append(", ".join([base, *(f"{r} {found.difference(scale, r).mean:+.2f}" for r in others)]))
+    with suppress(BrokenPipeError):
+        print(f"\r{found.subject} {found.title}: {'; '.join(gains)}", file=sys.stderr, flush=True)
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,17 +1,46 @@
-"""Evaluation: degrade a real scan, super-resolve it, and measure what came back.
+"""Evaluation: degrade real scans, super-resolve them, and measure what came back.
 
-    from MultiContrastSRLib.evaluation import evaluate
+    from MultiContrastSRLib.evaluation import evaluate, evaluate_study
     found = evaluate("T2.nii.gz", "T1.nii.gz", methods=["bspline", "sinc", "guided"], protocol="p3", scales=(2, 3, 4))
     print(found.table("text"))
     found.save("comparison.png")
+    study = evaluate_study("open_ms_data", ["patient26"], [("T2", "T1"), ("FLAIR", "T1")], protocol="p3")
+    print(study.table())
 
-See `protocols` for what p1 to p4 mean and `metrics` for the formulas.
+See `protocols` for what p1 to p4 mean, `metrics` for the formulas, `statistics` for means and intervals, and the probes
+`lesions` (what is kept, what leaks) and `robustness` (wrong references). LPIPS is not computed: the weights of its
+networks do not come with any package, and nothing is downloaded behind a user's back.
 """
 
 from .baselines import MASK_TRICK
+from .both import both_ways
+from .cohort import evaluate_study, probe_lesions_of
 from .entries import Entry
+from .layout import Layout
+from .lesion_table import LesionFindings
+from .lesions import probe_lesions
 from .protocols import PROTOCOLS, Protocol
 from .results import Evaluation
+from .robustness import RobustnessFindings, robustness_rows
 from .run import evaluate
+from .study import BETTER, Study, study_of
 
-__all__ = ["MASK_TRICK", "PROTOCOLS", "Entry", "Evaluation", "Protocol", "evaluate"]
+__all__ = [
+    "BETTER",
+    "MASK_TRICK",
+    "PROTOCOLS",
+    "Entry",
+    "Evaluation",
+    "Layout",
+    "LesionFindings",
+    "Protocol",
+    "RobustnessFindings",
+    "Study",
+    "both_ways",
+    "evaluate",
+    "evaluate_study",
+    "probe_lesions",
+    "probe_lesions_of",
+    "robustness_rows",
+    "study_of",
+]

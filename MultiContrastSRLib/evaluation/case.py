@@ -11,11 +11,12 @@ Volumes that are degraded across their slices are scored on planes that stand on
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .. import kernels
+from ..acquisition import degrade
 from ..checks import check_volume
 from ..errors import InputError
 from ..grid import Grid
@@ -23,6 +24,7 @@ from ..sampling import sample
 from ..volume import Volume
 from . import masks
 from .protocols import Protocol, axis_index
+from .scales import Scale, scale_name
 
 NEIGHBOURS = 8  # slices kept on either side of the scored ones, for methods that look at them
 OCCUPIED = 0.02  # part of a slice that must be foreground for it to be scored
@@ -42,6 +44,7 @@ class Case:
         first: index of truth's first slice in the volume that was given.
         foreground, brain: bool on the scored slices, (slices, rows, columns); `brain` is eroded by 6 px in plane.
         lesions: likewise, or None.
+        alone: each scored slice is degraded and prepared by itself, without its neighbours.
     """
 
     truth: Volume
@@ -54,6 +57,7 @@ class Case:
     foreground: np.ndarray
     brain: np.ndarray
     lesions: np.ndarray | None
+    alone: bool = False
 
     @property
     def degraded(self) -> tuple[bool, bool, bool]:
@@ -61,9 +65,25 @@ class Case:
         in_plane = self.protocol.degradation == "kspace"
         return tuple((axis != self.slice_axis) == in_plane for axis in range(3))
 
-    def scale(self, factor: float) -> tuple[float, float, float]:
-        """`factor` along the degraded axes, 1 along the others."""
-        return tuple(factor if lost else 1.0 for lost in self.degraded)
+    def scale(self, factor: Scale) -> tuple[float, float, float]:
+        """`factor` along the degraded axes, 1 along the others.
+
+        Raises:
+            InputError: two factors for a single axis.
+        """
+        lost = [axis for axis, flag in enumerate(self.degraded) if flag]
+        if np.ndim(factor) and len(lost) != 2:
+            raise InputError(
+                f"Scale is {scale_name(factor)} but the protocol degrades one axis; expected one number above 1."
+            )
+        found = [1.0, 1.0, 1.0]
+        for axis, value in zip(lost, np.broadcast_to(factor, len(lost)), strict=True):
+            found[axis] = float(value)
+        return tuple(found)
+
+    def low(self, factor: Scale) -> Volume:
+        """The truth, degraded."""
+        return degrade(self.truth, self.protocol.degradation, self.scale(factor))
 
     def front(self, array: np.ndarray) -> np.ndarray:
         """The scored slices of an array on the truth's grid, (slices, rows, columns)."""
@@ -73,9 +93,32 @@ class Case:
         """The scored slices as grids, consecutive ones together, so that only they need be rendered."""
         planes = np.array(self.planes)
         for run in np.split(planes, np.flatnonzero(np.diff(planes) != 1) + 1):
-            start, stop = [0, 0, 0], list(self.truth.shape)
-            start[self.across], stop[self.across] = int(run[0]), int(run[-1]) + 1
-            yield self.truth.grid.crop(start, stop)
+            yield self.truth.grid.crop(*self._box(int(run[0]), int(run[-1]) + 1))
+
+    def single(self) -> Iterator[Case]:
+        """Each scored slice as a case of its own, whose truth is that slice."""
+        for number, plane in enumerate(self.planes):
+            start, stop = self._box(plane, plane + 1)
+            box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+            truth = Volume.on(
+                self.truth.grid.crop(start, stop), self.truth.array[box], self.truth.name, self.truth.metadata
+            )
+            here = slice(number, number + 1)
+            lesions = None if self.lesions is None else self.lesions[here]
+            yield replace(
+                self,
+                truth=truth,
+                planes=(0,),
+                first=self.first + plane,
+                foreground=self.foreground[here],
+                brain=self.brain[here],
+                lesions=lesions,
+            )
+
+    def _box(self, first: int, last: int) -> tuple[list[int], list[int]]:
+        start, stop = [0, 0, 0], list(self.truth.shape)
+        start[self.across], stop[self.across] = first, last
+        return start, stop
 
 
 def make_case(
@@ -86,15 +129,21 @@ def make_case(
     mask: Volume | None = None,
     lesions: Volume | None = None,
     slices: Sequence[int] | None = None,
+    alone: bool = False,
 ) -> Case:
     """See `run.evaluate` for the arguments; `slices` None means every `protocol.every`-th.
 
     Raises:
-        InputError: a truth with NaN, slices that do not exist, or nothing left to score.
+        InputError: a truth with NaN, slices that do not exist, nothing left to score, or slices that cannot be alone.
     """
     check_volume(target, "Truth")
-    slice_axis = axis_index(target.grid, axis)
+    slice_axis = axis_index(target.grid, protocol.views[0] if axis is None and protocol.views else axis)
     in_plane = protocol.degradation == "kspace"
+    if alone and not in_plane:
+        raise InputError(
+            f"Slices were to be evaluated alone, but degradation {protocol.degradation!r} works across them; "
+            "expected degradation 'kspace'. Leave that option out."
+        )
     across = slice_axis if in_plane else min({0, 1, 2} - {slice_axis})
     inside = (
         on_grid(mask, target.grid)
@@ -122,12 +171,18 @@ def make_case(
         foreground,
         masks.eroded(foreground),
         front(on_grid(lesions, truth.grid)) if lesions is not None else None,
+        alone,
     )
 
 
 def on_grid(mask: Volume, grid: Grid) -> np.ndarray:
     """A mask volume as bool on `grid`, by nearest neighbour; nothing outside its field of view."""
     return sample(mask.array, mask.grid, grid, [kernels.nearest] * 3) > 0.5
+
+
+def front_of(case: Case, volume: Volume) -> np.ndarray:
+    """Any volume on the scored slices of `case`, linearly interpolated where its grid is another."""
+    return case.front(sample(volume.array, volume.grid, case.truth.grid, [kernels.linear] * 3))
 
 
 def _choose(inside: np.ndarray, slices: Sequence[int] | None, every: int) -> list[int]:

@@ -8,10 +8,12 @@ from .baselines import MASK_TRICK
 from .case import OCCUPIED, Case
 from .entries import Entry
 from .protocols import PEAKS
+from .references import FULL, REFERENCES
+from .scales import Scale, scale_name
 
 
 def conditions(
-    case: Case, entries: Sequence[Entry], masked: bool, placed: Mapping[float, tuple[str, ...]]
+    case: Case, entries: Sequence[Entry], masked: bool, placed: Mapping[Scale, tuple[str, ...]]
 ) -> tuple[str, ...]:
     """The sentences.
 
@@ -38,6 +40,16 @@ def conditions(
     plain = [entry.row for entry in entries if not entry.consistent]
     if plain:
         said.append(f"Without data consistency, as plain interpolations are: {', '.join(plain)}.")
+    if protocol.rescaled:
+        said.append(
+            "Re-scaled: prediction and truth are stretched separately to [0, 1] by their own extremes, as the "
+            "paper does; the peak is then 1."
+        )
+    if case.alone:
+        said.append("Each scored slice was degraded and prepared by itself; no method saw its neighbours.")
+    for kind in dict.fromkeys(entry.reference for entry in entries if entry.reference != FULL):
+        those = ", ".join(entry.row for entry in entries if entry.reference == kind)
+        said.append(f"Reference {REFERENCES[kind]}: {those}.")
     if case.reference is not None:
         said += [
             "MI error: |MI(result, reference) − MI(truth, reference)|, 32 bins, natural logarithm, in the foreground.",
@@ -45,6 +57,6 @@ def conditions(
             "that were skull-stripped by one mask give away.",
         ]
         for sentence in dict.fromkeys(sentence for sentences in placed.values() for sentence in sentences):
-            at = [f"×{scale:g}" for scale, sentences in placed.items() if sentence in sentences]
+            at = [f"×{scale_name(scale)}" for scale, sentences in placed.items() if sentence in sentences]
             said.append(sentence if len(at) == len(placed) else f"At {', '.join(at)}: {sentence}")
     return tuple(said)

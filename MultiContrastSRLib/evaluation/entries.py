@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..errors import InputError
+from ..errors import InputError, UnknownNameError
 from ..methods import all_methods, get
 from .baselines import MASK_TRICK
+from .references import FULL, REFERENCES
 from .results import BASELINE
 
 
@@ -21,12 +22,14 @@ class Entry:
         options: the method's own options.
         data_consistency: default on, but off for plain interpolations (classical methods that take no reference),
             which are compared as what they are.
+        reference: what the method is given of the reference, see `references.REFERENCES`.
     """
 
     method: str
     label: str = ""
     options: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     data_consistency: bool | None = None
+    reference: str = FULL
 
     @property
     def row(self) -> str:
@@ -56,6 +59,10 @@ def checked_entries(methods: Sequence[str | Entry] | None) -> list[Entry]:
     rows = [entry.row for entry in entries]
     for entry in entries:
         get(entry.method).check_options(entry.options)
+        if entry.reference not in REFERENCES:
+            raise UnknownNameError(
+                f"Reference of row {entry.row!r} is {entry.reference!r}; expected one of {', '.join(REFERENCES)}."
+            )
         if rows.count(entry.row) > 1 or entry.row == MASK_TRICK:
             raise InputError(f"Two rows are called {entry.row!r}; give each its own label.")
     return entries

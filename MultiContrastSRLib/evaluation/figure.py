@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import InputError, MethodUnavailableError
 from ..io.files import replaced_together
 from .metrics import psnr
+from .scales import Scale, as_scale, scale_name
 from .table import number
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ BACKGROUND, INK, QUIET, FRAME = "#ffffff", "#1c1c1e", "#6e6e73", "#ffb000"
 
 
 def draw_figure(
-    evaluation: Evaluation, scale: float, path: Path, rows: tuple[str, ...] | None = None, dpi: int = 150
+    evaluation: Evaluation, scale: Scale, path: Path, rows: tuple[str, ...] | None = None, dpi: int = 150
 ) -> Path:
     """Draw the picture of `scale` to `path` (.png, .pdf, .svg) and return it; see `compose`.
 
@@ -40,7 +41,7 @@ def draw_figure(
     return path
 
 
-def compose(evaluation: Evaluation, scale: float, rows: tuple[str, ...] | None = None) -> Figure:
+def compose(evaluation: Evaluation, scale: Scale, rows: tuple[str, ...] | None = None) -> Figure:
     """The matplotlib figure of `scale`; `rows` are those of the table to show, default all.
 
     Raises:
@@ -54,6 +55,7 @@ def compose(evaluation: Evaluation, scale: float, rows: tuple[str, ...] | None =
         raise MethodUnavailableError(
             "Figures need matplotlib, which is not installed; pip install matplotlib."
         ) from error
+    scale = as_scale(scale)
     picture = evaluation.pictures[scale]
     rows = tuple(picture.predictions) if rows is None else tuple(rows)
     unknown = [row for row in rows if row not in picture.predictions]
@@ -74,7 +76,8 @@ def compose(evaluation: Evaluation, scale: float, rows: tuple[str, ...] | None =
         w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02, rect=(0.004, 0, 0.992, 1 - HEADING / size[1])
     )
     heading = {"va": "top", "x": 0.1 / size[0]}
-    title = f"{evaluation.title}, ×{scale:g}"
+    whose = f"{evaluation.subject}: " if evaluation.subject else ""
+    title = f"{whose}{evaluation.title}, ×{scale_name(scale)}"
     figure.text(s=title, y=1 - 0.1 / size[1], color=INK, fontsize=12, weight="bold", **heading)
     subtitle = f"{evaluation.protocol.title}; errors and PSNR of slice {picture.slice}"
     figure.text(s=subtitle, y=1 - 0.34 / size[1], color=QUIET, fontsize=9, **heading)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import ndimage, signal, stats
+from scipy import ndimage, signal
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,14 @@ class Metric:
 METRICS: dict[str, Metric] = {
     "psnr": Metric("PSNR", "dB", 2, "high"),
     "ssim": Metric("SSIM", "", 4, "high"),
+    "psnr_foreground": Metric("PSNR foreground", "dB", 2, "high"),
     "psnr_brain": Metric("PSNR brain", "dB", 2, "high"),
     "psnr_lesion": Metric("PSNR lesion", "dB", 2, "high"),
     "contrast_lesion": Metric("Lesion contrast kept", "", 3, "one"),
     "hfen": Metric("HFEN", "", 4, "low"),
     "nmse": Metric("NMSE", "", 5, "low"),
     "mi_error": Metric("MI error", "nat", 4, "low"),
+    "mi_error_both": Metric("MI error, both predicted", "nat", 4, "low"),
     "psnr_rescaled": Metric("PSNR re-scaled", "dB", 2, "high"),
     "ssim_rescaled": Metric("SSIM re-scaled", "", 4, "high"),
     "seconds": Metric("Time", "s", 2, "low"),
@@ -204,37 +206,3 @@ def rescaled(image: np.ndarray) -> np.ndarray:
     """
     low, high = float(image.min()), float(image.max())
     return (np.asarray(image, np.float64) - low) / (high - low if high > low else 1.0)
-
-
-@dataclass(frozen=True)
-class PairedDifference:
-    """Mean of paired differences with a two-sided 95 % confidence interval of Student's t over `n` units.
-
-    The slices of one subject resemble each other, so an interval over them is narrower than one over subjects.
-    """
-
-    mean: float
-    std: float
-    low: float
-    high: float
-    n: int
-
-
-def paired_difference(values: np.ndarray, baseline: np.ndarray, confidence: float = 0.95) -> PairedDifference:
-    """Statistics of `values` − `baseline`, unit by unit; units where either is not finite are left out.
-
-    >>> paired_difference(np.array([2.0, 3.0, 4.0]), np.array([1.0, 1.0, 1.0])).mean
-    2.0
-    """
-    ours, theirs = np.asarray(values, np.float64), np.asarray(baseline, np.float64)
-    both = np.isfinite(ours) & np.isfinite(theirs)
-    difference = ours[both] - theirs[both]
-    n = len(difference)
-    if n == 0:
-        return PairedDifference(*[float("nan")] * 4, 0)
-    mean = float(difference.mean())
-    if n == 1:
-        return PairedDifference(mean, *[float("nan")] * 3, 1)
-    std = float(difference.std(ddof=1))
-    reach = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * std / np.sqrt(n)
-    return PairedDifference(mean, std, mean - reach, mean + reach, n)

@@ -33,6 +33,9 @@ class Protocol:
         multiple: slices are cropped, about their middle, to a multiple of this many pixels (k-space crop only).
         reference_degraded: the reference is degraded too, along its own axis.
         rescaled: also report metrics after stretching prediction and truth separately to [0, 1].
+        views: slice axes of target and reference where nothing else is said; None: the volumes' own.
+        both: a study super-resolves the reference by the target too (`both_ways`).
+        pairs: (target, reference) that a study evaluates where nothing else is said.
     """
 
     name: str
@@ -46,6 +49,9 @@ class Protocol:
     multiple: int = 1
     reference_degraded: bool = False
     rescaled: bool = False
+    views: tuple[str, str] | None = None
+    both: bool = False
+    pairs: tuple[tuple[str, str], ...] = ()
 
     @property
     def title(self) -> str:
@@ -79,7 +85,13 @@ PROTOCOLS: dict[str, Protocol] = {
             unit="volume",
             ssim="uniform 7 2-D",
         ),
-        Protocol("p3", "P1's degradation on contiguous volumes", every=3, multiple=24),
+        Protocol(
+            "p3",
+            "headline: P1's degradation on contiguous volumes",
+            every=3,
+            multiple=24,
+            pairs=(("T2", "T1"), ("FLAIR", "T1"), ("FLAIR", "T2"), ("T1POST", "T1"), ("T1", "FLAIR")),
+        ),
         Protocol(
             "p4",
             "McGinnis et al. 2023, two contrasts in orthogonal thick views",
@@ -90,22 +102,26 @@ PROTOCOLS: dict[str, Protocol] = {
             ssim="gaussian 3-D",
             reference_degraded=True,
             rescaled=True,
+            views=("sagittal", "coronal"),
+            both=True,
+            pairs=(("T1", "FLAIR"),),
         ),
     )
 }
 
 
 def get_protocol(protocol: str | Protocol) -> Protocol:
-    """The protocol called so, or the one given.
+    """The protocol called so (in capitals or not), or the one given.
 
     Raises:
         UnknownNameError: no such protocol; the message lists those there are.
     """
     if isinstance(protocol, Protocol):
         return protocol
-    if protocol not in PROTOCOLS:
+    known = PROTOCOLS.get(str(protocol).lower())
+    if known is None:
         raise UnknownNameError(f"Unknown protocol {protocol!r}; expected one of {', '.join(PROTOCOLS)}.")
-    return PROTOCOLS[protocol]
+    return known
 
 
 VIEWS = {"sagittal": 0, "coronal": 1, "axial": 2}

@@ -9,9 +9,11 @@ import numpy as np
 
 from ..errors import InputError
 from ..io.files import replaced_together
-from .metrics import GAINS, METRICS, PairedDifference, paired_difference
+from .metrics import GAINS, METRICS
 from .picture import Picture
 from .protocols import PEAKS, Protocol
+from .scales import Scale, as_scale, scale_name
+from .statistics import PairedDifference, paired_difference
 
 BASELINE = "sinc"
 FIGURES = (".png", ".pdf", ".svg")
@@ -31,19 +33,21 @@ class Evaluation:
         notes: (scale, row) → sentences of the method's report.
         conditions: sentences that say how the numbers were made.
         pictures: scale → one slice.
+        subject: whose scans; empty where nobody said.
     """
 
     target: str
     reference: str
     protocol: Protocol
-    scales: tuple[float, ...]
-    effective: dict[float, tuple[float, float, float]]
+    scales: tuple[Scale, ...]
+    effective: dict[Scale, tuple[float, float, float]]
     rows: tuple[str, ...]
     units: tuple[int, ...]
-    scores: dict[tuple[float, str], dict[str, np.ndarray]]
-    notes: dict[tuple[float, str], tuple[str, ...]] = field(default_factory=dict)
+    scores: dict[tuple[Scale, str], dict[str, np.ndarray]]
+    notes: dict[tuple[Scale, str], tuple[str, ...]] = field(default_factory=dict)
     conditions: tuple[str, ...] = ()
-    pictures: dict[float, Picture] = field(default_factory=dict)
+    pictures: dict[Scale, Picture] = field(default_factory=dict)
+    subject: str = ""
 
     @property
     def title(self) -> str:
@@ -59,28 +63,28 @@ class Evaluation:
             if any(not np.isnan(found[name]).all() for found in self.scores.values() if name in found)
         )
 
-    def values(self, scale: float, row: str, metric: str) -> np.ndarray:
+    def values(self, scale: Scale, row: str, metric: str) -> np.ndarray:
         """One value per unit (slice), or a single one for metrics of the whole volume.
 
         Raises:
             InputError: a scale, row or metric that was not evaluated.
         """
-        found = self.scores.get((float(scale), row), {})
-        if metric not in found:
-            scales = ", ".join(f"{known:g}" for known in self.scales)
+        key = as_scale(scale), row
+        if key not in self.scores or metric not in self.metrics:
+            scales = ", ".join(scale_name(known) for known in self.scales)
             raise InputError(
-                f"No {metric!r} of {row!r} at ×{scale:g}; evaluated were scales {scales}, rows {', '.join(self.rows)}, "
-                f"metrics {', '.join(self.metrics)}."
+                f"No {metric!r} of {row!r} at ×{scale_name(key[0])}; evaluated were scales {scales}, "
+                f"rows {', '.join(self.rows)}, metrics {', '.join(self.metrics)}."
             )
-        return found[metric]
+        return self.scores[key].get(metric, np.array([np.nan]))  # baselines that are no method lack some
 
-    def mean(self, scale: float, row: str, metric: str) -> float:
+    def mean(self, scale: Scale, row: str, metric: str) -> float:
         """Mean over the units that have the metric; NaN where none has, infinite where a prediction is the truth."""
         values = self.values(scale, row, metric)
         values = values[~np.isnan(values)]
         return float(values.mean()) if len(values) else float("nan")
 
-    def difference(self, scale: float, row: str, metric: str = "psnr", baseline: str = BASELINE) -> PairedDifference:
+    def difference(self, scale: Scale, row: str, metric: str = "psnr", baseline: str = BASELINE) -> PairedDifference:
         """`row` minus `baseline`, paired by unit, with a 95 % confidence interval."""
         return paired_difference(self.values(scale, row, metric), self.values(scale, baseline, metric))
 
@@ -90,7 +94,7 @@ class Evaluation:
         def plain(value: float) -> float | None:
             return float(value) if np.isfinite(value) else None
 
-        def metrics_of(scale: float, row: str) -> dict:
+        def metrics_of(scale: Scale, row: str) -> dict:
             return {
                 name: {
                     "mean": plain(self.mean(scale, row, name)),
@@ -99,7 +103,7 @@ class Evaluation:
                 for name in self.metrics
             }
 
-        def gains_of(scale: float, row: str) -> dict:
+        def gains_of(scale: Scale, row: str) -> dict:
             return {
                 name: {key: plain(value) for key, value in asdict(self.difference(scale, row, name)).items()}
                 for name in GAINS
@@ -118,11 +122,11 @@ class Evaluation:
             for row in self.rows
         ]
         return {
+            "subject": self.subject,
             "target": self.target,
             "reference": self.reference,
             "protocol": {**asdict(self.protocol), "title": self.protocol.title, "peak": PEAKS[self.protocol.peak]},
             "slices": list(self.units),
-            "subjects": 1,
             "conditions": list(self.conditions),
             "results": results,
         }
@@ -133,7 +137,7 @@ class Evaluation:
 
         return write_table(self, format)
 
-    def figure(self, path: str | Path, scale: float | None = None, rows: tuple[str, ...] | None = None) -> Path:
+    def figure(self, path: str | Path, scale: Scale | None = None, rows: tuple[str, ...] | None = None) -> Path:
         """Draw crops and error maps of one slice to `path` (.png, .pdf, .svg). Needs matplotlib.
 
         Args:
@@ -145,9 +149,10 @@ class Evaluation:
         path = Path(path)
         if path.suffix not in FIGURES:
             raise InputError(f"Figure is {path.name!r}; expected a name ending in {', '.join(FIGURES)}.")
-        chosen = self.scales[len(self.scales) // 2] if scale is None else float(scale)
+        chosen = self.scales[len(self.scales) // 2] if scale is None else as_scale(scale)
         if chosen not in self.pictures:
-            raise InputError(f"No picture at ×{chosen:g}; evaluated were {', '.join(f'×{s:g}' for s in self.scales)}.")
+            known = ", ".join(f"×{scale_name(scale)}" for scale in self.scales)
+            raise InputError(f"No picture at ×{scale_name(chosen)}; evaluated were {known}.")
         return draw_figure(self, chosen, path, rows)
 
     def save(self, path: str | Path) -> Path:

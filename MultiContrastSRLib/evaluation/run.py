@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from .. import kernels
-from ..acquisition import degrade
-from ..alignment import align
-from ..errors import InputError
-from ..methods import get
-from ..pipeline import prepare
 from ..progress import CancelCallback, Monitor, ProgressCallback
-from ..sampling import sample
 from ..volume import Volume
-from .baselines import MASK_TRICK, mask_trick
+from .baselines import MASK_TRICK
 from .case import Case, make_case
 from .conditions import conditions
 from .entries import Entry, checked_entries
-from .masks import filled
 from .picture import Picture, take_picture
-from .protocols import Protocol, axis_index, get_protocol
+from .prediction import Prediction, Situation, predict
+from .protocols import Protocol, get_protocol
 from .results import BASELINE, Evaluation
+from .scales import Scale, checked_scales
 from .scoring import Truth, score
+
+Keep = Callable[[Scale, str, Prediction, Truth], dict[str, np.ndarray]]
 
 
 def evaluate(
@@ -35,13 +31,14 @@ def evaluate(
     *,
     methods: Sequence[str | Entry] | None = None,
     protocol: str | Protocol = "p3",
-    scales: Sequence[float] | None = None,
+    scales: Sequence[Scale] | None = None,
     degradation: str | None = None,
     axis: int | str | None = None,
     reference_axis: int | str | None = None,
     mask: Volume | str | Path | None = None,
     lesions: Volume | str | Path | None = None,
     slices: int | Sequence[int] | None = None,
+    alone: bool = False,
     register: str = "off",
     device: str = "auto",
     progress: ProgressCallback | None = None,
@@ -53,16 +50,19 @@ def evaluate(
         target: the truth.
         reference: another contrast of the same patient.
         methods: names or `Entry`s; default all classical methods. Sinc is added when missing: gains are over it.
-        protocol: "p1" to "p4" (see `protocols.PROTOCOLS`) or a `Protocol`.
-        scales: real factors above 1; default the protocol's.
+        protocol: "p1" to "p4" (see `protocols.PROTOCOLS`) or a `Protocol`. Of p4 this is one way: see `both_ways`.
+        scales: real factors above 1, each one number or (rows, columns) in plane; default the protocol's.
         degradation: "kspace" (in plane), "slab" or "spline" (across the slices); default the protocol's.
-        axis: the slice axis: 0, 1, 2, "k", "j", "i", or "axial", "coronal", "sagittal"; default the volume's own, k for
-            isotropic volumes. Scored are these slices, or planes standing on them where detail across slices was lost.
+        axis: the slice axis: 0, 1, 2, "k", "j", "i", or "axial", "coronal", "sagittal"; default the protocol's
+            view, else the volume's own, k for isotropic volumes. Scored are these slices, or planes standing on them
+            where detail across slices was lost.
         reference_axis: the reference's slice axis where the protocol degrades it too (p4); default "coronal".
         mask: where the foreground is; default found in the truth, see `masks.foreground`.
         lesions: lesion mask; adds lesion metrics.
         slices: every how-manyth plane to score, or their indices; default the protocol's. Planes with less than
             2 % foreground are never scored.
+        alone: degrade and prepare each scored slice by itself: several times faster where few slices of many are
+            scored, and what single-slice data looks like, but no method then sees a slice's neighbours.
         register: "off", "auto" or "on": rigid registration of the reference to the degraded target, once a scale.
         device: as in `super_resolve`.
         progress, cancel: see `MultiContrastSRLib.progress`.
@@ -73,65 +73,43 @@ def evaluate(
     """
     whole = Monitor(progress, cancel, stage="load")
     whole.update(0.0)
+    chosen = settled(protocol, degradation, slices)
+    factors = checked_scales(chosen.scales if scales is None else scales)
+    entries = checked_entries(methods)
+    case = load_case(target, reference, chosen, axis, mask, lesions, slices, alone)
+    return evaluate_case(case, entries, factors, reference_axis, register, device, mask is not None, whole)
+
+
+def settled(
+    protocol: str | Protocol, degradation: str | None = None, slices: int | Sequence[int] | None = None
+) -> Protocol:
+    """The protocol with what the caller wants otherwise."""
     chosen = get_protocol(protocol)
     if degradation is not None:
         chosen = replace(chosen, degradation=degradation)
     if slices is not None:
         chosen = replace(chosen, every=slices if np.ndim(slices) == 0 else 1)
+    return chosen
+
+
+def load_case(
+    target: Volume | str | Path,
+    reference: Volume | str | Path | None,
+    protocol: Protocol,
+    axis: int | str | None,
+    mask: Volume | str | Path | None,
+    lesions: Volume | str | Path | None,
+    slices: int | Sequence[int] | None,
+    alone: bool,
+) -> Case:
+    """The case of one pair; arguments as `evaluate`'s."""
     listed = None if np.ndim(slices) == 0 else list(slices)
-    factors = _checked_scales(chosen.scales if scales is None else scales)
-    entries = checked_entries(methods)
-    masks = _volume(mask, labels=True), _volume(lesions, labels=True)
-    case = make_case(_volume(target), _volume(reference), chosen, axis, *masks, listed)
-
-    rows = [entry.row for entry in entries]
-    if case.reference is not None:
-        rows.insert(rows.index(BASELINE) + 1, MASK_TRICK)
-    scores: dict[tuple[float, str], dict[str, np.ndarray]] = {}
-    notes: dict[tuple[float, str], tuple[str, ...]] = {}
-    effective: dict[float, tuple[float, float, float]] = {}
-    placed: dict[float, tuple[str, ...]] = {}
-    pictures: dict[float, Picture] = {}
-    for number, factor in enumerate(factors):
-        part = whole.part(number / len(factors), (number + 1) / len(factors), f"×{factor:g}")
-        low = degrade(case.truth, chosen.degradation, case.scale(factor))
-        effective[factor] = tuple(n / m for n, m in zip(case.truth.shape, low.shape, strict=True))
-        helper, other, placed[factor] = _reference(case, low, factor, reference_axis, register, part.part(0.0, 0.1))
-        truth = Truth.of(case, other)
-        predictions: dict[str, np.ndarray] = {}
-        for index, entry in enumerate(entries):
-            span = [0.1 + 0.9 * (index + n) / len(entries) for n in (0, 1)]
-            begin = time.perf_counter()
-            predictions[entry.row], said = _predict(
-                entry, low, helper, case, device, part.part(*span, f"×{factor:g} {entry.row}")
-            )
-            seconds = time.perf_counter() - begin
-            notes[factor, entry.row] = said
-            scores[factor, entry.row] = {**score(predictions[entry.row], truth, chosen), "seconds": np.array([seconds])}
-        if helper is not None:
-            predictions[MASK_TRICK] = _mask_trick(case, low, helper)
-            scores[factor, MASK_TRICK] = {
-                **score(predictions[MASK_TRICK], truth, chosen),
-                "seconds": np.array([np.nan]),
-            }
-        pictures[factor] = take_picture(case, low, truth, {row: predictions[row] for row in rows}, BASELINE)
-    whole.update(1.0)
-    return Evaluation(
-        target=case.truth.name or "target",
-        reference=(case.reference.name or "reference") if case.reference is not None else "",
-        protocol=chosen,
-        scales=factors,
-        effective=effective,
-        rows=tuple(rows),
-        units=tuple(case.first + plane for plane in case.planes),
-        scores=scores,
-        notes=notes,
-        conditions=conditions(case, entries, mask is not None, placed),
-        pictures=pictures,
-    )
+    regions = load(mask, labels=True), load(lesions, labels=True)
+    return make_case(load(target), load(reference), protocol, axis, *regions, listed, alone)
 
 
-def _volume(source: Volume | str | Path | None, labels: bool = False) -> Volume | None:
+def load(source: Volume | str | Path | None, labels: bool = False) -> Volume | None:
+    """The volume in a file; volumes and None as they are."""
     if source is None or isinstance(source, Volume):
         return source
     from ..io import load_volume
@@ -139,69 +117,64 @@ def _volume(source: Volume | str | Path | None, labels: bool = False) -> Volume 
     return load_volume(source, labels=labels)
 
 
-def _checked_scales(scales: Sequence[float]) -> tuple[float, ...]:
-    factors = tuple(float(scale) for scale in np.atleast_1d(scales))
-    if (
-        not factors
-        or not all(np.isfinite(factor) and factor > 1 for factor in factors)
-        or len(set(factors)) < len(factors)
-    ):
-        raise InputError(f"Scales are {tuple(scales)}; expected different numbers above 1, for example 2, 3, 4.")
-    return factors
+def evaluate_case(
+    case: Case,
+    entries: Sequence[Entry],
+    factors: Sequence[Scale],
+    reference_axis: int | str | None,
+    register: str,
+    device: str,
+    masked: bool,
+    whole: Monitor,
+    keep: Keep | None = None,
+) -> Evaluation:
+    """Scores of `entries` on `case`.
 
-
-def _reference(
-    case: Case, low: Volume, factor: float, axis: int | str | None, register: str, monitor: Monitor
-) -> tuple[Volume | None, np.ndarray | None, tuple[str, ...]]:
-    """The reference that methods get, the other contrast's truth on the truth's grid, and how it was placed."""
-    if case.reference is None:
-        return None, None, ()
-    moved, said = case.reference, ("The reference was placed by the headers, not registered.",)
-    if register != "off":
-        aligned = align(low, case.reference, register, monitor.part(0.0, 1.0, f"{monitor.stage} register"))
-        moved = case.reference if aligned.reference is None else aligned.reference
-        how = f"by {aligned.displacement:.2f} mm" if aligned.registered else "not at all"
-        said = (f"Registration to the degraded target ({register}) moved the reference {how}.", *aligned.warnings)
-    other = sample(moved.array, moved.grid, case.truth.grid, [kernels.linear] * 3)
-    if not case.protocol.reference_degraded:
-        return moved, other, said
-    along = axis_index(moved.grid, "coronal" if axis is None else axis)
-    said = (*said, f"The reference is degraded too, along {'kji'[along]} of its own axes.")
-    return degrade(moved, case.protocol.degradation, factor, along), other, said
-
-
-def _predict(
-    entry: Entry, low: Volume, reference: Volume | None, case: Case, device: str, monitor: Monitor
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The scored slices as `entry` sees them, and what its report says."""
-    method = get(entry.method)
-    prepared = prepare(
-        low,
-        None if method.reference == "none" else reference,
-        method.name,
-        register="off",
-        data_consistency=entry.consistent,
-        device=device,
-        grid=case.truth.grid,
-        **_named(monitor.part(0.0, 0.7)),
-        **entry.options,
+    Args:
+        masked: whether the foreground was given.
+        keep: is shown every prediction and the truth, and returns more scores of it.
+    """
+    rows = [entry.row for entry in entries]
+    if case.reference is not None:
+        rows.insert(rows.index(BASELINE) + 1, MASK_TRICK)
+    scores: dict[tuple[Scale, str], dict[str, np.ndarray]] = {}
+    notes: dict[tuple[Scale, str], tuple[str, ...]] = {}
+    effective: dict[Scale, tuple[float, float, float]] = {}
+    placed: dict[Scale, tuple[str, ...]] = {}
+    pictures: dict[Scale, Picture] = {}
+    for number, factor in enumerate(factors):
+        situation = Situation(case, factor, reference_axis, register)
+        part = whole.part(number / len(factors), (number + 1) / len(factors), situation.name)
+        effective[factor] = tuple(n / m for n, m in zip(case.truth.shape, situation.low.shape, strict=True))
+        truth = Truth.of(case, situation.other(part.part(0.0, 0.1)))
+        placed[factor] = situation.reference().said
+        predictions: dict[str, np.ndarray] = {}
+        for index, entry in enumerate(entries):
+            span = [0.1 + 0.9 * (index + n) / len(entries) for n in (0, 1)]
+            begin = time.perf_counter()
+            made = predict(entry, situation, device, part.part(*span, f"{situation.name} {entry.row}"))
+            seconds = time.perf_counter() - begin
+            predictions[entry.row], notes[factor, entry.row] = made.slices, made.notes
+            scores[factor, entry.row] = {
+                **score(made.slices, truth, case.protocol),
+                **(keep(factor, entry.row, made, truth) if keep else {}),
+                "seconds": np.array([seconds]),
+            }
+        if case.reference is not None:
+            predictions[MASK_TRICK] = situation.mask_trick()
+            scores[factor, MASK_TRICK] = score(predictions[MASK_TRICK], truth, case.protocol)
+        pictures[factor] = take_picture(case, situation.low, truth, {row: predictions[row] for row in rows}, BASELINE)
+    whole.update(1.0)
+    return Evaluation(
+        target=case.truth.name or "target",
+        reference=(case.reference.name or "reference") if case.reference is not None else "",
+        protocol=case.protocol,
+        scales=tuple(factors),
+        effective=effective,
+        rows=tuple(rows),
+        units=tuple(case.first + plane for plane in case.planes),
+        scores=scores,
+        notes=notes,
+        conditions=conditions(case, entries, masked, placed),
+        pictures=pictures,
     )
-    slices = []
-    grids = list(case.runs())
-    for number, grid in enumerate(grids):
-        step = monitor.part(0.7 + 0.3 * number / len(grids), 0.7 + 0.3 * (number + 1) / len(grids))
-        slices.append(np.moveaxis(prepared.render(grid, **_named(step)).array, case.across, 0))
-    return np.concatenate(slices), (*prepared.report.warnings, *prepared.report.notes)
-
-
-def _named(monitor: Monitor) -> dict:
-    """Callbacks that report under the row's name rather than the inner stage's."""
-    callbacks = monitor.callbacks
-    return {**callbacks, "progress": lambda fraction, stage: callbacks["progress"](fraction, "")}
-
-
-def _mask_trick(case: Case, low: Volume, reference: Volume) -> np.ndarray:
-    sinc = get("sinc").prepare(low, refine=case.degraded).render(case.truth.grid)
-    known = sample(reference.array, reference.grid, case.truth.grid, [kernels.linear] * 3) > 0
-    mask = np.moveaxis(filled(np.moveaxis(known, case.across, 0)), 0, case.across)
-    return case.front(mask_trick(low, sinc.array, mask, case.truth.grid, case.protocol.degradation))

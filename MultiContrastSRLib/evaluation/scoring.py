@@ -52,6 +52,7 @@ def score(prediction: np.ndarray, truth: Truth, protocol: Protocol) -> dict[str,
     found = {
         "psnr": _psnr(prediction, truth, protocol),
         "ssim": _ssim(prediction, truth.image, truth.peak, protocol),
+        "psnr_foreground": _psnr(prediction, truth, protocol, truth.foreground, BRAIN_PIXELS),
         "psnr_brain": _psnr(prediction, truth, protocol, truth.brain, BRAIN_PIXELS),
         "hfen": metrics.hfen(prediction, truth.image),
         "nmse": metrics.nmse(*_units(protocol, prediction, truth.image)),

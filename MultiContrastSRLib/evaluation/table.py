@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import InputError
-from .metrics import GAINS, METRICS, PairedDifference
+from .metrics import GAINS, METRICS
 from .results import BASELINE
+from .scales import Scale, scale_name
+from .statistics import PairedDifference
 
 if TYPE_CHECKING:
     from .results import Evaluation
@@ -30,18 +33,18 @@ def write_table(evaluation: Evaluation, format: str) -> str:
     if format == "json":
         return json.dumps(evaluation.as_dict(), indent=2, allow_nan=False) + "\n"
     if format == "csv":
-        return _csv(evaluation)
+        return write_csv([evaluation])
     parts = [f"{'## ' if format == 'markdown' else ''}{evaluation.title}: {evaluation.protocol.title}"]
     for scale in evaluation.scales:
-        parts.append(f"{'### ' if format == 'markdown' else ''}×{scale:g}{_effective(evaluation, scale)}")
-        parts.append(_markdown(evaluation, scale) if format == "markdown" else _text(evaluation, scale))
+        parts.append(f"{'### ' if format == 'markdown' else ''}×{scale_name(scale)}{_effective(evaluation, scale)}")
+        parts.append(GRIDS[format](*_cells(evaluation, scale)))
     parts.append("\n".join(f"{'- ' if format == 'markdown' else ''}{line}" for line in evaluation.conditions))
     return "\n\n".join(parts) + "\n"
 
 
-def _effective(evaluation: Evaluation, scale: float) -> str:
+def _effective(evaluation: Evaluation, scale: Scale) -> str:
     factors = evaluation.effective[scale]
-    if all(abs(f - scale) < 5e-4 or f == 1.0 for f in factors):
+    if all(np.abs(f - np.array(scale)).min() < 5e-4 or f == 1.0 for f in factors):
         return ""
     return " (effective " + " × ".join(f"{f:.3f}" for f in factors) + ", k × j × i)"
 
@@ -62,7 +65,7 @@ def _gain(difference: PairedDifference) -> str:
     return text
 
 
-def _cells(evaluation: Evaluation, scale: float) -> tuple[list[str], list[list[str]], list[set[int]]]:
+def _cells(evaluation: Evaluation, scale: Scale) -> tuple[list[str], list[list[str]], list[set[int]]]:
     """Header, rows of text, and per column the rows that are best."""
     header, columns, best = ["Method"], [list(evaluation.rows)], [set()]
     for name in evaluation.metrics:
@@ -84,8 +87,8 @@ def _cells(evaluation: Evaluation, scale: float) -> tuple[list[str], list[list[s
     return header, [list(row) for row in zip(*columns, strict=True)], best
 
 
-def _markdown(evaluation: Evaluation, scale: float) -> str:
-    header, rows, best = _cells(evaluation, scale)
+def markdown_grid(header: list[str], rows: list[list[str]], best: list[set[int]]) -> str:
+    """A Markdown table; the cells of `best` (per column, rows) are bold."""
     lines = ["| " + " | ".join(header) + " |", "| :-- |" + " --: |" * (len(header) - 1)]
     for r, row in enumerate(rows):
         cells = [f"**{cell}**" if r in best[c] else cell for c, cell in enumerate(row)]
@@ -93,8 +96,8 @@ def _markdown(evaluation: Evaluation, scale: float) -> str:
     return "\n".join(lines)
 
 
-def _text(evaluation: Evaluation, scale: float) -> str:
-    header, rows, best = _cells(evaluation, scale)
+def text_grid(header: list[str], rows: list[list[str]], best: list[set[int]]) -> str:
+    """The same for a terminal, best cells with a star."""
     marked = [
         [f"{cell}{'*' if r in best[c] else ' '}" if c else cell for c, cell in enumerate(row)]
         for r, row in enumerate(rows)
@@ -114,9 +117,8 @@ def _text(evaluation: Evaluation, scale: float) -> str:
         ]
         return "  ".join(padded).rstrip()
 
-    return "\n".join(
-        [*map(join, top), "-" * (sum(widths) + 2 * (len(widths) - 1)), *map(join, marked), "* best of its column"]
-    )
+    legend = ["* best of its column"] if any(best) else []
+    return "\n".join([*map(join, top), "-" * (sum(widths) + 2 * (len(widths) - 1)), *map(join, marked), *legend])
 
 
 def _wrap(text: str, width: int) -> list[str]:
@@ -129,42 +131,43 @@ def _wrap(text: str, width: int) -> list[str]:
     return lines
 
 
-def _csv(evaluation: Evaluation) -> str:
-    names = evaluation.metrics
-    header = [
-        "target",
-        "reference",
-        "protocol",
-        "degradation",
-        "scale",
-        "effective_k",
-        "effective_j",
-        "effective_i",
-        "method",
-        "n",
-    ]
-    for name in names:
-        header += [name, f"{name}_std"]
-    for name in GAINS:
-        header += [f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high"]
+GRIDS = {"markdown": markdown_grid, "text": text_grid}
+
+
+def write_csv(evaluations: Sequence[Evaluation]) -> str:
+    """One line per subject, pair, scale and row; cells of what does not exist are empty."""
+    names = [name for name in METRICS if any(name in evaluation.metrics for evaluation in evaluations)]
+    header = ["subject", "target", "reference", "protocol", "degradation", "scale"]
+    header += ["effective_k", "effective_j", "effective_i", "method", "n"]
+    header += [column for name in names for column in (name, f"{name}_std")]
+    header += [column for name in GAINS for column in (f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high")]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)
-    protocol = evaluation.protocol
-    for scale in evaluation.scales:
-        for row in evaluation.rows:
-            line = [evaluation.target, evaluation.reference, protocol.name, protocol.degradation, f"{scale:g}"]
-            line += [f"{factor:.6g}" for factor in evaluation.effective[scale]] + [row, len(evaluation.units)]
-            for name in names:
-                values = evaluation.values(scale, row, name)
-                finite = values[np.isfinite(values)]
-                spread = finite.std(ddof=1) if len(finite) > 1 else float("nan")
-                line += [_plain(evaluation.mean(scale, row, name)), _plain(spread)]
-            for name in GAINS:
-                difference = evaluation.difference(scale, row, name)
-                line += [_plain(difference.mean), _plain(difference.low), _plain(difference.high)]
-            writer.writerow(line)
+    for found in evaluations:
+        for scale in found.scales:
+            for row in found.rows:
+                writer.writerow(_line(found, scale, row, names))
     return out.getvalue()
+
+
+def _line(found: Evaluation, scale: Scale, row: str, names: Sequence[str]) -> list[str | int]:
+    protocol = found.protocol
+    line: list[str | int] = [found.subject, found.target, found.reference, protocol.name, protocol.degradation]
+    line += [scale_name(scale).replace("×", "x"), *(f"{factor:.6g}" for factor in found.effective[scale])]
+    line += [row, len(found.units)]
+    for name in names:
+        if name not in found.metrics:
+            line += ["", ""]
+            continue
+        values = found.values(scale, row, name)
+        finite = values[np.isfinite(values)]
+        spread = finite.std(ddof=1) if len(finite) > 1 else float("nan")
+        line += [_plain(found.mean(scale, row, name)), _plain(spread)]
+    for name in GAINS:
+        difference = found.difference(scale, row, name)
+        line += [_plain(difference.mean), _plain(difference.low), _plain(difference.high)]
+    return line
 
 
 def _plain(value: float) -> str:

@@ -15,12 +15,15 @@ import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ..errors import InputError, OptionError, UnknownNameError
 from ..grid import Grid
 from ..progress import CancelCallback, ProgressCallback
 from ..volume import Volume
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Group = Literal["classical", "trained", "subject-specific"]
 GROUPS: tuple[Group, ...] = ("classical", "trained", "subject-specific")
@@ -99,11 +102,13 @@ class Prepared(ABC):
         lattice: the method's canonical lattice: the finest grid it computes on. `render` on it is exact, other
             grids sample it; consistency with the measured data is enforced there.
         notes: plain sentences for the report (chosen window, fall-backs taken…).
+        companion: the reference's contrast, super-resolved along with the target by methods that do so; else None.
     """
 
     target: Volume
     lattice: Grid
     notes: tuple[str, ...] = ()
+    companion: Prepared | None = None
 
     @abstractmethod
     def render(
@@ -112,6 +117,29 @@ class Prepared(ABC):
         """The image on `grid`, in the target's units; samples outside the target's field of view get its fill value.
 
         A crop of a grid renders to the crop of the result. Raises `CancelledError` when `cancel()` says so.
+        """
+
+
+class SliceEncoder(ABC):
+    """A method that can compute a few slices of its lattice alone, for interactive use; see `Method.prepare_slices`.
+
+    Attributes:
+        target: the volume that was prepared.
+        lattice: the canonical lattice; across the slices it is the target's own grid.
+        notes: plain sentences for the report.
+    """
+
+    target: Volume
+    lattice: Grid
+    notes: tuple[str, ...] = ()
+
+    @abstractmethod
+    def slices(
+        self, start: int, stop: int, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
+    ) -> np.ndarray:
+        """Lattice slices start…stop−1 along the target's slice axis, float32; the other axes as in `lattice`.
+
+        They are those that `Method.prepare` would make: whatever statistics the method needs come from the volume.
         """
 
 
@@ -189,6 +217,24 @@ class Method(ABC):
             progress, cancel: see `MultiContrastSRLib.progress`.
             options: as listed in `options`; missing ones take their defaults.
         """
+
+
+    def prepare_slices(
+        self,
+        target: Volume,
+        reference: Volume | None = None,
+        *,
+        device: str = "cpu",
+        progress: ProgressCallback | None = None,
+        cancel: CancelCallback | None = None,
+        **options: bool | int | float | str,
+    ) -> SliceEncoder | None:
+        """Like `prepare` for the axes within slices, but slices are computed when they are asked for.
+
+        For methods whose `prepare` takes minutes, so that live zoom need not wait for slices nobody looks at. None
+        (the default) says that the method does not offer it, or not for this target.
+        """
+        return None
 
 
 class Registry:

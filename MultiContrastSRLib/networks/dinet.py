@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .attention import DualBranchAttention, Maps
 from .dynamic import DynamicConvolution
-from .layers import RDN, BaseInput, ResidualGroup, conv3, zeroed
+from .layers import RDN, Correction, ResidualGroup, conv3, zeroed
 from .matching import transfer
 from .modulation import Gates, Modulation
 from .positions import Positions, Window, sample_linear, widen
@@ -72,14 +72,14 @@ class DINet(nn.Module):
         hidden = [m for a, b in zip(widths, widths[1:], strict=False) for m in (nn.Conv2d(a, b, 1), nn.ReLU())]
         self.mlp = nn.Sequential(*hidden, nn.Conv2d(spec.hidden, channels, 1))
         if spec.base != "none":
-            self.base = BaseInput(channels, r)
+            self.correction = Correction(channels, d, spec.correction_width, spec.correction_blocks)
             zeroed(self.mlp[-1])  # the correction begins at zero
 
     @property
     def halo(self) -> int:
         """Output pixels around a tile on which its own pixels depend."""
         # matched patches reach radius + 1, folding 1 more; before that the modulation's convolution and the reduction
-        return self.spec.radius + 4
+        return self.spec.radius + 4 + (0 if self.spec.base == "none" else self.correction.halo)
 
     # ------------------------------------------------------------------ encoding
 
@@ -112,7 +112,7 @@ class DINet(nn.Module):
         maps = self.adapt(target, reference, positions.scale)
         if reference is None or not self.spec.modulation:
             return Statistics(maps, positions, [])
-        pairs = [self._reduce(f.target, f.reference, base) for f in self.attention(maps, positions)]
+        pairs = [self._reduce(f.target, f.reference) for f in self.attention(maps, positions)]
         return Statistics(maps, positions, [self.modulation.measure(t, r) for t, r in pairs])
 
     def decode(
@@ -159,27 +159,29 @@ class DINet(nn.Module):
     ) -> Tensor:
         maps = statistics.maps if statistics else self.adapt(target, reference, positions.scale)
         gates = [g.at(statistics.positions, positions) for g in statistics.gates] if statistics else []
-        image = 0.0
+        image, correction = 0.0, 0.0
+        other = None
+        if self.spec.base != "none" and reference is not None:
+            other = sample_linear(reference.image, *positions.in_reference) / 2 + 0.5
         for i, feature in enumerate(self.attention(maps, positions)):
-            fused = self._fuse(feature.target, feature.reference, base, gates[i] if gates else None)
-            image = image + feature.weight * fused
+            fused = self._fuse(feature.target, feature.reference, gates[i] if gates else None)
+            image = image + feature.weight * self.mlp(fused)
+            if self.spec.base != "none":
+                correction = correction + feature.weight * self.correction(fused, base, other)
         if self.spec.base != "none":
-            return image / 2 + base
+            return image / 2 + correction + base
         return (image + sample_linear(target.image, *positions.in_target)) / 2 + 0.5
 
-    def _reduce(self, target: Tensor, reference: Tensor | None, base: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Both features in R channels, (B, R, H, W); the base joins the target's."""
-        small = self.reduce_target(target)
-        if self.spec.base != "none":
-            small = small + self.base(base)
-        return small, None if reference is None else self.reduce_reference(reference)
+    def _reduce(self, target: Tensor, reference: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Both features in R channels, (B, R, H, W)."""
+        return self.reduce_target(target), None if reference is None else self.reduce_reference(reference)
 
-    def _fuse(self, target: Tensor, reference: Tensor | None, base: Tensor | None, gates: Gates | None) -> Tensor:
-        """Image (B, in_channels, H, W) in −1…1 from both features (B, D, H, W)."""
-        small, other = self._reduce(target, reference, base)
+    def _fuse(self, target: Tensor, reference: Tensor | None, gates: Gates | None) -> Tensor:
+        """The feature (B, D, H, W) of the image from the features of both."""
+        small, other = self._reduce(target, reference)
         if other is not None:
             if self.spec.modulation:
                 other = self.modulation(small, other, gates or self.modulation.measure(small, other))
             transferred, similarity = transfer(small, other, self.spec.radius)
             small = small + self.merge(torch.cat([small, transferred], dim=1)) * similarity
-        return self.mlp(self.expand(small) + target)
+        return self.expand(small) + target

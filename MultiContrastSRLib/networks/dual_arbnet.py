@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import CBAM, RDN, BaseInput, conv3, zeroed
+from .layers import CBAM, RDN, Correction, conv3, zeroed
 from .positions import Positions, Window, nearest, sample_linear, sample_nearest, widen
 from .specs import DualArbNetSpec
 
@@ -20,10 +20,12 @@ class Encoded(NamedTuple):
     Attributes:
         fusion: (B, 2G, h, w), what this image adds to the first fusion layer before its ReLU.
         skip: (B, G or in_channels, h, w), the branch's skip, as far as it can be computed before resampling.
+        image: (B, in_channels, h, w), the image itself.
     """
 
     fusion: Tensor
     skip: Tensor
+    image: Tensor
 
 
 class Sine(nn.Module):
@@ -91,7 +93,7 @@ class DualArbNet(nn.Module):
         self.last = nn.Conv2d(g, channels, 1)
         self.skip_target, self.skip_reference = (self._skip() for _ in range(2))
         if spec.base != "none":
-            self.base = BaseInput(channels, 2 * g)
+            self.correction = Correction(channels, 2 * g, spec.correction_width, spec.correction_blocks)
             # the correction begins at zero; whatever follows in the skip maps 0 to 0
             zeroed(self.last)
             zeroed([layer for layer in self.skip_target if isinstance(layer, nn.Conv2d)][-1])
@@ -106,7 +108,8 @@ class DualArbNet(nn.Module):
     @property
     def halo(self) -> int:
         """Output pixels around a tile on which its own pixels depend."""
-        return self.spec.fusion_layers * (self.spec.fusion_convs + 1) + (self.spec.base != "none")
+        corrected = 0 if self.spec.base == "none" else self.correction.halo
+        return self.spec.fusion_layers * (self.spec.fusion_convs + 1) + corrected
 
     # ------------------------------------------------------------------ encoding
 
@@ -114,7 +117,7 @@ class DualArbNet(nn.Module):
         """target (B, in_channels, h, w) → its code, on the same grid."""
         features = self.encoder(2 * target - 1)
         fusion = F.conv2d(features, self.fuse_in.weight[:, : self.spec.features], self.fuse_in.bias, padding=1)
-        return Encoded(fusion, self._before(self.skip_target, features))
+        return Encoded(fusion, self._before(self.skip_target, features), target)
 
     def encode_reference(self, reference: Tensor) -> Encoded:
         """reference (B, in_channels, any size) → its code, on the same grid."""
@@ -122,7 +125,7 @@ class DualArbNet(nn.Module):
         if self.spec.detach_reference:
             features = features.detach()
         fusion = F.conv2d(features, self.fuse_in.weight[:, self.spec.features :], padding=1)
-        return Encoded(fusion, self._before(self.skip_reference, features))
+        return Encoded(fusion, self._before(self.skip_reference, features), reference)
 
     def _before(self, skip: nn.Sequential, features: Tensor) -> Tensor:
         return skip(features) if self.spec.alignment == "nearest" else skip[0](features)
@@ -195,8 +198,6 @@ class DualArbNet(nn.Module):
         k = sample(target.fusion, *positions.in_target)
         if reference is not None:
             k = k + sample(reference.fusion, *positions.in_reference)
-        if self.spec.base != "none":
-            k = k + self.base(base)
         q = self._first_query(target.fusion, reference is not None, positions)
         q_reference = q
         if paper:
@@ -210,8 +211,11 @@ class DualArbNet(nn.Module):
                 q_reference = self._modulate(i, q_reference, k[:, g:])
         skip = self._after(self.skip_target, sample(target.skip, *positions.in_target))
         image = self.last(q) + skip
-        # x → 2x − 1 undone; a correction has no offset
-        image = image / 2 + (0.5 if self.spec.base == "none" else base)
+        if self.spec.base == "none":
+            image = image / 2 + 0.5  # x → 2x − 1 undone
+        else:
+            other = None if reference is None else sample_linear(reference.image, *positions.in_reference)
+            image = image / 2 + self.correction(k, base, other) + base
         if not with_reference or reference is None:
             return image, None, used
         skip = self._after(self.skip_reference, sample(reference.skip, *positions.in_reference))

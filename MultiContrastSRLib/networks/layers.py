@@ -120,20 +120,45 @@ class ResidualGroup(nn.Module):
         return self.conv(self.blocks(x)) + x
 
 
-class BaseInput(nn.Module):
-    """The image that a network corrects, as features: (B, in_channels, H, W) → (B, C, H, W)."""
+class Correction(nn.Module):
+    """What a network adds to a base image: a plain residual trunk at the output's resolution. Ours, not the papers'.
 
-    def __init__(self, in_channels: int, channels: int) -> None:
+    The base is a good image already, and what is wrong with it shows best beside the reference, pixel by pixel; so the
+    trunk sees both, and the network's own features on top. Its last layer starts at zero: an untrained network returns
+    its base. No statistics of the slice enter, so that a tile is the crop of the whole.
+    """
+
+    def __init__(self, in_channels: int, features: int, width: int, blocks: int) -> None:
+        """`features` channels come from the network; `blocks` residual blocks of two 3×3 convolutions, `width` wide."""
         super().__init__()
-        self.conv = conv3(in_channels, channels)
+        self.head = conv3(2 * in_channels, width)
+        self.enter = nn.Conv2d(features, width, 1)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(conv3(width, width), nn.ReLU(), conv3(width, width)) for _ in range(blocks)
+        )
+        self.tail = conv3(width, in_channels)
+        zeroed(self.tail)
 
-    def forward(self, base: Tensor | None) -> Tensor:
-        """Raises `InputError` when there is no base."""
+    @property
+    def halo(self) -> int:
+        """Pixels around a tile on which its own depend."""
+        return 2 * len(self.blocks) + 2
+
+    def forward(self, features: Tensor, base: Tensor | None, reference: Tensor | None) -> Tensor:
+        """features (B, F, H, W), base and reference (B, C, H, W) in 0…1 → correction (B, C, H, W).
+
+        Raises:
+            InputError: there is no base.
+        """
         if base is None:
             raise InputError(
                 "This network corrects a base image but none is given; pass `base` on the output's lattice."
             )
-        return self.conv(base)
+        seen = torch.zeros_like(base) if reference is None else reference
+        x = self.head(torch.cat([base, seen], dim=1)) + self.enter(features)
+        for block in self.blocks:
+            x = x + block(x)
+        return self.tail(x)
 
 
 def zeroed(layer: nn.Conv2d) -> None:

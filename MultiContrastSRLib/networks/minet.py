@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
-from .layers import BaseInput, ResidualGroup, conv3, zeroed
+from .layers import Correction, ResidualGroup, conv3, zeroed
 from .positions import Positions
 from .specs import MINetSpec
+
+
+class Encoded(NamedTuple):
+    """An encoded reference: head feature and stage outputs (B, G, H, W) each, and the image (B, in_channels, H, W)."""
+
+    maps: list[Tensor]
+    image: Tensor
 
 
 class Upsampler(nn.Sequential):
@@ -98,7 +107,7 @@ class MINet(nn.Module):
         self.target_last = conv3((1 + spec.integration) * g, g)
         self.reference_image, self.target_image = conv3(g, channels), conv3(g, channels)
         if spec.base != "none":
-            self.base = BaseInput(channels, g)
+            self.correction = Correction(channels, g, spec.correction_width, spec.correction_blocks)
             zeroed(self.target_image)  # the correction begins at zero
 
     def positions(self, shape: tuple[int, int]) -> Positions:
@@ -112,38 +121,39 @@ class MINet(nn.Module):
         """target (B, in_channels, h, w) → head feature (B, G, scale·h, scale·w)."""
         return self.target_head(target)
 
-    def encode_reference(self, reference: Tensor) -> list[Tensor]:
-        """reference (B, in_channels, scale·h, scale·w) → head feature and stage outputs, (B, G, same size) each."""
+    def encode_reference(self, reference: Tensor) -> Encoded:
+        """reference (B, in_channels, scale·h, scale·w) → its code, on the same grid."""
         maps = [self.reference_head(reference)]
         for stage in self.reference_stages:
             maps.append(stage(maps[-1]))
-        return maps
+        return Encoded(maps, reference)
 
-    def reconstruct_reference(self, reference: list[Tensor]) -> Tensor:
+    def reconstruct_reference(self, reference: Encoded) -> Tensor:
         """The reference from its maps, (B, in_channels, H, W), for the auxiliary loss."""
-        x = self.reference_attention(reference[-1]) if self.spec.attention else reference[-1]
-        return self.reference_image(self.reference_last(x) + reference[0])
+        head, last = reference.maps[0], reference.maps[-1]
+        x = self.reference_attention(last) if self.spec.attention else last
+        return self.reference_image(self.reference_last(x) + head)
 
-    def decode(self, target: Tensor, reference: list[Tensor] | None, *, base: Tensor | None = None) -> Tensor:
-        """Head feature (B, G, H, W) and the reference's maps → image (B, in_channels, H, W).
+    def decode(self, target: Tensor, reference: Encoded | None, *, base: Tensor | None = None) -> Tensor:
+        """Head feature (B, G, H, W) and the reference's code → image (B, in_channels, H, W).
 
         `base`, of the image's shape, is required when the spec names one.
         """
-        if reference is None:
-            reference = [torch.zeros_like(target)] * (1 + len(self.fusions))
-        head = target if self.spec.base == "none" else target + self.base(base)
-        x, outputs = head, []
-        for fusion, stage, beside in zip(self.fusions, self.target_stages, reference[:-1], strict=True):
+        nothing = [torch.zeros_like(target)] * (1 + len(self.fusions))
+        maps, other = (nothing, None) if reference is None else reference
+        x, outputs = target, []
+        for fusion, stage, beside in zip(self.fusions, self.target_stages, maps[:-1], strict=True):
             fused = fusion(torch.cat([beside, x], dim=1))
             x = stage(fused + x if self.spec.fusion_skip else fused)
             outputs.append(x)
         if self.spec.attention:
             x = self.target_attention(x)
         if self.spec.integration:
-            stages = self.integration(torch.stack([*reference[1:], *outputs], dim=1))
+            stages = self.integration(torch.stack([*maps[1:], *outputs], dim=1))
             x = torch.cat([x, self.integrate(stages.flatten(1, 2))], dim=1)
-        image = self.target_image(self.target_last(x) + head)
-        return image if self.spec.base == "none" else image + base
+        features = self.target_last(x) + target
+        image = self.target_image(features)
+        return image if self.spec.base == "none" else image + self.correction(features, base, other) + base
 
     def forward(self, target: Tensor, reference: Tensor | None, *, base: Tensor | None = None) -> Tensor:
         """target (B, C, h, w), reference (B, C, scale·h, scale·w) or None → (B, C, scale·h, scale·w)."""

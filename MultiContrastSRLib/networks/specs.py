@@ -32,6 +32,7 @@ class Spec:
         features: channels G of the feature maps.
         base: "none", or the image that the network corrects: "sinc" (zero-filled) or "guided" (both with data
             consistency). With a base the network also sees it, and returns base + correction.
+        correction_width, correction_blocks: of `layers.Correction`, which only networks with a base have.
     """
 
     network: ClassVar[str]
@@ -40,6 +41,8 @@ class Spec:
     in_channels: int = 1
     features: int = 64
     base: str = "none"
+    correction_width: int = 48
+    correction_blocks: int = 4
 
     def __post_init__(self) -> None:
         allowed = {"base": BASES, **self.choices}
@@ -172,12 +175,20 @@ SPECS: dict[str, type[Spec]] = {cls.network: cls for cls in (DualArbNetSpec, DIN
 
 _LIGHT: dict[str, Spec] = {
     "dual-arbnet": DualArbNetSpec(
-        features=32, blocks=4, layers=4, fusion_layers=4, fusion_convs=2, alignment="bilinear", skip="linear"
+        features=16, blocks=2, layers=3, fusion_layers=3, fusion_convs=2, alignment="bilinear", skip="linear"
     ),
     "dinet": DINetSpec(
-        features=40, target_blocks=3, target_layers=4, dimension=64, reduced=24, rank=8, radius=2, hidden=64
+        features=16,
+        target_blocks=2,
+        target_layers=4,
+        reference_blocks=2,
+        dimension=32,
+        reduced=16,
+        rank=4,
+        radius=1,
+        hidden=32,
     ),
-    "minet": MINetSpec(features=32, stages=4, blocks=3, last_stage=False, gamma=False),
+    "minet": MINetSpec(features=16, stages=3, blocks=2, last_stage=False, gamma=False),
 }
 
 

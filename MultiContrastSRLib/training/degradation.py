@@ -5,7 +5,7 @@ Positions, spectra and slabs are therefore those of the rest of the library, to 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -49,6 +49,11 @@ class SliceAcquisition:
             m = samples_of(n, factor)
             axes.append(AxisModel(kind, m, n / m, n / m if kind == "slab" else 0.0))
         return cls(tuple(axes), tuple(fine))
+
+    def cut(self, measured: tuple[int, int], fine: tuple[int, int]) -> SliceAcquisition:
+        """The same acquisition of a part: `measured` samples (h, w) under `fine` pixels (H, W)."""
+        axes = tuple(replace(axis, samples=n) for axis, n in zip(self.axes, measured, strict=True))
+        return SliceAcquisition(axes, fine)
 
     @property
     def measured(self) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from .data import split, without_background
 from .degradation import SliceAcquisition
 from .guided import guided
 from .pack import Pack
-from .recipe import Recipe
+from .recipe import Optimisation, Recipe
 from .synthetic import noise, synthetic_pair
 
 
@@ -31,7 +31,7 @@ class Batch:
         target: (h, w). truth: (H, W). reference: any size, or None. base: (H, W), or None.
         positions: of the truth's pixels.
         intensity: how the target's units became these.
-        acquisition: of whole slices; None once a patch is cut out.
+        acquisition: of the slices, or of a patch as if it were all that there is.
     """
 
     target: Tensor
@@ -40,7 +40,7 @@ class Batch:
     base: Tensor | None
     positions: Positions
     intensity: Intensity
-    acquisition: SliceAcquisition | None
+    acquisition: SliceAcquisition
 
 
 class Examples:
@@ -64,11 +64,14 @@ class Examples:
         wanted = self.recipe.optimisation
         rng = np.random.default_rng((wanted.seed, step))
         drawn = condition(self.recipe, step, rng)
-        numbers = range(wanted.batch)[part]
+        whole = is_whole(wanted, step)
+        numbers = range(wanted.whole_batch if whole else wanted.batch)[part]
         pairs = [self._pair(drawn, np.random.default_rng((wanted.seed, step, 1 + i))) for i in numbers]
         sigmas = [np.random.default_rng((wanted.seed, step, 1 + i, 1)) for i in numbers]
         batch = make_batch(self.recipe, torch.stack(pairs), drawn, sigmas)
-        return cropped(batch, wanted.patch, rng) if wanted.patch else batch
+        if whole:
+            return batch
+        return cropped(batch, _sides(wanted, drawn.factors), rng, fixed=hasattr(self.recipe.spec, "scale"))
 
     def _pair(self, drawn: Condition, rng: np.random.Generator) -> Tensor:
         """(2, H, W): target truth and reference."""
@@ -159,15 +162,33 @@ def base_image(kind: str, acquisition: SliceAcquisition, low: Tensor, reference:
     return acquisition.consistent(image, low)
 
 
-def cropped(batch: Batch, side: int, rng: np.random.Generator) -> Batch:
-    """The part of a batch under a window of `side` target pixels; of two places the one that shows more."""
+def is_whole(wanted: Optimisation, step: int) -> bool:
+    """Whether the batch of `step` is of whole slices."""
+    return not (wanted.patch or wanted.window) or step >= wanted.steps * (1 - wanted.whole)
+
+
+def _sides(wanted: Optimisation, factors: tuple[float, float]) -> tuple[int, int]:
+    """Height and width of a patch in target pixels."""
+    if not wanted.window:
+        return wanted.patch, wanted.patch
+    rows, cols = (max(8, round(wanted.window / factor)) for factor in factors)
+    return rows, cols
+
+
+def cropped(batch: Batch, sides: tuple[int, int], rng: np.random.Generator, fixed: bool = False) -> Batch:
+    """The part of a batch under a window of `sides` target pixels; of two places the one that shows more.
+
+    Args:
+        fixed: for a network of one scale, whose first output pixel lies on the first target pixel.
+    """
     h, w = batch.target.shape[-2:]
-    height, width = min(side, h), min(side, w)
+    height, width = min(sides[0], h), min(sides[1], w)
     places = [(int(rng.integers(h - height + 1)), int(rng.integers(w - width + 1))) for _ in range(2)]
     shows = [float(batch.target[..., r : r + height, c : c + width].mean()) for r, c in places]
     top, left = places[int(shows[1] > shows[0])]
     rows, cols = batch.positions.in_target
-    window = (_within(rows, top, height), _within(cols, left, width))
+    before = 0.0 if fixed else 0.5
+    window = (_within(rows, top - before, height), _within(cols, left - before, width))
     positions = batch.positions.crop(window)
     positions = replace(positions, rows_t=positions.rows_t - top, cols_t=positions.cols_t - left)
     seen = (slice(top, top + height), slice(left, left + width))
@@ -184,11 +205,11 @@ def cropped(batch: Batch, side: int, rng: np.random.Generator) -> Batch:
         None if batch.base is None else batch.base[(..., *window)],
         positions,
         batch.intensity,
-        None,
+        batch.acquisition.cut((height, width), tuple(part.stop - part.start for part in window)),
     )
 
 
-def _within(positions: Tensor, start: int, count: int) -> slice:
-    """Which output pixels lie on `count` input pixels from `start` on (each half a pixel wide to either side)."""
-    inside = ((positions > start - 0.5 - 1e-6) & (positions < start + count - 0.5 - 1e-6)).nonzero()
+def _within(positions: Tensor, start: float, count: int) -> slice:
+    """Which output pixels lie at `start` or up to `count` input pixels beyond."""
+    inside = ((positions > start - 1e-6) & (positions < start + count - 1e-6)).nonzero()
     return slice(int(inside[0]), int(inside[-1]) + 1)

@@ -83,11 +83,13 @@ def train(
         StoppedError: `cancel()` said so; the checkpoint was written.
     """
     place, processes = Path(folder), Processes.join(device)
-    if recipe.optimisation.batch % processes.count:
-        raise InputError(
-            f"Batch is {recipe.optimisation.batch} for {processes.count} processes; expected a multiple of it. "
-            "Set optimisation.batch."
-        )
+    for field in ("batch", "whole_batch") if recipe.optimisation.whole else ("batch",):
+        shared = getattr(recipe.optimisation, field)
+        if shared % processes.count:
+            raise InputError(
+                f"{field} is {shared} for {processes.count} processes; expected a multiple of it. "
+                f"Set optimisation.{field}."
+            )
     place.mkdir(parents=True, exist_ok=True)
     where = torch.device(device)
     if device == "cuda":
@@ -169,7 +171,8 @@ class _Training:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
             image, mirrored = predict(self.net, batch, mirror=self.recipe.loss.reference > 0)
         if self.recipe.loss.consistent:
-            image = batch.acquisition.consistent(image.float(), batch.target)
+            # what consistency will put right is not the network's fault, and would drown the detail it has to learn
+            image = batch.acquisition.consistent(image.float(), batch.acquisition.forward(batch.truth))
         measured = tuple(batch.target.shape[-2:])
         loss, _ = total_loss(self.recipe.loss, image, batch.truth, measured, mirrored, batch.reference)
         loss.backward()

@@ -108,7 +108,8 @@ class Loss:
     """What is minimised: target · L1(target) + reference · L1(auxiliary reference) + kspace · K-loss.
 
     Attributes:
-        consistent: judge the image after data consistency (whole slices only).
+        consistent: judge what data consistency leaves of the error. A patch is taken for a field of view of its own,
+            which is exact but for its borders.
         norm: "l1" or "l2" of the K-loss. band: "lost" counts the frequencies that were cut off, "measured" the others.
     """
 
@@ -141,6 +142,9 @@ class Optimisation:
     Attributes:
         schedule: "cosine" to zero after `warmup` steps, "halving" every `halve` steps, or "constant".
         patch: side of the target patches; 0 trains on whole slices.
+        window: side of the patches in the output instead, so that every scale costs the same; 0 for `patch`.
+        whole: share of the steps, the last ones, on whole slices after all: statistics of a slice are not a patch's.
+        whole_batch: slices in a batch of those.
         ema: decay of the averaged weights, which are what is validated and exported.
         clip: largest norm of the gradient; 0 does not clip.
         amp: "auto" (bfloat16 on GPUs that have it), "bf16" or "off".
@@ -153,6 +157,9 @@ class Optimisation:
     steps: int = 100_000
     batch: int = 6
     patch: int = 32
+    window: int = 0
+    whole: float = 0.0
+    whole_batch: int = 1
     rate: float = 1e-4
     schedule: str = "cosine"
     warmup: int = 0
@@ -233,6 +240,7 @@ def _problems(recipe: Recipe) -> Iterator[str]:
         "curriculum.warmup": c.warmup,
         "curriculum.prelearning": c.prelearning,
         "curriculum.low_reference": c.low_reference,
+        "optimisation.whole": o.whole,
     }
     for name, value in shares.items():
         if not 0 <= value <= 1:
@@ -260,15 +268,14 @@ def _problems(recipe: Recipe) -> Iterator[str]:
         yield f"degradation.scales is {list(d.scales)}; expected the lowest and the highest factor, from 1 on."
     if min(d.canvas, default=0) < 16:
         yield f"degradation.canvas is {list(d.canvas)}; expected sizes of at least 16."
-    for name, least in (("steps", 1), ("batch", 1), ("patience", 1), ("save", 1), ("validate", 0), ("patch", 0)):
+    leasts = {"steps": 1, "batch": 1, "whole_batch": 1, "patience": 1, "save": 1}
+    for name, least in {**leasts, "validate": 0, "patch": 0, "window": 0}.items():
         if getattr(o, name) < least:
             yield f"optimisation.{name} is {getattr(o, name)}; expected {least} or more."
     if o.rate <= 0:
         yield f"optimisation.rate is {o.rate}; expected a number above 0."
     if o.schedule == "halving" and o.halve < 1:
         yield f"optimisation.halve is {o.halve}; expected the steps between halvings."
-    if recipe.loss.consistent and o.patch:
-        yield "loss.consistent needs whole slices, for a patch is no measurement; expected optimisation.patch = 0."
     if recipe.spec.in_channels != 1:
         yield f"the model has {recipe.spec.in_channels} channels; expected 1: training is on magnitude images."
     yield from _fixed_scale_problems(recipe)

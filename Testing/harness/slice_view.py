@@ -44,6 +44,23 @@ def graphics_problem() -> str | None:
     return None
 
 
+class DrawnView:
+    """What modules ask of qMRMLSliceView: the render window that they add actors to."""
+
+    def __init__(self, window_of):
+        self._window_of = window_of
+        self.renders_asked = 0
+
+    def renderWindow(self):
+        return self._window_of()
+
+    def scheduleRender(self) -> None:
+        self.renders_asked += 1
+
+    def devicePixelRatioF(self) -> float:
+        return 1.0
+
+
 class SliceView:
     """One slice view (node, logic, picture) in the scene of an application logic."""
 
@@ -57,7 +74,9 @@ class SliceView:
         self.logic.SetMRMLScene(slicer.mrmlScene)
         self.node = self.logic.AddSliceNode(name)
         self.node.SetOrientation(orientation)
+        self.node.SetMappedInLayout(1)  # the layout shows it
         self.logic.ResizeSliceNode(*size)
+        self._drawn = DrawnView(self._render_window)
         application_logic.GetSliceLogics().AddItem(self.logic)
 
     def resize(self, width: int, height: int) -> None:
@@ -76,6 +95,9 @@ class SliceView:
 
     def mrmlSliceCompositeNode(self):
         return self.logic.GetSliceCompositeNode()
+
+    def sliceView(self) -> DrawnView:
+        return self._drawn
 
     def fitSliceToBackground(self) -> None:
         self.logic.FitSliceToBackground()
@@ -98,32 +120,44 @@ class SliceView:
         writer.Write()
         return Path(path)
 
-    def _render(self):
-        problem = graphics_problem()
-        if problem:
-            raise RuntimeError(problem)
-        os.environ["VTK_DEFAULT_OPENGL_WINDOW"] = render_window()
+    def _render_window(self):
+        """The off-screen window with the view's one renderer; made when it is first asked for, drawn by `_render`."""
         import vtk
 
         if self._window is None:
+            if render_window() is not None:
+                os.environ["VTK_DEFAULT_OPENGL_WINDOW"] = render_window()
             self._mapper = vtk.vtkImageMapper()
             self._mapper.SetColorWindow(255)
             self._mapper.SetColorLevel(127.5)
             self._actor = vtk.vtkActor2D()
             self._actor.SetMapper(self._mapper)
+            self._actor.SetLayerNumber(0)
             self._renderer = vtk.vtkRenderer()
             self._window = vtk.vtkRenderWindow()
             self._window.SetOffScreenRendering(1)
             self._window.AddRenderer(self._renderer)
-        self._window.SetSize(*self.size)
+        return self._window
+
+    def _render(self):
+        problem = graphics_problem()
+        if problem:
+            raise RuntimeError(problem)
+        import vtk
+
+        window = self._render_window()
+        window.SetSize(*self.size)
         connection = self.logic.GetImageDataConnection()
+        marks = [prop for prop in self._renderer.GetViewProps() if prop is not self._actor]
         self._renderer.RemoveAllViewProps()
         if connection is not None:
             self._mapper.SetInputConnection(connection)
             self._renderer.AddViewProp(self._actor)
-        self._window.Render()
+        for prop in marks:  # over the image, as modules' actors are in Slicer
+            self._renderer.AddViewProp(prop)
+        window.Render()
         grabber = vtk.vtkWindowToImageFilter()
-        grabber.SetInput(self._window)
+        grabber.SetInput(window)
         grabber.ReadFrontBufferOff()
         grabber.Update()
         return grabber.GetOutput()

@@ -1,0 +1,74 @@
+"""Slice views as volumes of the scene."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import slicer
+
+from .. import dependencies
+from ..library import library
+
+
+def check_view_names(names: list[str] | None) -> list[str]:
+    """`names` of slice views (or one name); None or "all" for all that there are.
+
+    Raises:
+        InputError: there is no such view.
+    """
+    layout = slicer.app.layoutManager()
+    if layout is None:
+        raise library("errors").InputError("There are no slice views: Slicer runs without its main window.")
+    known = list(layout.sliceViewNames())
+    wanted = known if names is None or names == "all" else [names] if isinstance(names, str) else list(names)
+    for name in wanted:
+        if name not in known:
+            raise library("errors").InputError(f"There is no slice view {name!r}; expected one of {', '.join(known)}.")
+    return wanted
+
+
+def grid_shown(grid: Any, view_name: str, target: Any) -> Any:
+    """`grid`, or `InputError` when it is None: nothing of the target is to be seen."""
+    if grid is None:
+        raise library("errors").InputError(
+            f"View {view_name!r} shows nothing of {target.GetName()!r}; scroll or zoom until it does."
+        )
+    return grid
+
+
+def store_view(array: Any, grid: Any, view_name: str, report: Any, target: Any, reference: Any) -> Any:
+    """The pixels of a view as a new volume of the scene, with provenance."""
+    factors = tuple(t / s for t, s in zip(target.volume.spacing, library("grid").spacing_along(
+        grid, target.volume.grid
+    ), strict=True))  # fmt: skip
+    report = dataclasses.replace(report, scale=factors, spacing=grid.spacing, shape=grid.shape)
+    volume = library("volume").Volume.on(grid, array, f"{target.volume.name} {report.method} view {view_name}")
+    return library("mrml").store_result(slicer.mrmlScene, volume, report.as_dict(), target, reference)
+
+
+def render_view(view_name: str, target: Any, reference: Any = None, **settings: Any) -> Any:
+    """What view `view_name` shows of `target`, super-resolved at its screen pixels, as a new volume. Waits for it.
+
+    Args:
+        target, reference: nodes; the reference may be None.
+        settings: method, register, data_consistency, device and the method's options.
+
+    Raises:
+        MultiContrastSRError: there is no such view, it shows nothing of the target, or it cannot be rendered.
+    """
+    check_view_names([view_name])
+    mrml, views = library("mrml"), library("live.view")
+    source = mrml.Source.of(target)
+    other = None if reference is None else mrml.Source.of(reference, "reference")
+    node = slicer.app.layoutManager().sliceWidget(view_name).mrmlSliceNode()
+    width, height, _depth = node.GetDimensions()
+    whole = views.view_grid(slicer.util.arrayFromVTKMatrix(node.GetXYToRAS()), width, height, source.volume.grid)
+    seen = views.seen_of(source.volume.grid, whole)
+    grid = grid_shown(None if seen.empty else views.part_of(whole, seen), view_name, target)
+    dependencies.ensure(library("methods").get(settings.get("method", "guided")).requires)
+    renderer = library("live.renderer").ViewRenderer(
+        source.volume, None if other is None else other.volume, library("live.cache").Cache(1 << 30), **settings
+    )
+    renderer.prepare(grid, lambda: False)
+    return store_view(renderer.render(grid), grid, view_name, renderer.report, source, other)

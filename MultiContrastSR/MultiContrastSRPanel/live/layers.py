@@ -1,0 +1,228 @@
+"""The volumes that live zoom lays over a slice view, in additional layers of its own.
+
+Slicer saves a view's layers as the identifiers of their nodes, and gives no sign before it saves. So our nodes, which
+are never saved themselves, have identifiers that no other node can get (singletons of a tag of ours), and layers that
+still name them in a scene that was loaded are taken out (`clean_up`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+
+FIRST = 3  # after background, foreground and label: the additional layers of Slicer 5.10 and newer
+TAG = "MultiContrastSRLiveZoom"
+DIFFERENCE_OPACITY = 0.6
+DIFFERENCE_WINDOW = 0.3  # of the target's window
+SUPPORTED = hasattr(slicer.vtkMRMLSliceCompositeNode, "SetNthLayerVolume")
+
+
+class ViewLayers:
+    """At most two layers of one view: the frame, and under it the target where the user shows something else.
+
+    The user's own layers stay as they are.
+
+    Args:
+        slice_logic: vtkMRMLSliceLogic of the view.
+        target: what is super-resolved; its look is followed.
+        name: of the view, part of our nodes' identifiers.
+    """
+
+    def __init__(self, slice_logic: Any, target: Any, name: str) -> None:
+        self._logic, self._target, self._name = slice_logic, target, name
+        self._frame: Any = None
+        self._base: Any = None
+        self._difference = False
+
+    @property
+    def frame(self) -> Any:
+        """The node that shows the latest frame; None before the first."""
+        return self._frame
+
+    @property
+    def visible(self) -> bool:
+        """Whether a frame is to be seen."""
+        place = self._place(self._frame)
+        return place is not None and self._composite.GetNthLayerOpacity(place) > 0
+
+    def show(self, array: np.ndarray, affine: np.ndarray, difference: bool = False) -> None:
+        """Show `array` [1, rows, columns] at `affine` (to RAS mm, world); as a signed difference if it is one."""
+        if self._frame is None:
+            self._frame = _hidden_volume(f"{self._name}Frame")
+            self.follow_look()
+        node = self._frame
+        with slicer.util.NodeModify(node):
+            slicer.util.updateVolumeFromArray(node, array)
+            node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(affine))
+        if difference != self._difference:
+            self._difference = difference
+            self.follow_look()
+        self.follow_background()
+        place = self._place(node)
+        self._set_opacity(self._append(node) if place is None else place, DIFFERENCE_OPACITY if difference else 1.0)
+
+    def hide(self) -> None:
+        """Show what lies under the frame: the target, as Slicer interpolates it."""
+        place = self._place(self._frame)
+        if place is not None:
+            self._set_opacity(place, 0.0)
+
+    def follow_look(self) -> None:
+        """Give our nodes the target's window, level and colours, or the frame those of a difference."""
+        shown = self._target.GetDisplayNode()
+        if shown is None:
+            return
+        for node in (self._base, self._frame):
+            if node is None:
+                continue
+            display = node.GetDisplayNode()
+            with slicer.util.NodeModify(display):
+                display.SetAutoWindowLevel(False)
+                display.SetInterpolate(shown.GetInterpolate())
+                if self._difference and node is self._frame:
+                    display.SetApplyThreshold(False)
+                    display.SetWindowLevel(DIFFERENCE_WINDOW * shown.GetWindow(), 0.0)
+                    display.SetAndObserveColorNodeID(difference_colours().GetID())
+                else:
+                    display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
+                    display.SetAndObserveColorNodeID(shown.GetColorNodeID())
+                    display.SetThreshold(shown.GetLowerThreshold(), shown.GetUpperThreshold())
+                    display.SetApplyThreshold(shown.GetApplyThreshold())
+
+    def follow_background(self) -> None:
+        """Lay the target under the frame where the view's background is another volume."""
+        needed = self._frame is not None and self._composite.GetBackgroundVolumeID() != self._target.GetID()
+        if needed and self._base is None:
+            self._base = _hidden_volume(f"{self._name}Base")
+            self.follow_look()
+            self.follow_target()
+            place = self._place(self._frame)
+            opacity = 0.0
+            if place is not None:
+                opacity = self._composite.GetNthLayerOpacity(place)
+                self._take_out(place)
+            self._set_opacity(self._append(self._base), 1.0)
+            self._set_opacity(self._append(self._frame), opacity)
+        elif not needed and self._base is not None:
+            base, self._base = self._base, None
+            self._discard(base)
+
+    def follow_target(self) -> None:
+        """Let the layer under the frame show the target's present voxels at their present place; nothing is copied."""
+        if self._base is not None:
+            with slicer.util.NodeModify(self._base):
+                self._base.CopyOrientation(self._target)
+                self._base.SetAndObserveTransformNodeID(self._target.GetTransformNodeID())
+                self._base.SetAndObserveImageData(self._target.GetImageData())
+
+    def remove(self) -> None:
+        """Take everything out of the view and out of the scene."""
+        for node in (self._frame, self._base):
+            if node is not None:
+                self._discard(node)
+        self._frame = self._base = None
+
+    # ------------------------------------------------------------------ details
+
+    @property
+    def _composite(self) -> Any:
+        return self._logic.GetSliceCompositeNode()
+
+    def _places(self) -> range:
+        return range(FIRST, FIRST + self._composite.GetNumberOfAdditionalLayers())
+
+    def _place(self, node: Any) -> int | None:
+        """The additional layer that shows `node`."""
+        composite = self._composite
+        if node is None or composite is None:
+            return None
+        return next((n for n in self._places() if composite.GetNthLayerVolume(n) is node), None)
+
+    def _append(self, node: Any) -> int:
+        place = FIRST + self._composite.GetNumberOfAdditionalLayers()
+        self._composite.SetNthLayerVolume(place, node)
+        return place
+
+    def _discard(self, node: Any) -> None:
+        node.SetAndObserveImageData(None)  # so that no layer's pipeline keeps the pixels
+        place = self._place(node)
+        if place is not None:
+            self._take_out(place)
+        for gone in (node, node.GetDisplayNode()):
+            if gone is not None and slicer.mrmlScene.IsNodePresent(gone):
+                slicer.mrmlScene.RemoveNode(gone)
+
+    def _take_out(self, place: int) -> None:
+        composite = self._composite
+        above = [composite.GetNthLayerOpacity(n) for n in self._places() if n > place]
+        composite.SetNthLayerVolume(place, None)  # layers above move down, their opacities do not
+        for number, opacity in enumerate([*above, 1.0]):
+            self._set_opacity(place + number, opacity)
+        last = self._logic.GetNthLayer(FIRST + composite.GetNumberOfAdditionalLayers())
+        if last is not None:
+            last.SetVolumeNode(None)  # the logic keeps its layer, which would keep the volume
+
+    def _set_opacity(self, place: int, opacity: float) -> None:
+        """Without the composite node's growing list of opacities making layers below it invisible."""
+        composite = self._composite
+        lower = [composite.GetNthLayerOpacity(n) for n in range(FIRST, place)]
+        with slicer.util.NodeModify(composite):
+            composite.SetNthLayerOpacity(place, opacity)
+            for number, before in enumerate(lower):
+                composite.SetNthLayerOpacity(FIRST + number, before)
+
+
+def clean_up(scene: Any) -> None:
+    """Take layers out of views that name nodes of ours which are not there: the scene was saved with live zoom on."""
+    role = "additionalLayerVolume"
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene):
+        for number in reversed(range(composite.GetNumberOfNodeReferences(role))):
+            identifier = composite.GetNthNodeReferenceID(role, number) or ""
+            if TAG in identifier and scene.GetNodeByID(identifier) is None:
+                composite.RemoveNthNodeReferenceID(role, number)
+
+
+def _hidden_volume(name: str) -> Any:
+    """A scalar volume with a display node, both hidden and never saved."""
+    made = []
+    for kind in (slicer.vtkMRMLScalarVolumeDisplayNode, slicer.vtkMRMLScalarVolumeNode):
+        node = kind()
+        node.SetName(f"Live zoom {name}")
+        node.SetSingletonTag(TAG + name)
+        node.SetHideFromEditors(True)
+        node.SetSaveWithScene(False)
+        made.append(slicer.mrmlScene.AddNode(node))
+    display, volume = made
+    volume.SetAndObserveDisplayNodeID(display.GetID())
+    return volume
+
+
+_COLOURS = "MultiContrastSR signed difference"
+
+
+def difference_colours() -> Any:
+    """A colour table from blue (less than interpolation) over dark grey to red (more); not saved with the scene."""
+    found = slicer.mrmlScene.GetFirstNodeByName(_COLOURS)
+    if found is not None:
+        return found
+    node = slicer.vtkMRMLColorTableNode()
+    node.SetName(_COLOURS)
+    node.SetHideFromEditors(True)
+    node.SetSaveWithScene(False)
+    node.SetTypeToUser()
+    node.SetNumberOfColors(256)
+    for number, share in enumerate(np.linspace(-1, 1, 256)):
+        rest = 0.15 * (1 - abs(share))
+        red, blue = max(share, 0.0), max(-share, 0.0)
+        node.SetColor(number, f"{share:+.2f}", rest + red, rest + 0.35 * (red + blue) ** 2, rest + blue, 1.0)
+    slicer.mrmlScene.AddNode(node)
+    return node
+
+
+def forget_difference_colours() -> None:
+    """Remove the colour table of the differences from the scene."""
+    found = slicer.mrmlScene.GetFirstNodeByName(_COLOURS)
+    if found is not None:
+        slicer.mrmlScene.RemoveNode(found)

@@ -1,0 +1,190 @@
+"""The panel's section "Live zoom": its switch, its choices, and the keys that work in the slice views."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from ..library import library
+from ..named_choice import Item, NamedChoice
+from .choices import Choices
+
+FLIP_KEY, DIFFERENCE_KEY, KEEP_KEY = "F7", "F8", "F9"
+ALL_VIEWS = "all"
+
+
+class LiveSection:
+    """Drives the widgets of the section.
+
+    Args:
+        ui: the named widgets.
+        logic: a `MultiContrastSRLogic`.
+        settings: gives the method and its settings as `logic.startLiveZoom` takes them.
+    """
+
+    def __init__(self, ui: Any, logic: Any, settings: Callable[[], dict[str, Any]]) -> None:
+        self.ui, self.logic, self._settings = ui, logic, settings
+        self._parameters: Any = None
+        self._used: tuple | None = None
+        self._shortcuts: list[Any] = []
+        self._views = NamedChoice(ui.liveViewsSelector, ui.liveViewsName, self.refresh)
+        self._views.fill(_view_items())
+        ui.liveButton.connect("toggled(bool)", self._toggled)
+        ui.liveFlipButton.connect("clicked(bool)", lambda checked: self._do("flip"))
+        ui.liveDifferenceButton.connect("clicked(bool)", lambda checked: self._do("toggle_difference"))
+        ui.liveKeepButton.connect("clicked(bool)", lambda checked: self.keep())
+        self._show_state()
+
+    @property
+    def session(self) -> Any:
+        """Live zoom while it is on, else None."""
+        return self.logic.liveZoom
+
+    def set_parameters(self, parameters: Any) -> None:
+        """Follow this parameter node (wrapped); without one live zoom is off."""
+        self._parameters = parameters
+        if parameters is None:
+            self.logic.stopLiveZoom()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Bring live zoom up to date with the parameters: display choices at once, others by starting anew."""
+        parameters, session = self._parameters, self.session
+        if parameters is None:
+            return
+        self.ui.liveLensSlider.enabled = parameters.liveShow.name == "lens"
+        self.ui.liveSplitSlider.enabled = parameters.liveShow.name == "split"
+        if session is not None and self._used is not None:
+            if self._what() != self._used:
+                self._start()
+            else:
+                shown = self._choices()
+                if (session.choices.show, session.choices.lens_size, session.choices.split) != (
+                    shown.show, shown.lens_size, shown.split
+                ):  # fmt: skip
+                    session.choices.show, session.choices.lens_size = shown.show, shown.lens_size
+                    session.choices.split = shown.split
+                    session.redraw()
+        self._show_state()
+
+    def keep(self) -> None:
+        """Make a volume of what is to be seen: of the view under the pointer or chosen, else of the first."""
+        with slicer.util.tryWithErrorDisplay(_("The view could not be kept.")):
+            name = self._view_in_use()
+            node = self.logic.renderView(name)
+            slicer.util.showStatusMessage(_("Made {name}.").format(name=node.GetName()), 5000)
+
+    def stop(self) -> None:
+        """Switch live zoom off."""
+        self.logic.stopLiveZoom()
+
+    # ------------------------------------------------------------------ details
+
+    def _toggled(self, on: bool) -> None:
+        if on and self.session is None:
+            self._start()
+        elif not on:
+            self.stop()
+
+    def _start(self) -> None:
+        parameters = self._parameters
+        try:
+            self.logic.startLiveZoom(
+                None if parameters.liveViews in ("", ALL_VIEWS) else [parameters.liveViews],
+                parameters.target,
+                parameters.reference,
+                quality=parameters.liveQuality.name,
+                cacheMegabytes=parameters.liveCache,
+                onStatus=self._say,
+                onEnd=self._ended,
+                **_as_keywords(self._choices()),
+                **self._settings(),
+            )
+        except Exception as error:
+            if not isinstance(error, library().MultiContrastSRError):
+                logging.exception("Live zoom could not start.")
+            self._used = None
+            self._show_state()
+            self._say(str(error))
+            return
+        self._used = self._what()
+        self._say(_("Preparing…"))
+        self._show_state()
+
+    def _ended(self, reason: BaseException | None) -> None:
+        self._used = None
+        self._show_state()
+        self._say("" if reason is None else str(reason))
+
+    def _do(self, what: str) -> None:
+        if self.session is not None:
+            getattr(self.session, what)()
+            self._show_state()
+
+    def _what(self) -> tuple:
+        """All that live zoom has to start anew for."""
+        p = self._parameters
+        settings = self._settings()
+        return p.target, p.reference, p.liveViews, p.liveQuality, p.liveCache, repr(sorted(settings.items()))
+
+    def _choices(self) -> Choices:
+        p = self._parameters
+        return Choices(show=p.liveShow.name, lens_size=round(p.liveLensSize), split=p.liveSplit / 100)
+
+    def _view_in_use(self) -> str:
+        names = list(self.session.views) if self.session is not None else slicer.app.layoutManager().sliceViewNames()
+        crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+        node = crosshair.GetCursorPositionXYZ([0.0, 0.0, 0.0]) if crosshair is not None else None
+        if node is not None and node.GetLayoutName() in names:
+            return node.GetLayoutName()
+        return names[0]
+
+    def _say(self, text: str) -> None:
+        self.ui.liveStatus.text = text
+        self.ui.liveStatus.visible = bool(text)
+
+    def _show_state(self) -> None:
+        session = self.session
+        on = session is not None
+        self.ui.liveButton.blockSignals(True)
+        self.ui.liveButton.checked = on
+        self.ui.liveButton.blockSignals(False)
+        self.ui.liveButton.enabled = on or (self._parameters is not None and self._parameters.target is not None)
+        for button in (self.ui.liveFlipButton, self.ui.liveDifferenceButton, self.ui.liveKeepButton):
+            button.enabled = on
+        self.ui.liveFlipButton.checked = on and session.choices.original
+        self.ui.liveDifferenceButton.checked = on and session.choices.difference
+        if on and not self._shortcuts:
+            self._shortcuts = [
+                _shortcut(FLIP_KEY, self.ui.liveButton, lambda: self._do("flip")),
+                _shortcut(DIFFERENCE_KEY, self.ui.liveButton, lambda: self._do("toggle_difference")),
+                _shortcut(KEEP_KEY, self.ui.liveButton, self.keep),
+            ]
+        elif not on:
+            for shortcut in self._shortcuts:
+                shortcut.setEnabled(False)
+                shortcut.deleteLater()
+            self._shortcuts = []
+
+
+def _shortcut(key: str, widget: Any, slot: Callable[[], None]) -> Any:
+    """A key of the whole application while live zoom is on."""
+    shortcut = qt.QShortcut(qt.QKeySequence(key), slicer.util.mainWindow() or widget.window())
+    shortcut.setContext(qt.Qt.ApplicationShortcut)
+    shortcut.connect("activated()", slot)
+    return shortcut
+
+
+def _as_keywords(choices: Choices) -> dict[str, Any]:
+    return {"show": choices.show, "lensSize": choices.lens_size, "split": choices.split}
+
+
+def _view_items() -> list[Item]:
+    layout = slicer.app.layoutManager()
+    names = [] if layout is None else list(layout.sliceViewNames())
+    return [Item(_("All slice views"), ALL_VIEWS), *(Item(name, name) for name in names)]

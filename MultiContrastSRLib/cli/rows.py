@@ -1,0 +1,41 @@
+"""Rows of an evaluation as typed: a method with settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import OptionError
+from .console import parse_options
+
+if TYPE_CHECKING:
+    from ..evaluation import Entry
+
+HELP = (
+    "rows: NAME, or NAME:OPTION=VALUE,... with the method's options (weights=FILE of trained ones), label=TEXT, "
+    "consistency=on|off and reference=full|low|none|blank|reversed|shifted|half"
+)
+_OF_THE_ROW = ("label", "reference", "consistency")
+
+
+def parse_row(text: str) -> Entry:
+    """The row that `text` describes; see `HELP`. Values hold no commas.
+
+    Raises:
+        UnknownNameError: no such method.
+        OptionError: no NAME=VALUE, or a consistency that is neither on nor off.
+    """
+    from ..evaluation import Entry
+
+    name, _, rest = text.partition(":")
+    pairs = [pair for pair in rest.split(",") if pair]
+    own = {key: value for key, _, value in (pair.partition("=") for pair in pairs) if key in _OF_THE_ROW}
+    consistency = own.get("consistency")
+    if consistency not in (None, "on", "off"):
+        raise OptionError(f"Consistency of row {text!r} is {consistency!r}; expected on or off.")
+    return Entry(
+        name,
+        own.get("label", text if rest else ""),
+        parse_options(name, [pair for pair in pairs if pair.partition("=")[0] not in _OF_THE_ROW]),
+        None if consistency is None else consistency == "on",
+        own.get("reference", "full"),
+    )

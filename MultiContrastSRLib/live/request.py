@@ -1,0 +1,52 @@
+"""What goes to the engine and what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..grid import Grid
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a view wants to show.
+
+    Attributes:
+        view: its name; a later request of the same name takes this one's place.
+        grid: its pixels, shape (1, rows, columns).
+        difference: whether the difference from interpolation is wanted too.
+        neighbours: grids that may be wanted next; rendered into the cache when there is nothing else to do.
+        full: every pixel, whatever the quality.
+    """
+
+    view: str
+    grid: Grid
+    difference: bool = False
+    neighbours: tuple[Grid, ...] = ()
+    full: bool = False
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What came out: an image, or the error that kept it from being made.
+
+    Attributes:
+        request: what it answers.
+        grid: its pixels; coarser than those of the request when `final` is False or the quality is "draft".
+        array: float32 of `grid.shape`; None with an error.
+        difference: `array` minus linear interpolation, where it was asked for.
+        final: whether nothing better follows.
+        scale: view pixels per target pixel.
+        seconds: taken to render it; 0 from the cache.
+    """
+
+    request: Request
+    grid: Grid
+    array: np.ndarray | None = None
+    difference: np.ndarray | None = None
+    final: bool = True
+    scale: float = 1.0
+    seconds: float = 0.0
+    error: Exception | None = None

@@ -1,0 +1,21 @@
+"""DINet as a method: any scale, reference read at the query."""
+
+from __future__ import annotations
+
+from ..trained.method import TrainedMethod
+from .base import register
+
+
+@register
+class DINetMethod(TrainedMethod):
+    """See `networks.dinet.DINet` and `trained`."""
+
+    name = "dinet"
+    label = "DINet"
+    summary = "Trained network for any scale that searches the reference for matching detail near by."
+    citation = "Wei et al., IEEE Trans. Circuits Syst. Video Technol., 2025 (DINet)"
+    order = 20
+
+    def network_for(self, model, axes, factors, weights, device):
+        """See `TrainedMethod.network_for`."""
+        return self.load(weights, device)

@@ -1,0 +1,21 @@
+"""Dual-ArbNet as a method: any scale, any reference."""
+
+from __future__ import annotations
+
+from ..trained.method import TrainedMethod
+from .base import register
+
+
+@register
+class DualArbNetMethod(TrainedMethod):
+    """See `networks.dual_arbnet.DualArbNet` and `trained`."""
+
+    name = "dual-arbnet"
+    label = "Dual-ArbNet"
+    summary = "Trained network for any scale, with a reference of any resolution or without one."
+    citation = "Zhang et al., MICCAI 2023 (Dual Arbitrary Scale Super-Resolution for Multi-Contrast MRI)"
+    order = 10
+
+    def network_for(self, model, axes, factors, weights, device):
+        """See `TrainedMethod.network_for`."""
+        return self.load(weights, device)

@@ -1,0 +1,38 @@
+"""MINet as a method: ×2 and ×4 within slices, other scales by resampling its image."""
+
+from __future__ import annotations
+
+from ..trained.method import TrainedMethod
+from ..trained.plan import measured_axes
+from .base import register
+
+_LARGEST_BY_TWO = 2.0 * 1.02  # above it the ×4 network is taken, as in the comparison of the Dual-ArbNet paper
+
+
+@register
+class MINetMethod(TrainedMethod):
+    """See `networks.minet.MINet` and `trained`."""
+
+    name = "minet"
+    label = "MINet"
+    summary = "Trained networks for ×2 and ×4 within slices; other scales resample their image."
+    citation = "Feng et al., MICCAI 2021 (Multi-Contrast MRI Super-Resolution via a Multi-Stage Integration Network)"
+    dimensions = 2
+    fixed_scales = (2.0, 4.0)
+    order = 30
+
+    def network_for(self, model, axes, factors, weights, device):
+        """See `TrainedMethod.network_for`."""
+        if len(axes) != 2 or any(model.axes[n].kind == "slab" for n in axes):
+            return None
+        wanted = max(factors[n] for n in axes)
+        return self.load(weights, device, None if weights else 2 if wanted <= _LARGEST_BY_TWO else 4)
+
+    def samples_for(self, model, axes, factors, network):
+        """See `TrainedMethod.samples_for`: exactly the network's scale."""
+        if network is None:
+            return super().samples_for(model, axes, factors, network)
+        measured = measured_axes(model, tuple(n in axes for n in range(3)))
+        return tuple(
+            axis.samples * network.spec.scale if n in axes else axis.samples for n, axis in enumerate(measured)
+        )

@@ -1,0 +1,173 @@
+"""What a scan says about an image on a lattice that all contrasts and views share.
+
+A scan is A u plus noise. Along each axis of the lattice A is the small matrix of the scan's acquisition: slab means,
+or a central block of k-space. Its singular vectors V, gains s and U (A = U s Vᵀ, axis by axis) turn the scan into
+coefficients Uᵀ y, each of which measures one direction of the image, independently of the others:
+
+    Uᵀ y = s · (Vᵀ u) + noise
+
+The model is exact for scans whose axes are parallel to the lattice's, in any order and direction, at any position: so
+for orthogonal views of one frame. A scan that is turned against the lattice is first resampled onto samples of its own
+size that are parallel to it, which neglects the turn of its slabs: some tenths of a voxel for the few degrees between
+scans of one session.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import permutations
+
+import numpy as np
+
+from .. import kernels
+from ..acquisition import AcquisitionModel, AxisModel
+from ..grid import Grid
+from ..progress import Monitor
+from ..reference import resample_reference
+from ..sampling import apply_separable, sample
+from ..volume import Volume
+
+_WEAK = 1e-3  # gains below this part of the largest say nothing
+_FINER = 0.98  # a scan whose samples are closer than this part of the lattice's is brought to the lattice
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One scan, in terms of the lattice.
+
+    Attributes:
+        bases: per axis (k, j, i), the right singular vectors V (n, r) of the acquisition; None for the identity.
+        gains: product of the singular values, (r, r, r), 1 where the basis is None.
+        coefficients: Uᵀ y, (r, r, r), r = n where the basis is None.
+        start: the scan interpolated on the lattice.
+        left: per axis U (m, r) or None, and
+        known: which of the samples (m, m, m) were measured; None when all were.
+    """
+
+    bases: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]
+    gains: np.ndarray
+    coefficients: np.ndarray
+    start: np.ndarray
+    left: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]
+    known: np.ndarray | None = None
+
+    @classmethod
+    def of(
+        cls, samples: np.ndarray, operators: tuple, start: np.ndarray, known: np.ndarray | None = None
+    ) -> Observation:
+        """The observation of `samples` (m, m, m) made by `operators`, per axis (m, n) or None."""
+        decomposed = [None if operator is None else _decompose(operator) for operator in operators]
+        left, values, right = zip(*[(None, np.ones(1), None) if d is None else d for d in decomposed], strict=True)
+        gains = values[0][:, None, None] * values[1][:, None] * values[2]
+        coefficients = apply_separable(samples, [None if u is None else np.ascontiguousarray(u.T) for u in left])
+        return cls(right, gains.astype(np.float32), coefficients, start, left, known)
+
+    def slab(self, part: tuple[slice, slice, slice]) -> Observation:
+        """The observation of some slices, along an axis whose operator is the identity."""
+        return replace(
+            self,
+            coefficients=self.coefficients[part],
+            start=self.start[part],
+            known=None if self.known is None else self.known[part],
+        )
+
+
+def observe_target(target: Volume, model: AcquisitionModel, lattice: Grid, monitor: Monitor) -> Observation:
+    """The scan whose acquisition the lattice belongs to (`lattice` is `model.lattice(samples)`)."""
+    operators, inverse = [], []
+    for axis, n in zip(model.axes, lattice.shape, strict=True):
+        forward, weight = axis.forward(n), axis.weight()
+        operators.append(forward if weight is None else weight if forward is None else weight @ forward)
+        inverse.append(axis.spread(n) if axis.kind == "kspace" else axis.interpolate(n))
+    start = apply_separable(target.array, inverse, monitor=monitor.silent)
+    return Observation.of(model.weigh(target.array), tuple(operators), start)
+
+
+def observe(scan: Volume, lattice: Grid, across: int | None, monitor: Monitor) -> Observation | None:
+    """A scan on any grid; None when it does not meet the lattice.
+
+    Args:
+        across: lattice axis along which samples must be the lattice's, for slices that are worked on by themselves.
+    """
+    aligned = aligned_grid(scan, lattice, across)
+    if aligned is None:
+        return None
+    grid, operators = aligned
+    samples, covered = resample_reference(scan, grid, grid, monitor)
+    known = covered > 0.5
+    if not known.any():
+        return None
+    # the mirrored spline continues a scan beyond its edge; the other contrasts and the solver mend that
+    everywhere = [(-np.inf, np.inf)] * 3
+    start = sample(samples, grid, lattice, (kernels.bspline,) * 3, domain=everywhere, monitor=monitor.silent)
+    return Observation.of(samples, operators, start, None if known.all() else known)
+
+
+def aligned_grid(scan: Volume, lattice: Grid, across: int | None = None) -> tuple[Grid, tuple] | None:
+    """(samples of `scan`'s own size parallel to `lattice`, per axis the matrix that acquires them from it).
+
+    Where the scan is finer than the lattice, samples are the lattice's; a matrix that would be the identity is None.
+    Samples that reach outside the lattice are left out; None when none is left.
+    """
+    model = AcquisitionModel.estimate(scan)
+    matrix, offset = scan.grid.index_map_to(lattice)  # scan index → lattice index, (k, j, i)
+    steps = np.linalg.norm(matrix * np.array(lattice.spacing)[:, None], axis=0)  # mm between the scan's samples
+    cosines = np.abs(matrix * np.array(lattice.spacing)[:, None]) / steps
+    order = max(permutations(range(3)), key=lambda p: np.prod([cosines[axis, p[axis]] for axis in range(3)]))
+    middle = matrix @ ((np.array(scan.shape) - 1) / 2) + offset
+    found = []
+    for axis, n in enumerate(lattice.shape):
+        acquired, step = model.axes[order[axis]], float(steps[order[axis]] / lattice.spacing[axis])
+        first = middle[axis] - step * (acquired.samples - 1) / 2
+        if axis == across:
+            found.append((np.arange(n, dtype=float), 1.0, None))
+        elif step < _FINER:
+            edges = first - step / 2, first + step * (acquired.samples - 0.5)
+            inside = np.array([x for x in range(n) if edges[0] - 1e-3 <= x <= edges[1] + 1e-3], dtype=int)
+            found.append((inside, 1.0, None if len(inside) == n else np.eye(n, dtype=np.float32)[inside]))
+        else:
+            positions = first + step * np.arange(acquired.samples)
+            positions = positions[_inside(acquired, positions, step, n)]
+            found.append((positions, step, _acquisition(acquired, n, positions, step)))
+        if len(found[-1][0]) == 0:
+            return None
+    shape, firsts = [len(p) for p, _, _ in found], [p[0] for p, _, _ in found]
+    return lattice.remapped(shape, np.array([s for _, s, _ in found]), np.array(firsts)), tuple(m for _, _, m in found)
+
+
+def _inside(axis: AxisModel, positions: np.ndarray, step: float, n: int) -> np.ndarray:
+    """Which samples saw nothing but what a lattice of `n` holds, to half a lattice sample."""
+    if _periodic(axis, positions, step, n):
+        return np.ones(len(positions), dtype=bool)
+    reach = max(0.0, axis.thickness / axis.spacing * step / 2 - 0.5) if axis.kind == "slab" else 0.0
+    return (positions - reach > -0.51) & (positions + reach < n - 0.49)
+
+
+def _periodic(axis: AxisModel, positions: np.ndarray, step: float, n: int) -> bool:
+    """Whether the field of view that k-space repeats is the lattice's."""
+    same = abs(len(positions) * step - n) < 1e-3
+    return axis.kind == "kspace" and same and len(positions) > 0 and abs(positions[0]) < step
+
+
+def _acquisition(axis: AxisModel, n: int, positions: np.ndarray, step: float) -> np.ndarray | None:
+    """The matrix (len(positions), n) that acquires samples at lattice `positions`, `step` apart; None: the identity."""
+    edge = axis.support.edge if axis.kind == "kspace" else 1.0
+    width = axis.thickness / axis.spacing * step
+    identity = len(positions) == n and abs(step - 1) < 1e-6 and np.abs(positions - np.arange(n)).max() < 1e-3
+    if identity and edge == 1.0 and (axis.kind == "kspace" or width <= 1):
+        return None
+    if axis.kind == "slab":
+        matrix = kernels.box(n, positions, width) if width > 0 else kernels.bspline(n, positions)
+    elif _periodic(axis, positions, step, n):
+        matrix = kernels.dirichlet(n, positions[:, None] - np.arange(n), n * edge / step)
+    else:
+        # another field of view: not periodic in the lattice's, so band-limited in the mirrored image
+        index, x, band = np.arange(n), positions[:, None], 2 * n * edge / step
+        matrix = kernels.dirichlet(2 * n, x - index, band) + kernels.dirichlet(2 * n, x - (2 * n - 1 - index), band)
+    return matrix.astype(np.float32)
+
+
+def _decompose(operator: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    left, values, right = np.linalg.svd(operator.astype(np.float64), full_matrices=False)
+    kept = values > _WEAK * values[0]
+    return left[:, kept].astype(np.float32), values[kept], np.ascontiguousarray(right[kept].T, dtype=np.float32)

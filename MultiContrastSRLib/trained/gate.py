@@ -1,0 +1,76 @@
+"""Whether a reference helps a network: judged one level down, where the target itself is the truth.
+
+A few slices of the target are degraded once more and reconstructed with and without the reference. Comparing residuals
+on the measured data instead would be vacuous, as data consistency makes them zero for any reference.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..networks.intensity import Intensity
+from ..progress import Monitor
+from ..training.degradation import SliceAcquisition
+from ..training.examples import base_image
+from .slices import SliceNetwork, Stack
+
+_SLICES = 4
+_SMALLEST = 24  # samples that the degraded slices must have along each axis
+_FACTOR = 2.0
+
+
+def helps(
+    network: SliceNetwork,
+    stack: Stack,
+    factors: tuple[float, float],
+    target: Intensity,
+    reference: Intensity,
+    monitor: Monitor,
+) -> bool:
+    """Whether the slices of `stack`, whose reference lies on the target's own pixels, are better with the reference.
+
+    Args:
+        stack: `target` and `reference` (N, h, w); `base` is not looked at.
+        factors: by how much rows and columns are to be refined; those of 1 are left alone.
+    """
+    chosen = _representative(stack)
+    truth, other = (_even(torch.from_numpy(np.ascontiguousarray(a[chosen])), network)
+                    for a in (stack.target, stack.reference))  # fmt: skip
+    shape = tuple(truth.shape[1:])
+    wanted = getattr(network.spec, "scale", None)
+    lower = tuple(
+        1.0 if f <= 1 else float(wanted or min(f, _FACTOR, max(1.0, n / _SMALLEST)))
+        for f, n in zip(factors, shape, strict=True)
+    )
+    if max(lower) == 1:
+        return True  # too small to tell
+    acquisition = SliceAcquisition.of(shape, lower, tuple(axis.kind for axis in stack.axes))
+    low = acquisition.forward(truth)
+    errors = []
+    for shown in (other, None):
+        monitor.check()
+        base = base_image(network.spec.base, acquisition, low, shown)
+        base = acquisition.zero_filled(low) if base is None else base
+        arrays = [None if x is None else x.numpy() for x in (low, base, shown)]
+        image = torch.from_numpy(network(Stack(acquisition.axes, *arrays), target, reference, monitor.silent))
+        errors.append(float((acquisition.consistent(image, low) - truth).square().sum()))
+    return errors[0] < errors[1]
+
+
+def _representative(stack: Stack) -> np.ndarray:
+    """Numbers of a few slices, spread over those that show something in both images."""
+    contrast = stack.target.std((1, 2)) * stack.reference.std((1, 2))
+    (shown,) = np.nonzero(contrast > 0.3 * contrast.max())
+    if len(shown) == 0:
+        return np.array([len(contrast) // 2])
+    return shown[np.unique(np.linspace(0, len(shown) - 1, _SLICES + 2).round().astype(int)[1:-1])]
+
+
+def _even(images: torch.Tensor, network: SliceNetwork) -> torch.Tensor:
+    """Slices cut to sizes that a network of one scale was made for: first pixels coincide."""
+    scale = getattr(network.spec, "scale", None)
+    if scale is None:
+        return images
+    h, w = (n - n % (2 * scale) for n in images.shape[1:])
+    return images[:, :h, :w].contiguous()

@@ -1,0 +1,139 @@
+"""A network over the slices of a volume: what it is shown of each, and where its image goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..acquisition import AxisModel
+from ..networks.intensity import Intensity, intensity_of
+from ..networks.minet import MINet
+from ..networks.positions import Positions
+from ..progress import Monitor
+
+_AT_ONCE = 1 << 17  # output pixels in a batch
+_SAMPLED = 1 << 22  # voxels that a volume's statistics are taken from, at most
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Slices that are super-resolved alike, as arrays (slices, rows, columns) in the scans' own units.
+
+    Attributes:
+        axes: acquisition of rows and columns; `axes[·].samples` is the shape of a slice of `target`.
+        target: (N, h, w), what was measured.
+        base: (N, H, W), what the network corrects, or what stands where there is nothing to see.
+        reference: (N, H, W), or (N, h, w) for a reference of the target's resolution; None without.
+    """
+
+    axes: tuple[AxisModel, AxisModel]
+    target: np.ndarray
+    base: np.ndarray
+    reference: np.ndarray | None
+
+    def part(self, numbers: slice) -> Stack:
+        """Some of the slices."""
+        reference = None if self.reference is None else self.reference[numbers]
+        return Stack(self.axes, self.target[numbers], self.base[numbers], reference)
+
+
+def statistics(volume: np.ndarray, network: str) -> Intensity:
+    """The intensity that `network` wants, from a whole volume: slices must not be normalised each in its own way."""
+    stride = max(1, volume.size // _SAMPLED)
+    return intensity_of(torch.from_numpy(volume.reshape(-1)[::stride].copy())[None, None, None], network)
+
+
+class SliceNetwork:
+    """A network on a device, ready for stacks of slices.
+
+    Attributes:
+        notes: what was done about a device that ran out of memory.
+    """
+
+    def __init__(self, net: nn.Module, device: str) -> None:
+        self.device = torch.device(device)
+        self.net = net.to(self.device)
+        self.notes: tuple[str, ...] = ()
+
+    @property
+    def spec(self):
+        """The network's configuration."""
+        return self.net.spec
+
+    def __call__(
+        self, stack: Stack, target: Intensity, reference: Intensity | None, monitor: Monitor | None = None
+    ) -> np.ndarray:
+        """The images (N, H, W) of a stack, in the target's units.
+
+        Args:
+            target, reference: intensities of the volumes that the slices come from.
+        """
+        monitor = monitor or Monitor()
+        result = np.array(stack.base, dtype=np.float32)
+        step = max(1, _AT_ONCE // int(np.prod(stack.base.shape[1:])))
+        quiet = 1e-3 * float(target.scale)
+        shown = [n for n, image in enumerate(stack.target) if float(np.ptp(image)) > quiet]
+        for start in range(0, len(shown), step):
+            monitor.update(start / len(shown))
+            numbers = shown[start : start + step]
+            result[numbers] = self._batch(stack.part(numbers), target, reference)
+        return result
+
+    def _batch(self, stack: Stack, target: Intensity, reference: Intensity | None) -> np.ndarray:
+        try:
+            return self._run(stack, target, reference)
+        except torch.OutOfMemoryError:
+            if self.device.type == "cpu":
+                raise
+        # outside the handler, which would keep the failed attempt's tensors alive
+        torch.cuda.empty_cache()
+        half = len(stack.target) // 2
+        if half:
+            parts = (slice(None, half), slice(half, None))
+            return np.concatenate([self._batch(stack.part(part), target, reference) for part in parts])
+        self.notes = (f"{self.device} ran out of memory; the CPU went on.",)
+        self.device = torch.device("cpu")
+        self.net = self.net.to(self.device)
+        torch.cuda.empty_cache()
+        return self._run(stack, target, reference)
+
+    @torch.inference_mode()
+    def _run(self, stack: Stack, target: Intensity, reference: Intensity | None) -> np.ndarray:
+        based = self.spec.base != "none"
+        low = target.apply(self._tensor(stack.target))
+        base = target.apply(self._tensor(stack.base)) if based else None
+        seen = None if stack.reference is None else reference.apply(self._tensor(stack.reference))
+        if isinstance(self.net, MINet):
+            image = self._on_minet_lattice(stack, low, seen, base)
+        else:
+            image = self.net(low, seen, positions(stack), base=base)
+        return target.undo(image.float().cpu())[:, 0].numpy()
+
+    def _on_minet_lattice(self, stack: Stack, low: Tensor, seen: Tensor | None, base: Tensor | None) -> Tensor:
+        """MINet's first output pixel lies on the first target pixel; for odd sizes the lattice begins earlier.
+
+        By whole pixels, and in k-space what leaves a slice on one side comes in on the other.
+        """
+        shifts = []
+        for axis, n in zip(stack.axes, stack.base.shape[1:], strict=True):
+            step, offset = axis.lattice_positions(n)
+            shifts.append(round(offset / step))
+        seen, base = (None if x is None else x.roll(shifts, (-2, -1)) for x in (seen, base))
+        return self.net(low, seen, base=base).roll([-s for s in shifts], (-2, -1))
+
+    def _tensor(self, images: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None].to(self.device)
+
+
+def positions(stack: Stack) -> Positions:
+    """Where the output's pixels lie in the slices of the target, and of the reference."""
+    shape = stack.base.shape[1:]
+    in_target = tuple(axis.lattice_positions(n) for axis, n in zip(stack.axes, shape, strict=True))
+    in_reference = None
+    if stack.reference is not None:
+        same = stack.reference.shape[1:] == shape
+        in_reference = ((1.0, 0.0), (1.0, 0.0)) if same else in_target
+    return Positions.regular(shape, in_target, in_reference)

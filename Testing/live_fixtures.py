@@ -1,0 +1,102 @@
+"""What the tests of live zoom share: views as matrices, a small pair of scans, and a method that encodes slices."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+from phantoms import pair, rotation
+
+from MultiContrastSRLib import Volume, degrade
+from MultiContrastSRLib.grid import Grid
+from MultiContrastSRLib.live.cache import Cache
+from MultiContrastSRLib.live.engine import Engine, Frame, Request
+from MultiContrastSRLib.live.renderer import ViewRenderer
+from MultiContrastSRLib.live.view import view_grid
+from MultiContrastSRLib.methods import get
+from MultiContrastSRLib.methods.base import SliceEncoder
+
+AXIAL, SAGITTAL = np.diag([-1.0, 1.0, 1.0]), np.array([[0.0, 0, 1], [-1, 0, 0], [0, 1, 0]])
+TILTED = rotation((0.12, 0.07, 0.3)) @ AXIAL  # a scan is hardly ever straight in the patient
+STEEP = rotation((0.7, 0.2, 0.4)) @ AXIAL
+PLANES = {"axial": AXIAL, "sagittal": SAGITTAL, "tilted": TILTED, "steep": STEEP}
+
+
+def scans(shape=(6, 72, 66)) -> tuple[Volume, Volume]:
+    """(target, reference): the target has every second sample in plane."""
+    truth, reference = pair(shape)
+    return degrade(truth, "kspace", 2), reference
+
+
+def view(target: Grid, plane: str = "axial", pixel: float = 0.5, size: tuple[int, int] = (90, 80), offset=0.0) -> Grid:
+    """`size` = (width, height) pixels of a slice view through the target's middle (or `offset` mm beside it)."""
+    directions = PLANES[plane]
+    matrix = np.eye(4)
+    matrix[:3, 0], matrix[:3, 1] = directions[:, 0] * pixel, directions[:, 1] * pixel
+    middle = target.positions(np.floor(np.array(target.shape) / 2))
+    width, height = size
+    matrix[:3, 3] = (
+        middle - matrix[:3, 0] * (width - 1) / 2 - matrix[:3, 1] * (height - 1) / 2 + directions[:, 2] * offset
+    )
+    return view_grid(matrix, width, height, target)
+
+
+def prepared_renderer(target: Volume, reference: Volume | None, *grids: Grid, **settings) -> ViewRenderer:
+    """A renderer that is ready for `grids`."""
+    renderer = ViewRenderer(target, reference, Cache(1 << 26), **{"register": "off", **settings})
+    for grid in grids:
+        renderer.prepare(grid, lambda: False)
+    return renderer
+
+
+class SlowSlices(type(get("guided"))):
+    """The guided method, but encoded slice by slice, as a network would be; a base for methods of one test."""
+
+    name, label, summary = "slow-slices", "Slow slices", "Guided, slice by slice."
+    seconds = 0.0
+
+    def prepare_slices(self, target, reference=None, *, device="cpu", progress=None, cancel=None, **options):
+        """See `Method.prepare_slices`."""
+        return Encoder(self.prepare(target, reference, cancel=cancel, **options), self.seconds)
+
+
+class Encoder(SliceEncoder):
+    """Hands out slices of an image that is ready, after a while, and notes which."""
+
+    made: list[int] = []
+
+    def __init__(self, image, seconds: float) -> None:
+        self.target, self.lattice, self.notes = image.target, image.lattice, image.notes
+        self._image, self._seconds = image, seconds
+
+    def slices(self, start, stop, *, progress=None, cancel=None):
+        """See `SliceEncoder.slices`."""
+        Encoder.made += range(start, stop)
+        time.sleep(self._seconds)
+        return self._image.array[start:stop]
+
+
+def collect(engine: Engine, request: Request, timeout: float = 60.0) -> list[Frame]:
+    """The frames that answer `request`, until the final one."""
+    engine.request(request)
+    found, end = [], time.monotonic() + timeout
+    while time.monotonic() < end:
+        engine.wait(0.02)
+        found += [frame for frame in engine.frames() if frame.request is request]
+        if found and found[-1].final:
+            return found
+    raise TimeoutError(f"no final frame within {timeout} s")
+
+
+def settle(engine: Engine, timeout: float = 60.0) -> None:
+    """Wait until the engine has nothing left to do."""
+    end = time.monotonic() + timeout
+    while engine.busy and time.monotonic() < end:
+        time.sleep(0.005)
+    assert not engine.busy
+
+
+def live_threads() -> list[str]:
+    """Names of the engines' threads that run."""
+    return [t.name for t in threading.enumerate() if t.name == "MultiContrastSR live zoom"]

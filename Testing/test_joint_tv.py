@@ -1,0 +1,414 @@
+"""Joint total variation: exact acquisition models, a solver that descends, and images that gain from each other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from phantoms import affine, blob, centroid, pair, psnr, rotation
+from scipy import ndimage
+
+import MultiContrastSRLib as mc
+from MultiContrastSRLib import Grid, Volume
+from MultiContrastSRLib.acquisition import AcquisitionModel
+from MultiContrastSRLib.errors import CancelledError
+from MultiContrastSRLib.methods import get
+from MultiContrastSRLib.progress import Monitor
+
+torch = pytest.importorskip("torch", reason="Joint total variation needs torch, which is not installed here.")
+
+from MultiContrastSRLib.subject import coupling, joint  # noqa: E402
+from MultiContrastSRLib.subject.data_term import DataTerm, expand, project  # noqa: E402
+from MultiContrastSRLib.subject.noise import noise_level  # noqa: E402
+from MultiContrastSRLib.subject.observation import aligned_grid, observe, observe_target  # noqa: E402
+from MultiContrastSRLib.subject.total_variation import Channel, gradient_size, reconstruct  # noqa: E402
+
+LIKE = torch.empty(0)
+CUBE = (44, 48, 40)
+
+
+@pytest.fixture(scope="module")
+def truths() -> tuple[Volume, Volume]:
+    """Two contrasts of a scene of ellipsoids, 1 mm isotropic."""
+    rng = np.random.default_rng(3)
+    index = np.stack(np.mgrid[tuple(slice(0, n) for n in CUBE)], axis=-1)
+    labels = np.zeros(CUBE, int)
+    for label in range(1, 70):
+        center, radius = rng.uniform(4, np.array(CUBE) - 4), rng.uniform(2.5, 9, 3)
+        labels[(((index - center) / radius) ** 2).sum(axis=-1) < 1] = label % 7 + 1
+    means = rng.uniform(50, 250, (2, 8))
+    means[:, 0] = 0
+    images = [ndimage.gaussian_filter(m[labels], 0.5) + rng.normal(0, 0.5, CUBE) for m in means]
+    grid = affine((1, 1, 1), flips=(-1, -1, 1), origin=(12.0, -30.0, 7.0))
+    return Volume(images[0], grid, "T2"), Volume(images[1], grid, "T1")
+
+
+@pytest.fixture(scope="module")
+def views(truths) -> tuple[Volume, Volume]:
+    """The same as orthogonal thick slices: 4 mm along i, and along j."""
+    return mc.degrade(truths[0], "slab", 4, axis="i"), mc.degrade(truths[1], "slab", 4, axis="j")
+
+
+def fit(target, reference, grid, method="joint-tv", **options):
+    return mc.prepare(target, reference, method, register="off", grid=grid, device="cpu", **options)
+
+
+def decibel(volume: Volume, truth: Volume) -> float:
+    return float(10 * np.log10(np.ptp(truth.array) ** 2 / np.mean((volume.array - truth.array) ** 2)))
+
+
+# ---------------------------------------------------------------- operators
+
+
+@pytest.mark.parametrize("kind", ["slab", "spline", "kspace"])
+@pytest.mark.parametrize("factor", [2, 2.7, 4])
+def test_the_targets_model_is_that_of_the_acquisition(truths, kind, factor):
+    truth = truths[0]
+    low = mc.degrade(truth, kind, factor, axis="j")
+    model = AcquisitionModel.estimate(low)
+    seen = observe_target(low, model, model.lattice(truth.shape), Monitor())
+    assert seen.known is None
+    residual = DataTerm(seen, 1.0, 1.0, LIKE).residual(torch.from_numpy(truth.array.copy()))
+    assert float(residual.abs().max()) < 1e-4 * np.ptp(truth.array) * np.sqrt(truth.array.size / low.array.size)
+
+
+@pytest.mark.parametrize("stored", ["same axes", "permuted and flipped"])
+def test_an_orthogonal_view_has_its_exact_slab_model(truths, views, stored):
+    lattice, scan = truths[0].grid, views[1]
+    if stored != "same axes":  # the same scan as another program might store it: axes (i reversed, k, j)
+        array = np.ascontiguousarray(np.transpose(scan.array, (2, 0, 1))[::-1])
+        turn = np.zeros((4, 4))
+        turn[3, 3] = turn[1, 0] = turn[2, 1] = 1
+        turn[0, 2], turn[0, 3] = -1, scan.shape[2] - 1
+        scan = Volume(array, scan.affine @ turn, scan.name)
+    grid, operators = aligned_grid(scan, lattice)
+    assert grid.same_as(views[1].grid)
+    assert operators[0] is None and operators[2] is None
+    expected = AcquisitionModel.estimate(views[1]).axes[1].forward(lattice.shape[1])
+    assert np.abs(operators[1] - expected).max() < 1e-6
+    seen = observe(scan, lattice, None, Monitor())
+    residual = DataTerm(seen, 1.0, 1.0, LIKE).residual(torch.from_numpy(truths[1].array.copy()))
+    assert float(residual.abs().max()) < 2e-3 * np.ptp(truths[1].array)
+
+
+def test_operators_and_their_adjoints_agree(views, truths):
+    generator = torch.Generator().manual_seed(0)
+    low = mc.degrade(mc.degrade(truths[0], "slab", 3, axis="i"), "kspace", (1.5, 2, 1))
+    model = AcquisitionModel.estimate(low)
+    scans = [
+        observe_target(low, model, model.lattice(CUBE), Monitor()),
+        observe(views[1], truths[0].grid, None, Monitor()),
+    ]
+    for seen in scans:
+        term = DataTerm(seen, 1.0, 1.0, LIKE)
+        image = torch.randn(CUBE, generator=generator)
+        other = torch.randn(seen.coefficients.shape, generator=generator)
+        there, back = project(image, term.bases), expand(other, term.bases)
+        assert float((there * other).sum()) == pytest.approx(float((image * back).sum()), rel=1e-3, abs=1e-1)
+        # the columns are orthonormal, so that the proximal step is exact: its optimality condition holds
+        assert torch.allclose(project(expand(other, term.bases), term.bases), other, atol=1e-4)
+        moved, trust, step = image.clone(), 7.0, 0.3
+        DataTerm(seen, 1.0, trust, LIKE).prox(moved, step)
+        pull = torch.zeros(CUBE)
+        term.pull(term.residual(moved), -step * trust, pull)
+        assert float((moved - image - pull).abs().max()) < 1e-3 * float(
+            image.abs().max() + term.coefficients.abs().max()
+        )
+
+
+def test_smoothing_is_self_adjoint_and_keeps_constants():
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.randn((3, 5, 6, 7), generator=generator, dtype=torch.float64) for _ in range(2))
+    for dim in (1, 2, 3):
+        smooth = [first.clone(), second.clone()]
+        for field in smooth:
+            coupling.smooth(field, dim)
+        assert float((smooth[0] * second).sum()) == pytest.approx(float((first * smooth[1]).sum()))
+    ones = torch.ones((1, 4, 5, 6))
+    coupling.smooth(ones, 2)
+    assert torch.equal(ones, torch.ones((1, 4, 5, 6)))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_functions_of_matrices(count):
+    generator = torch.Generator().manual_seed(0)
+    gradient = torch.randn((count, 4, 6, 5, 3), generator=generator, dtype=torch.float64)
+    field = torch.empty((len(coupling.pairs(count)), 6, 5, 3), dtype=torch.float64)
+    coupling.products(gradient, field)
+    matrix = torch.einsum("caxyz,daxyz->xyzcd", gradient, gradient)
+    values, vectors = torch.linalg.eigh(matrix)
+    expected = vectors @ torch.diag_embed(torch.sqrt(values)) @ vectors.transpose(-1, -2)
+    got = coupling.spectral(field, torch.sqrt)
+    for number, (a, b) in enumerate(coupling.pairs(count)):
+        assert torch.allclose(got[number], expected[..., a, b])
+    assert torch.allclose(coupling.trace(field, torch.sqrt), torch.sqrt(values).sum(-1))
+
+
+# ---------------------------------------------------------------- noise and solver
+
+
+@pytest.mark.parametrize("level", [3.0, 12.0])
+def test_noise_is_estimated(level):
+    smooth = ndimage.gaussian_filter(np.random.default_rng(1).normal(0, 4000, (12, 90, 80)), 6)
+    noisy = smooth + np.random.default_rng(0).normal(0, level, smooth.shape)
+    noisy[:, :20] = 0  # a masked background is no evidence of quiet
+    scan = Volume(noisy, np.diag([1, 1, 4, 1]))
+    assert noise_level(scan) == pytest.approx(level, rel=0.1)
+
+
+def _channels(views, truths):
+    model = AcquisitionModel.estimate(views[0])
+    scans = (
+        observe_target(views[0], model, truths[0].grid, Monitor()),
+        observe(views[1], truths[0].grid, None, Monitor()),
+    )
+    sizes = [gradient_size(scan.start, (1, 1, 1)) for scan in scans]
+    return [
+        Channel((scan,), (noise_level(volume),), size) for scan, volume, size in zip(scans, views, sizes, strict=True)
+    ]
+
+
+def test_the_objective_falls(views, truths):
+    seen = []
+    reconstruct(_channels(views, truths), (1.0, 1.0, 1.0), iterations=40, watch=seen.append)
+    assert len(seen) == 11
+    assert all(after <= before * (1 + 1e-4) for before, after in zip(seen, seen[1:], strict=False))
+    assert seen[-1] < 0.6 * seen[0]
+    assert seen[-3] - seen[-1] < 0.05 * seen[-1]  # and has nearly settled
+
+
+def test_detail_passes_between_the_contrasts(views, truths):
+    grid = truths[0].grid
+    for target, reference, truth, other in ((*views, *truths), (*views[::-1], *truths[::-1])):
+        joint_run = fit(target, reference, grid)
+        scores = {
+            "joint": decibel(joint_run.render(grid), truth),
+            "single": decibel(fit(target, None, grid).render(grid), truth),
+            "spline": decibel(fit(target, None, grid, "bspline").render(grid), truth),
+        }
+        assert scores["single"] > scores["spline"] + 0.5
+        assert scores["joint"] > scores["single"] + 1.0
+        companion = joint_run.companion.render(grid)
+        assert companion.name == reference.name
+        assert decibel(companion, other) > decibel(fit(reference, None, grid, "bspline").render(grid), other) + 1.5
+
+
+def test_more_views_of_one_contrast_and_more_contrasts_help(views, truths):
+    model = AcquisitionModel.estimate(views[0])
+    lattice = model.lattice(truths[0].shape)
+    again = mc.degrade(truths[0], "slab", 4, axis="k")
+    third = mc.degrade(Volume(300 - truths[1].array, truths[1].affine, "PD"), "slab", 4, axis="k")
+    two, _ = joint.joint_images([[views[0]], [views[1]]], lattice)
+    more, _ = joint.joint_images([[views[0], again], [views[1]]], lattice)
+    three, _ = joint.joint_images([[views[0]], [views[1]], [third]], lattice)
+    scores = [decibel(Volume(images[0], lattice.affine), truths[0]) for images in (two, more, three)]
+    assert scores[1] > scores[0] + 2.0
+    assert scores[2] > scores[0] + 0.2
+    # both views are explained
+    seen = Volume(more[0], truths[0].affine)
+    for axis, scan in (("i", views[0]), ("k", again)):
+        recorded = mc.degrade(seen, "slab", 4, axis=axis).array
+        assert np.sqrt(np.mean((recorded - scan.array) ** 2)) < 0.02 * np.ptp(scan.array)
+
+
+def test_slices_are_solved_in_plane_and_quickly():
+    truth, reference = pair()
+    low = mc.degrade(truth, "kspace", 2)
+    begin = time.process_time()
+    run = fit(low, reference, truth.grid)
+    assert time.process_time() - begin < 5.0
+    assert run.lattice.shape == truth.shape
+    score = psnr(run.render(truth.grid), truth)
+    assert score > psnr(fit(low, reference, truth.grid, "guided").render(truth.grid), truth)
+    # slices know nothing of each other
+    single = Volume(low.array[2:3], low.grid.crop((2, 0, 0), (3, *low.shape[1:])).affine, "T2")
+    whole = run.render(truth.grid).array[2]
+    alone = fit(single, reference, None).render(truth.grid.crop((2, 0, 0), (3, *truth.shape[1:]))).array[0]
+    assert np.abs(whole - alone).mean() < 0.01 * np.ptp(truth.array)
+
+
+def test_without_reference_it_is_the_targets_own_total_variation():
+    truth, _ = pair()
+    low = mc.degrade(truth, "kspace", 2)
+    run = fit(low, None, truth.grid)
+    assert run.companion is None
+    assert "No reference was used; the result is the target's own total variation." in run.report.notes
+    assert (
+        psnr(run.render(truth.grid), truth) > psnr(fit(low, None, truth.grid, "sinc").render(truth.grid), truth) + 0.5
+    )
+
+
+def test_smoothness_removes_noise():
+    truth, reference = pair()
+    low = mc.degrade(truth, "kspace", 2)
+    noisy = Volume(low.array + np.random.default_rng(0).normal(0, 15, low.shape), low.affine, "T2")
+    little, much = (
+        psnr(fit(noisy, reference, truth.grid, smoothness=s, data_consistency=False).render(truth.grid), truth)
+        for s in (0.1, 5.0)
+    )
+    assert much > little + 0.5
+
+
+# ---------------------------------------------------------------- references on other grids
+
+
+def test_an_oblique_reference_is_brought_to_the_lattice(truths, views):
+    turn = np.eye(4)
+    turn[:3, :3] = rotation((0.06, -0.05, 0.08))
+    grid = Grid((50, 12, 46), turn @ affine((1, 4, 1)))
+    shift = np.eye(4)
+    shift[:3, 3] = truths[0].grid.center - grid.center
+    grid = Grid(grid.shape, shift @ grid.affine)
+    fine = grid.scaled((1, 4, 1))
+    spline = mc.prepare(truths[1], method="bspline", data_consistency=False).render(fine).array
+    turned = Volume(spline.reshape(50, 12, 4, 46).mean(axis=2), grid.affine, "T1")
+    target = truths[0].grid
+    scores = [decibel(fit(views[0], r, target).render(target), truths[0]) for r in (turned, None)]
+    assert scores[0] > scores[1] + 0.7
+
+
+def test_a_reference_that_covers_a_part_helps_there_and_does_no_harm_elsewhere(truths, views):
+    half = Volume(views[1].array[:22], views[1].affine, "T1")
+    grid = truths[0].grid
+    part, single = (fit(views[0], r, grid).render(grid).array for r in (half, None))
+
+    def errors(region):
+        return [float(np.mean((image - truths[0].array)[region] ** 2)) for image in (part, single)]
+
+    inside, outside = errors(slice(0, 18)), errors(slice(26, 44))
+    assert inside[0] < 0.8 * inside[1]
+    assert outside[0] < 1.05 * outside[1]
+
+
+@pytest.mark.parametrize("turn", [(0.0, 0.0, 0.0), (0.3, -0.2, 0.4)])
+@pytest.mark.parametrize("flips", [(1, 1, 1), (-1, 1, 1), (-1, -1, 1)])
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 0.8, 3.0)])
+def test_positions_are_kept(turn, flips, spacing):
+    target = Grid((15, 18, 17), affine(spacing, turn, flips, origin=(5, -40, 9)))
+    fine = target.scaled((2, 2, 2))
+    other = Grid((32, 34, 36), affine((0.6, 0.6, 0.6 * spacing[2]), (0.1, 0.2, -0.1), flips))
+    move = np.eye(4)
+    move[:3, 3] = target.center - other.center
+    other = Grid(other.shape, move @ other.affine)
+    center = target.positions((np.array(target.shape) - 1) / 2 + (0.4, -0.3, 0.2))
+    width = 1.8 * np.asarray(target.spacing)
+    volume = Volume(blob(target, center, width), target.affine, "T2")
+    for grid in (fine, other):
+        # round in mm, as the target's: widths along oblique axes would differ
+        reference = Volume(200 - blob(grid, center, width if grid is fine else float(width.mean())), grid.affine, "T1")
+        run = fit(volume, reference, fine)
+        rendered = run.render(fine)
+        assert np.abs(target.indices(centroid(rendered)) - target.indices(center)).max() < 0.05
+
+
+@pytest.mark.parametrize("consistent", [True, False])
+def test_constants_units_and_viewports(truths, views, consistent):
+    grid = truths[0].grid
+    flat = Volume(np.full(views[0].shape, 321.0), views[0].affine, "flat")
+    constant = fit(flat, views[1], grid, data_consistency=consistent).render(grid).array
+    assert np.abs(constant - 321).max() < 0.04
+    run = fit(*views, grid, data_consistency=consistent, iterations=12)
+    whole = run.render(grid).array
+    scaled = Volume(views[0].array * 7 + 90, views[0].affine, "T2", views[0].metadata)
+    other = fit(scaled, views[1], grid, data_consistency=consistent, iterations=12).render(grid).array
+    assert np.abs(other - (7 * whole + 90)).max() < 5e-3 * np.ptp(other)
+    part = run.render(grid.crop((3, 4, 5), (20, 30, 31))).array
+    assert np.abs(part - whole[3:20, 4:30, 5:31]).max() < 1e-4 * np.ptp(whole)
+
+
+def test_the_measured_slices_stand_in_the_result(truths, views):
+    run = fit(*views, truths[0].grid)
+    again = mc.degrade(run.render(truths[0].grid), "slab", 4, axis="i")
+    assert np.abs(again.array - views[0].array).max() < 1e-3 * np.ptp(views[0].array)
+    assert run.report.consistency["residual_after"] < 1e-5
+
+
+# ---------------------------------------------------------------- running
+
+
+def test_runs_are_repeatable_on_any_number_of_threads(truths, views):
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            results.append(fit(*views, truths[0].grid, iterations=8).render(truths[0].grid).array)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(*results)
+
+
+def test_cancel_is_heard_at_once(truths):
+    big = [Volume(np.tile(v.array, (2, 2, 2)), v.affine, v.name) for v in truths]
+    target, reference = mc.degrade(big[0], "slab", 4, axis="i"), mc.degrade(big[1], "slab", 4, axis="j")
+    asked, called = threading.Event(), []
+
+    def progress(fraction, stage):
+        assert stage == "prepare"
+        if fraction > 0.3 and not called:
+            called.append(time.process_time())
+            asked.set()
+
+    with pytest.raises(CancelledError):
+        get("joint-tv").prepare(target, reference, refine=(False, False, True), progress=progress, cancel=asked.is_set)
+    assert time.process_time() - called[0] < 0.3  # of computing: other programs may hold the processor longer
+
+
+def test_a_full_gpu_falls_back_to_the_cpu(truths, views, monkeypatch):
+    real = joint.reconstruct
+
+    def full(batch, rates, *, device, **settings):
+        if device != "cpu":
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return real(batch, rates, device=device, **settings)
+
+    monkeypatch.setattr(joint, "reconstruct", full)
+    lattice = AcquisitionModel.estimate(views[0]).lattice(CUBE)
+    images, notes = joint.joint_images([[views[0]], [views[1]]], lattice, device="cuda:0", iterations=4)
+    assert notes == ("The GPU's memory did not suffice; joint total variation ran on the CPU.",)
+    assert len(images) == 2
+
+
+def test_the_registry_knows_it_without_importing_torch():
+    code = (
+        "import sys; from MultiContrastSRLib.methods import get; m = get('joint-tv'); "
+        "assert m.requires == ('torch',) and m.unavailable() is None; sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(mc.__file__).parents[1], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+PEAK = """
+import resource, sys
+import numpy as np
+import MultiContrastSRLib as mc
+from MultiContrastSRLib.methods import get, joint_tv
+
+wave = np.sin(np.arange(128, dtype=np.float32) / 3)
+array = 100 + 50 * wave[:, None, None] * wave[:, None] * wave
+target = mc.degrade(mc.Volume(array, np.eye(4)), "slab", 4, axis="k")
+reference = mc.degrade(mc.Volume(300 - array, np.eye(4)), "slab", 4, axis="j")
+small = mc.Volume(array[:8, :24, :24], np.eye(4))
+get("joint-tv").prepare(small, small)  # imports
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+get("joint-tv").prepare(target, reference, refine=(True, False, False), iterations=5)
+print((1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)) / (4 * 128**3), joint_tv._COPIES)
+"""
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="peak memory is read the POSIX way")
+def test_the_memory_estimate_is_above_the_real_peak():
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK], capture_output=True, text=True, cwd=Path(mc.__file__).parents[1]
+    )
+    assert done.returncode == 0, done.stderr
+    copies, estimate = (float(number) for number in done.stdout.split())
+    assert 5 < copies <= estimate
