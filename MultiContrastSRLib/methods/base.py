@@ -218,7 +218,6 @@ class Method(ABC):
             options: as listed in `options`; missing ones take their defaults.
         """
 
-
     def prepare_slices(
         self,
         target: Volume,

@@ -64,12 +64,13 @@ class Examples:
         wanted = self.recipe.optimisation
         rng = np.random.default_rng((wanted.seed, step))
         drawn = condition(self.recipe, step, rng)
-        whole = is_whole(wanted, step)
+        patches = bool(wanted.patch or wanted.window)
+        whole = patches and step >= wanted.steps * (1 - wanted.whole)
         numbers = range(wanted.whole_batch if whole else wanted.batch)[part]
         pairs = [self._pair(drawn, np.random.default_rng((wanted.seed, step, 1 + i))) for i in numbers]
         sigmas = [np.random.default_rng((wanted.seed, step, 1 + i, 1)) for i in numbers]
         batch = make_batch(self.recipe, torch.stack(pairs), drawn, sigmas)
-        if whole:
+        if whole or not patches:
             return batch
         return cropped(batch, _sides(wanted, drawn.factors), rng, fixed=hasattr(self.recipe.spec, "scale"))
 
@@ -160,11 +161,6 @@ def base_image(kind: str, acquisition: SliceAcquisition, low: Tensor, reference:
     else:
         image = acquisition.zero_filled(low)
     return acquisition.consistent(image, low)
-
-
-def is_whole(wanted: Optimisation, step: int) -> bool:
-    """Whether the batch of `step` is of whole slices."""
-    return not (wanted.patch or wanted.window) or step >= wanted.steps * (1 - wanted.whole)
 
 
 def _sides(wanted: Optimisation, factors: tuple[float, float]) -> tuple[int, int]:
