@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from ..acquisition import AcquisitionModel
 from ..errors import MethodUnavailableError
@@ -39,7 +39,6 @@ class TrainedMethod(Method):
     requires = ("torch",)
     devices = ("cpu", "cuda")
     options = (GATE, WEIGHTS)
-    through_plane: ClassVar[bool] = True
 
     def prepare(
         self,
@@ -78,11 +77,9 @@ class TrainedMethod(Method):
                 notes += network.notes
             if step is not steps[-1]:
                 volume = intermediate(volume, step, array)
-        notes.insert(0, self._without(reference))
-        return LatticeImage(target, model, array, tuple(dict.fromkeys(note for note in notes if note)))
-
-    def _without(self, reference: Volume | None) -> str:
-        return "" if reference is not None else "No reference was used; the network ran on the target alone."
+        if reference is None:
+            notes.insert(0, "No reference was used; the network ran on the target alone.")
+        return LatticeImage(target, model, array, tuple(dict.fromkeys(notes)))
 
     @abstractmethod
     def network_for(

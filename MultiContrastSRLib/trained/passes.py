@@ -35,17 +35,18 @@ class Passes:
         self.reference, self.gated, self.monitor = reference, gated, monitor
         self.notes: list[str] = []
 
-    def base(self, volume: Volume, step: Pass, samples: tuple[int, ...], kind: str, reference: Volume | None):
+    def base(
+        self, volume: Volume, step: Pass, samples: tuple[int, ...], kind: str, reference: Volume | None
+    ) -> np.ndarray:
         """The image on the lattice of `samples` that a network corrects; also for a pass without a network."""
         refine = tuple(n in step.axes for n in range(3))
         monitor = self.monitor.silent
-        prepared = get("guided").prepare(
-            volume, reference if kind == "guided" else None, refine=refine, **_quiet(monitor)
-        )
+        shown = reference if kind == "guided" else None
+        prepared = get("guided").prepare(volume, shown, refine=refine, **monitor.callbacks)
         consistent, _ = make_consistent(prepared, monitor)
         if consistent.array.shape == samples:
             return consistent.array
-        return consistent.render(AcquisitionModel.estimate(volume).lattice(samples), **_quiet(monitor)).array
+        return consistent.render(AcquisitionModel.estimate(volume).lattice(samples), **monitor.callbacks).array
 
     def run(self, volume: Volume, step: Pass, samples: tuple[int, ...], network: SliceNetwork | None) -> np.ndarray:
         """`volume` refined to `samples` (k, j, i) along the axes of `step`; None takes the base for the result."""
@@ -53,11 +54,11 @@ class Passes:
         if network is None:
             return self.base(volume, step, samples, "guided", self.reference)
         axes = measured_axes(model, tuple(n in step.axes for n in range(3)))
-        low = _record(volume.array, model.axes, axes)
+        low = _record(volume.array, axes)
         target = statistics(low, network.spec.network)
         seen, valid = self._reference_for(volume, model, axes, step, samples, network)
         if seen is not None and self.gated:
-            on_target = seen if seen.shape == low.shape else _record_all(seen, axes)
+            on_target = _record(seen, axes)
             stack = _stack(step.stacks[0], axes, low, low, on_target)
             factors = tuple(samples[n] / axes[n].samples for n in range(3) if n != step.stacks[0])
             if not helps(network, stack, factors, target, statistics(on_target, network.spec.network), self.monitor):
@@ -125,20 +126,13 @@ def _stack(across: int, axes, low: np.ndarray, base: np.ndarray, reference: np.n
     return Stack(tuple(axis for n, axis in enumerate(axes) if n != across), low, base, reference)
 
 
-def _record(array: np.ndarray, known: tuple[AxisModel, ...], axes: tuple[AxisModel, ...]) -> np.ndarray:
-    operators = [a.forward(b.samples) if a.samples != b.samples else None for a, b in zip(axes, known, strict=True)]
-    return array if operators == [None] * 3 else apply_separable(array, operators)
-
-
-def _record_all(image: np.ndarray, axes: tuple[AxisModel, ...]) -> np.ndarray:
-    return apply_separable(image, [axis.forward(n) for axis, n in zip(axes, image.shape, strict=True)])
+def _record(image: np.ndarray, axes: tuple[AxisModel, ...]) -> np.ndarray:
+    """What `axes` record of an image that lies on finer lattices of theirs, or on their own samples."""
+    operators = [axis.forward(n) for axis, n in zip(axes, image.shape, strict=True)]
+    return image if all(operator is None for operator in operators) else apply_separable(image, operators)
 
 
 def _upsampled(valid: np.ndarray, model: AcquisitionModel, samples: tuple[int, ...]) -> np.ndarray:
     """`valid` on the lattice, with soft borders inside."""
     soft = ndimage.uniform_filter(ndimage.minimum_filter(valid, 5, mode="nearest"), 5, mode="nearest")
     return sample(soft, model.grid, model.lattice(samples), (kernels.linear,) * 3, domain=model.domain)
-
-
-def _quiet(monitor: Monitor) -> dict:
-    return {"cancel": monitor.callbacks["cancel"]}
