@@ -118,6 +118,7 @@ class MultiContrastSRParameterNode:
     device - "auto", "cpu" or "cuda:N".
     optionValues - JSON: {method: {option: value}}.
     output - An earlier result to overwrite; none: a new volume.
+    companion - Whether methods that improve both scans also give the reference, as a second new volume.
     liveViews - Slice view in which live zoom works, or "all". Whether it is on is not saved.
     liveShow - Where in a view: all of it, a lens, one side of a line.
     liveLensSize - Side of the lens in screen pixels.
@@ -137,6 +138,7 @@ class MultiContrastSRParameterNode:
     device: str = "auto"
     optionValues: str = ""
     output: vtkMRMLScalarVolumeNode
+    companion: bool = False
     liveViews: str = "all"
     liveShow: LiveShow = LiveShow.view
     liveLensSize: Annotated[float, WithinRange(50.0, 800.0)] = 240.0
@@ -268,16 +270,17 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic):
         :param progress: called with (fraction, stage) on this thread.
         :param cancel: called often; return True to stop.
         :param settings: method="guided", scale=2.0 (or one per axis k, j, i) or spacing=mm, register="auto",
-            data_consistency=True, device="auto", and the method's own options.
+            data_consistency=True, device="auto", and the method's own options; companion=True also stores the
+            reference, super-resolved by the same run, for methods that make it (joint-tv, subject-inr).
         :raises MultiContrastSRError: with the cause and what to do; the scene is as it was.
         """
         request = Request.take(targetNode, referenceNode, outputNode, **settings)
-        return request.store(request.work(progress, cancel))
+        return request.store(*request.work(progress, cancel))[0]
 
     def processAsync(
         self, targetNode, referenceNode=None, *, outputNode=None, onDone=None, onError=None, onProgress=None, **settings
     ) -> Run:
-        """Super-resolve on the worker thread; returns at once a handle with `cancel()` and `state`.
+        """Super-resolve on the worker thread; returns at once a handle with `cancel()`, `keep()` and `state`.
 
         :param onDone: called with the result node, on the main thread.
         :param onError: called with the exception, on the main thread; a CancelledError after `cancel()`.

@@ -11,7 +11,7 @@ view from edge to edge.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
 from weakref import WeakKeyDictionary
@@ -180,6 +180,20 @@ class AcquisitionModel:
         )
         return self.grid.remapped(samples, np.array(steps), np.array(offsets))
 
+    def independent_axis(self, samples: Sequence[int]) -> int | None:
+        """The axis (k, j, i) along which slices of a lattice of `samples` are independent of each other, or None."""
+        for number, (axis, n) in enumerate(zip(self.axes, samples, strict=True)):
+            if axis.kind == "slab":
+                return number if n == axis.samples and axis.weight() is None else None
+        return None
+
+    def of_slices(self, axis: int, start: int, stop: int) -> AcquisitionModel:
+        """The model of slices start…stop−1 along `axis`, which must be independent of the others."""
+        first, last = [0, 0, 0], list(self.grid.shape)
+        first[axis], last[axis] = start, stop
+        axes = tuple(replace(a, samples=stop - start) if n == axis else a for n, a in enumerate(self.axes))
+        return AcquisitionModel(self.grid.crop(first, last), axes)
+
     def acquire(self, image: np.ndarray, monitor: Monitor | None = None) -> np.ndarray:
         """What the scanner records of `image` [k, j, i] on a lattice of this model: an array of the acquired shape."""
         operators = [axis.forward(n) for axis, n in zip(self.axes, image.shape, strict=True)]
@@ -193,6 +207,11 @@ class AcquisitionModel:
         """The image on a lattice of `samples` that is recorded as `residual`: band-limited or smooth."""
         operators = [axis.spread(n) for axis, n in zip(self.axes, samples, strict=True)]
         return apply_separable(residual, operators, monitor=monitor)
+
+    @property
+    def trust(self) -> str:
+        """Of data consistency: "exact" where all frequencies were measured, else "support"."""
+        return "exact" if all(axis.weight() is None for axis in self.axes) else "support"
 
     @property
     def resolution(self) -> tuple[float, float, float]:

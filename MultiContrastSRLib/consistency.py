@@ -59,22 +59,34 @@ def make_consistent(prepared: Prepared, monitor: Monitor | None = None) -> tuple
         image = prepared.array
     else:
         image = prepared.render(lattice, **monitor.part(0.0, 0.6, "consistency").callbacks).array
-    residual = model.weigh(target.array - model.acquire(image, monitor.part(0.6, 0.7)))
-    consistent = model.spread(residual, samples, monitor.part(0.7, 0.8))
-    monitor.update(0.8)
-    consistent += image
+    consistent, residual = put_back(model, target.array, image, monitor.part(0.6, 0.9))
     after = model.weigh(target.array - model.acquire(consistent, monitor.part(0.9, 1.0)))
     scale = _rms(target.array) or 1.0
     report = ConsistencyReport(
-        mode="exact" if all(axis.weight() is None for axis in model.axes) else "support",
+        mode=model.trust,
         residual_before=_rms(residual) / scale,
         residual_after=_rms(after) / scale,
         support=tuple(axis.support.edge for axis in model.axes),
         resolution=model.resolution,
     )
     result = LatticeImage(target, model, consistent, prepared.notes)
-    result.companion = prepared.companion
+    result.companion, result.fit = prepared.companion, prepared.fit
     return result, report
+
+
+def put_back(
+    model: AcquisitionModel, measured: np.ndarray, image: np.ndarray, monitor: Monitor | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(`image` on a lattice of `model` with what was measured put back, W (y − A u): what it lacked).
+
+    Independent slices (`AcquisitionModel.of_slices`) come out as those of the whole volume do.
+    """
+    monitor = monitor or Monitor()
+    residual = model.weigh(measured - model.acquire(image, monitor.part(0.0, 0.4)))
+    consistent = model.spread(residual, image.shape, monitor.part(0.4, 0.8))
+    monitor.update(0.8)
+    consistent += image
+    return consistent, residual
 
 
 def _rms(array: np.ndarray) -> float:

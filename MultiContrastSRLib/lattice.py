@@ -6,7 +6,7 @@ import numpy as np
 
 from . import kernels
 from .acquisition import AcquisitionModel
-from .grid import Grid
+from .grid import REVERSE, Grid, spacing_along
 from .methods.base import Prepared
 from .oblique import ObliqueReader, is_oblique_plane, kernel_is_spline
 from .progress import CancelCallback, Monitor, ProgressCallback
@@ -14,6 +14,7 @@ from .sampling import sample
 from .volume import Volume
 
 MAX_LATTICE_SCALE = 8.0  # finer lattices only interpolate
+_STRAIGHT = np.cos(np.radians(20.0))  # axes tilted less count as parallel: scans hardly ever lie straight in a patient
 
 
 def default_refinement(grid: Grid) -> tuple[bool, bool, bool]:
@@ -22,17 +23,30 @@ def default_refinement(grid: Grid) -> tuple[bool, bool, bool]:
 
 
 def refinement_for(target: Grid, grid: Grid) -> tuple[bool, bool, bool]:
-    """Which of the target's axes `grid` samples finer than the target does (by 2 % at least)."""
-    matrix, _ = grid.index_map_to(target)
-    steps = np.abs(matrix) + np.where(np.abs(matrix) < 1e-6, np.inf, 0.0)
-    return tuple(bool(n > 1 and steps[axis].min() < 0.98) for axis, n in enumerate(target.shape))
+    """Which of the target's axes `grid` samples finer than the target does (by 2 % at least).
+
+    The shape of `grid` plays no part, so that a crop, a viewport for one, is prepared for like the whole.
+    """
+    steps = sampled_along(grid, target)
+    return tuple(n > 1 and s < 0.98 * t for n, s, t in zip(target.shape, steps, target.spacing, strict=True))
+
+
+def sampled_along(grid: Grid, other: Grid) -> tuple[float, float, float]:
+    """mm between samples of `grid` along the axes (k, j, i) of `other`.
+
+    Where an axis of `grid` is tilted less than 20° against one of those, its own spacing: what is a little oblique to
+    thick slices is still shown from what is known within them.
+    """
+    mine, theirs = (a / np.linalg.norm(a, axis=0) for a in (grid.affine[:3, :3], other.affine[:3, :3]))
+    cosines = np.abs(theirs.T @ mine)[np.ix_(REVERSE, REVERSE)]
+    return tuple(
+        grid.spacing[int(np.argmax(row))] if row.max() > _STRAIGHT else oblique
+        for row, oblique in zip(cosines, spacing_along(grid, other), strict=True)
+    )
 
 
 def refinement_of(target: Grid, grid: Grid | None) -> tuple[bool, bool, bool]:
-    """The axes to super-resolve for `grid`: those it samples finer, else what super-resolution means by itself.
-
-    A crop of a grid, a viewport for one, is prepared for like the whole.
-    """
+    """The axes to super-resolve for `grid`: those it samples finer, else what super-resolution means by itself."""
     finer = (False,) * 3 if grid is None else refinement_for(target, grid)
     return finer if any(finer) else default_refinement(target)
 

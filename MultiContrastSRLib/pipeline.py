@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from .report import Report, format_scale
 from .volume import Volume
 
 if TYPE_CHECKING:
+    from .inr.fitting import Fit
     from .live.cache import Cache as SliceCache
 
 __all__ = ["PreparedRun", "Result", "output_grid", "prepare", "super_resolve"]
@@ -71,6 +72,11 @@ class PreparedRun(Prepared):
         """The reference's contrast, super-resolved along with the target; None for methods that do not."""
         return list(self._states.values())[-1].companion
 
+    @property
+    def fit(self) -> Fit | None:
+        """What a subject-specific method fitted: model and curve; None for other methods."""
+        return list(self._states.values())[-1].fit
+
     def render(
         self, grid: Grid, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
     ) -> Volume:
@@ -115,16 +121,18 @@ class PreparedRun(Prepared):
         """An image whose slices are computed when they are looked at, where that is wanted and the method offers it."""
         if self._by_slices is None or refine != default_refinement(self.target.grid):
             return None
-        from .live.sliced import SlicedImage, slice_axis
+        from .live.sliced import SlicedImage
 
         with _timed(self.report, "prepare"):
             encoder = self.method.prepare_slices(
                 self.target, self.reference, device=self.report.device, **monitor.callbacks, **self.report.options
             )
-        if encoder is None or slice_axis(AcquisitionModel.estimate(self.target), encoder.lattice.shape) is None:
+        model = AcquisitionModel.estimate(self.target)
+        if encoder is None or model.independent_axis(encoder.lattice.shape) is None:
             return None
         self.report.notes = tuple(dict.fromkeys((*self.report.notes, *encoder.notes)))
-        self.report.consistency = {"mode": "off"}
+        self.report.consistency = {"mode": model.trust if self._consistent else "off"}
+        self.report.resolution["result"] = self._result_resolution(encoder.lattice)
         return SlicedImage(encoder, self._consistent, self._by_slices)
 
     def _prepare(self, refine: tuple[bool, ...], monitor: Monitor) -> Prepared:
@@ -169,12 +177,40 @@ class Result:
     Attributes:
         volume: the super-resolved image, named after target, method and scale.
         report: provenance.
-        prepared: render other grids from it without preparing again.
+        prepared: render other grids from it without preparing again (the reference's from `prepared.companion`).
     """
 
     volume: Volume
     report: Report
     prepared: PreparedRun
+
+    def companion(
+        self, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
+    ) -> Result | None:
+        """The reference's contrast on the same grid, from the same run; None for methods that do not make it.
+
+        It lies where the reference was brought for the run: on the target. Its data consistency is what the method's
+        own model of the reference ensures; nothing is put back afterwards.
+        """
+        image, report = self.prepared.companion, self.report
+        if image is None:
+            return None
+        begin = time.perf_counter()
+        volume = image.render(self.volume.grid, progress=progress, cancel=cancel)
+        taken = {"prepare": report.times.get("prepare", 0.0), "render": time.perf_counter() - begin}
+        resolution = {"target": report.resolution["reference"], "reference": report.resolution["target"]}
+        both = f"Made along with {self.volume.name}, which was the target of the run."
+        own = replace(
+            report,
+            target=report.reference,
+            reference=report.target,
+            times=taken,
+            consistency={"mode": "off"},
+            resolution=resolution,
+            notes=(*report.notes, both),
+        )
+        name = f"{report.reference or 'volume'} {report.method} {format_scale(report.scale)}"
+        return replace(self, volume=volume.renamed(name), report=own)
 
     def save(
         self, path: str | Path, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None

@@ -7,6 +7,7 @@ take turns, so that a machine that slows down slows them all. Figures are median
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -19,10 +20,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import bench_networks
 import numpy as np
 
 SLICES, SIZE, SCALE = 12, 256, 2  # truth: 256² slices, halved in plane
 COMPARED_WITH = "bspline"
+NETWORKS = tuple(bench_networks.SCALES)
 
 
 # ------------------------------------------------------------------ one measurement, in its own process
@@ -109,9 +112,18 @@ def measure_stages() -> dict[str, float]:
 # ------------------------------------------------------------------ the whole table
 
 
-def run_apart(what: str) -> dict[str, float]:
+def measure(what: str, size: int) -> dict[str, float]:
+    """The measurement called so: "stages", one of `bench_networks.measurements`, or a method."""
+    if what == "stages":
+        return measure_stages()
+    if what in bench_networks.measurements(NETWORKS):
+        return bench_networks.measure(what, size, seconds, resident_mebibytes, peak_mebibytes)
+    return measure_method(what)
+
+
+def run_apart(what: str, size: int) -> dict[str, float]:
     """A measurement in a fresh interpreter."""
-    command = [sys.executable, __file__, "--measure", what]
+    command = [sys.executable, __file__, "--measure", what, "--size", str(size)]
     library = Path(__file__).resolve().parents[1]  # this tree's, installed or not
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(library)})
     if done.returncode != 0:
@@ -138,6 +150,7 @@ def machine() -> dict[str, object]:
         "processor": model,
         "cores": os.cpu_count(),
         "threads": os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS", "all"),
+        "network threads": os.environ.get("OMP_NUM_THREADS", "all"),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
@@ -158,7 +171,7 @@ def markdown(found: dict) -> str:
         "# Benchmark",
         "",
         f"MultiContrastSR {where['version']} on {where['processor']}, {where['cores']} cores, "
-        f"BLAS threads: {where['threads']}; "
+        f"threads of BLAS {where['threads']}, of networks {where['network threads']}; "
         f"Python {where['python']}, numpy {where['numpy']}, scipy {where['scipy']}.",
         f"Input: phantom T2, {SLICES} slices of {low}², with T1 of {SIZE}²; output ×{SCALE} in plane "
         f"({megavoxels:.2f} megavoxels). Medians of {found['repeats']} runs, each in its own process.",
@@ -181,6 +194,8 @@ def markdown(found: dict) -> str:
     lines += [f"| {name} | {why} |||||||" for name, why in found["unavailable"].items()]
     lines += ["", "| stage of any method | ms |", "|---|--:|"]
     lines += [f"| {name} | {1e3 * taken:.0f} |" for name, taken in stages.items()]
+    if found["networks"]:
+        lines += bench_networks.markdown(found["networks"], found["size"])
     return "\n".join(lines) + "\n"
 
 
@@ -189,10 +204,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=Path("bench-output"), help="folder for bench.md and bench.json")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each measurement (default 3)")
     parser.add_argument("--methods", nargs="*", help="names; default all")
+    parser.add_argument("--networks", nargs="*", choices=NETWORKS, help="networks; default all, where torch is there")
+    parser.add_argument("--size", type=int, default=SIZE, help=f"side of the networks' output (default {SIZE})")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.measure:
-        print(json.dumps(measure_stages() if given.measure == "stages" else measure_method(given.measure)))
+        print(json.dumps(measure(given.measure, given.size)))
         return 0
 
     from MultiContrastSRLib import methods
@@ -200,16 +217,20 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = [m for m in methods() if not given.methods or m.name in {*given.methods, COMPARED_WITH}]
     unavailable = {m.name: m.unavailable() for m in chosen if m.unavailable()}
     names = [m.name for m in chosen if m.name not in unavailable]
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in [*names, "stages"]}
+    networks = NETWORKS if given.networks is None else given.networks
+    compared = bench_networks.measurements(networks) if importlib.util.find_spec("torch") else []
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in [*names, "stages", *compared]}
     for turn in range(given.repeats):
         for name, measured in runs.items():
             print(f"run {turn + 1} of {given.repeats}: {name}", file=sys.stderr)
-            measured.append(run_apart(name))
+            measured.append(run_apart(name, given.size))
     medians = {name: median_of(measured) for name, measured in runs.items()}
     stages = medians.pop("stages")
     found = {
         "machine": machine(),
         "repeats": given.repeats,
+        "size": given.size,
+        "networks": {name: medians.pop(name) for name in compared},
         "methods": medians,
         "stages": stages,
         "unavailable": unavailable,

@@ -3,9 +3,10 @@
     OMP_NUM_THREADS=2 python Testing/bench_live.py
 
 Real scans (patient12, from MULTICONTRASTSR_DATA or downloaded) are shown in one slice view of 512² and 1024² pixels, in
-the scan's own planes and in the patient's axes (to which the scan is oblique), and panned, zoomed from 1× to 12× and
-scrolled. The event loop holds Python's lock, as in the application. "Main thread" is the time that our slots and timers
-take there, waiting for the engine (with the lock released) apart; what Slicer itself does to draw a view is not in it.
+the scan's own planes and in the patient's axes (to which the scan is oblique), and panned, zoomed from 1× to 12×,
+scrolled slice by slice (neighbours are made ahead) and moved to slices that nobody looked at. The event loop holds
+Python's lock, as in the application. "Main thread" is the time that our slots and timers take there, waiting for the
+engine (with the lock released) apart; what Slicer itself does to draw a view is not in it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from harness import Harness  # noqa: E402
 MODULE = Path(__file__).resolve().parents[1] / "MultiContrastSR" / "MultiContrastSR.py"
 SIZES = (512, 1024)
 MOVES = {"pan": 20, "zoom": 12, "scroll": 12}
+JUMPS = (-6, 16, -20, 24)  # slices: to such as were neither looked at nor made ahead
 CYCLES = 10
 
 
@@ -139,7 +141,7 @@ class Session:
             self.harness.run_for(0.004)
 
     def moves(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        """(kind, what the user does): pan, zoom from 1x to 12x, pan there, scroll."""
+        """(kind, what the user does): pan, zoom from 1x to 12x, pan there, scroll, jump."""
         node = self.view.node
         width = node.GetFieldOfView()[0]
         factor = 12 ** (1 / MOVES["zoom"])
@@ -166,9 +168,16 @@ class Session:
         for number in range(MOVES["scroll"]):
             yield "scroll", lambda number=number: scroll(number)
 
+        def jump(slices: int) -> None:
+            node.SetSliceOffset(node.GetSliceOffset() + slices * self.view.logic.GetLowestVolumeSliceSpacing()[2])
+
+        for slices in JUMPS:
+            yield "jump", lambda slices=slices: jump(slices)
+
     def measure(self) -> dict[str, list[float]]:
         """Seconds: of the main thread until interpolation is shown, of frames, from a move to its frames."""
-        found: dict[str, list[float]] = {"first": [], "frame": [], "coarse shown": [], "final shown": []}
+        shown = ("coarse shown", "final shown", "jump coarse", "jump final")
+        found: dict[str, list[float]] = {name: [] for name in ("first", "frame", *shown)}
         self.main.taken.clear()
         longest = []
         for kind, act in self.moves():
@@ -178,12 +187,13 @@ class Session:
             found["first"].append(sum(self.main.taken[before:]))
             old = self.live.shown
             self.wait(lambda old=old: self.live.shown is not old and self.live.shown is not None)
-            found["coarse shown"].append(time.perf_counter() - begin)
+            coarse, final = shown[2:] if kind == "jump" else shown[:2]
+            found[coarse].append(time.perf_counter() - begin)
             self.wait(lambda: self.live.shown.final and self.live.shown.grid == self.live.grid)
-            found["final shown"].append(time.perf_counter() - begin)
+            found[final].append(time.perf_counter() - begin)
             if self.live.shown.seconds:
                 found["frame"].append(self.live.shown.seconds)
-            if kind != "scroll":
+            if kind in ("pan", "zoom"):
                 self.harness.run_for(0.01)
             else:
                 self.wait(lambda: not self.module.logic.liveZoom.busy)
@@ -267,8 +277,9 @@ def markdown(found: dict) -> str:
         f"{reference} (slices × rows × columns); the loop holds Python's lock. ms, p50 / p95 (longest).",
         "",
         "| view | main thread until interpolation is shown | main thread, each call | rendering a frame "
-        "| move to first new frame | move to final frame | frames a second while dragging | ready after |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        "| move to first new frame | move to final frame | new slice: first frame | new slice: final frame "
+        "| frames a second while dragging | ready after |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for name, case in found["cases"].items():
 
@@ -279,6 +290,7 @@ def markdown(found: dict) -> str:
         lines.append(
             f"| {name} | {both('first')} ({longest['first']}) | {both('main thread')} ({longest['main thread']}) "
             f"| {both('frame')} | {both('coarse shown')} | {both('final shown')} "
+            f"| {both('jump coarse')} | {both('jump final')} "
             f"| {case['frames a second']:.0f} | {case['ready']:.1f} s |"
         )
     last = list(found["cases"].values())[-1]

@@ -4,3 +4,4 @@ from evaluation_fixtures import cohort, found, masked_pair  # noqa: F401
 from file_fixtures import unwritable  # noqa: F401
 from harness.fixtures import *  # noqa: F403
 from panel_fixtures import dummy_method, module, pair  # noqa: F401
+from training_fixtures import one_thread, scans  # noqa: F401

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 from phantoms import pair, rotation
@@ -16,7 +19,23 @@ from MultiContrastSRLib.live.renderer import ViewRenderer
 from MultiContrastSRLib.live.view import view_grid
 from MultiContrastSRLib.methods import get
 from MultiContrastSRLib.methods.base import SliceEncoder
+from MultiContrastSRLib.progress import Monitor
 
+TINY = {
+    "swift": {},
+    "dual-arbnet": {"features": 4, "blocks": 1, "layers": 1, "fusion_layers": 1, "fusion_convs": 1},
+    "dinet": {
+        "features": 4,
+        "target_blocks": 1,
+        "target_layers": 1,
+        "reference_blocks": 1,
+        "dimension": 8,
+        "reduced": 4,
+        "rank": 2,
+        "hidden": 8,
+    },
+    "minet": {"features": 4, "stages": 1, "blocks": 1},
+}
 AXIAL, SAGITTAL = np.diag([-1.0, 1.0, 1.0]), np.array([[0.0, 0, 1], [-1, 0, 0], [0, 1, 0]])
 TILTED = rotation((0.12, 0.07, 0.3)) @ AXIAL  # a scan is hardly ever straight in the patient
 STEEP = rotation((0.7, 0.2, 0.4)) @ AXIAL
@@ -50,31 +69,67 @@ def prepared_renderer(target: Volume, reference: Volume | None, *grids: Grid, **
     return renderer
 
 
+@functools.cache
+def tiny_weights() -> dict[str, str]:
+    """Weights files of small networks that were never trained, by method; what they add to their base is noise."""
+    import torch
+
+    from MultiContrastSRLib.networks.specs import build, light
+    from MultiContrastSRLib.weights import save_weights
+
+    folder = Path(tempfile.mkdtemp(prefix="tiny-weights-"))
+    for name, sizes in TINY.items():
+        spec = light(name, base="guided", correction_width=4, correction_blocks=1, **sizes)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            state = build(spec).state_dict()
+            noise = {key: 0.05 * torch.randn(value.shape) for key, value in state.items()}
+        # what begins at zero would leave the base as it is
+        tensors = {key: (value if value.any() else noise[key]).numpy() for key, value in state.items()}
+        save_weights(folder / f"{name}.safetensors", spec, tensors, half=False)
+    return {name: str(folder / f"{name}.safetensors") for name in TINY}
+
+
+def trained(method: str) -> dict[str, object]:
+    """Settings that make a trained method quick to run; none for others."""
+    return {"weights": tiny_weights()[method], "check_reference": False} if method in TINY else {}
+
+
 class SlowSlices(type(get("guided"))):
     """The guided method, but encoded slice by slice, as a network would be; a base for methods of one test."""
 
     name, label, summary = "slow-slices", "Slow slices", "Guided, slice by slice."
+    group = "trained"
     seconds = 0.0
+    sketched_by = ""
 
     def prepare_slices(self, target, reference=None, *, device="cpu", progress=None, cancel=None, **options):
         """See `Method.prepare_slices`."""
-        return Encoder(self.prepare(target, reference, cancel=cancel, **options), self.seconds)
+        return Encoder(self.prepare(target, reference, cancel=cancel, **options), self.seconds, self.sketched_by)
 
 
 class Encoder(SliceEncoder):
-    """Hands out slices of an image that is ready, after a while, and notes which."""
+    """Hands out slices of an image that is ready, after a while, and notes which; a sketch is half as bright."""
 
     made: list[int] = []
 
-    def __init__(self, image, seconds: float) -> None:
+    def __init__(self, image, seconds: float, sketched_by: str = "") -> None:
         self.target, self.lattice, self.notes = image.target, image.lattice, image.notes
+        self.sketched_by = sketched_by
         self._image, self._seconds = image, seconds
 
     def slices(self, start, stop, *, progress=None, cancel=None):
         """See `SliceEncoder.slices`."""
+        monitor, end = Monitor(None, cancel), time.monotonic() + self._seconds
+        while time.monotonic() < end:
+            monitor.check()
+            time.sleep(0.005)
         Encoder.made += range(start, stop)
-        time.sleep(self._seconds)
         return self._image.array[start:stop]
+
+    def sketch(self, start, stop, *, cancel=None):
+        """See `SliceEncoder.sketch`."""
+        return self._image.array[start:stop] / 2
 
 
 def collect(engine: Engine, request: Request, timeout: float = 60.0) -> list[Frame]:

@@ -73,7 +73,7 @@ def test_demo_table_compares_guided_with_sinc(demo: tuple[Path, str]) -> None:
 def test_bench_measures_side_by_side(tmp_path: Path) -> None:
     import bench
 
-    assert bench.main(["--output", str(tmp_path), "--repeats", "1", "--methods", "guided"]) == 0
+    assert bench.main(["--output", str(tmp_path), "--repeats", "1", "--methods", "guided", "--networks"]) == 0
     found = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
     assert set(found["methods"]) == {"bspline", "guided"}
     stages = {"prepare", "consistency", "render", "render one slice", "peak memory"}
@@ -82,3 +82,17 @@ def test_bench_measures_side_by_side(tmp_path: Path) -> None:
     assert set(found["stages"]) == {"load", "save", "register", "degrade"}
     table = (tmp_path / "bench.md").read_text(encoding="utf-8")
     assert "| bspline |" in table and "| 1.00 |" in table
+
+
+def test_bench_compares_networks_with_their_plain_form(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    import bench
+
+    command = ["--repeats", "1", "--methods", "sinc", "--networks", "minet", "--size", "32"]
+    assert bench.main(["--output", str(tmp_path), *command]) == 0
+    found = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))["networks"]
+    assert set(found) == {"minet published", "minet plain", "minet light"}
+    assert found["minet plain"].pop("difference") < 1e-3
+    assert all(value >= 0 for measured in found.values() for value in measured.values())
+    table = (tmp_path / "bench.md").read_text(encoding="utf-8")
+    assert "| minet | ×2 |" in table and "| light |" in table

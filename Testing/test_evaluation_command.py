@@ -110,3 +110,26 @@ def test_p4_of_two_files(evaluated, masked_pair, tmp_path):
     assert code == 0 and "T1 ← T2" in out and "MI error, both predicted" in out
     code, _, err = evaluated("T2.nii T1.nii --preset p4 --register auto", data=False)
     assert code == 2 and "expected registration 'off'" in err
+
+
+@pytest.mark.parametrize(
+    ("preset", "scales", "better"),
+    [
+        ("p1", "1.5 2x1.3 2.7", "guided"),
+        ("P2", "1.5 2x1.3 2.7", "guided"),
+        ("p3", "1.5 2x1.3 2.7", "guided"),
+        ("p4", "1.5 2.7", "bspline"),
+    ],
+)
+def test_presets_at_scales_that_are_not_whole(evaluated, masked_pair, tmp_path, preset, scales, better):
+    for volume in masked_pair[:2]:
+        save_volume(volume, tmp_path / f"{volume.name}.nii")
+    command = f"T2.nii T1.nii --preset {preset} --scales {scales} --methods {better} --slices 4 --json"
+    code, out, err = evaluated(command, data=False)
+    assert code == 0, err
+    found = [r for r in json.loads(out)["results"] if r["pair"] == ["T2", "T1"]]
+    psnr = {row: [r["metrics"]["psnr"]["mean"] for r in found if r["method"] == row] for row in ("sinc", better)}
+    assert len(psnr["sinc"]) == len(scales.split())
+    # the coarser, the worse, and what knows more is better at each
+    assert all(values == sorted(values, reverse=True) for values in psnr.values())
+    assert all(a > b for a, b in zip(psnr[better], psnr["sinc"], strict=True))

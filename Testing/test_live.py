@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from live_fixtures import (
     PLANES,
+    TINY,
     Encoder,
     SlowSlices,
     collect,
@@ -18,6 +19,7 @@ from live_fixtures import (
     prepared_renderer,
     scans,
     settle,
+    trained,
     view,
 )
 from phantoms import pair
@@ -25,7 +27,7 @@ from phantoms import pair
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
 from MultiContrastSRLib.errors import MethodUnavailableError
-from MultiContrastSRLib.lattice import LatticeImage
+from MultiContrastSRLib.lattice import LatticeImage, refinement_of
 from MultiContrastSRLib.live.cache import Cache
 from MultiContrastSRLib.live.engine import Engine, Request
 from MultiContrastSRLib.live.renderer import ViewRenderer
@@ -91,7 +93,7 @@ def test_a_viewport_is_the_crop_of_the_whole(method, plane):
     target, reference = scans((4, 40, 36))
     whole = view(target.grid, plane, pixel=0.4, size=(80, 70))
     try:
-        renderer = prepared_renderer(target, reference, whole, method=method)
+        renderer = prepared_renderer(target, reference, whole, method=method, **trained(method))
     except MethodUnavailableError as error:
         pytest.skip(str(error))
     image = renderer.render(whole)
@@ -102,15 +104,51 @@ def test_a_viewport_is_the_crop_of_the_whole(method, plane):
         assert deviation(crop, expected, target) <= TOLERANCE
 
 
-@pytest.mark.parametrize("method", ["linear", "bspline", "sinc", "guided"])
+@pytest.mark.parametrize("method", ["linear", "bspline", "sinc", "guided", *TINY])
 def test_a_view_shows_what_apply_would_make(method):
-    target, reference = scans()
-    result = mc.super_resolve(target, reference, method=method, scale=3, register="off").volume
+    target, reference = scans((4, 40, 36))
+    result = mc.super_resolve(target, reference, method=method, scale=3, register="off", **trained(method)).volume
     plane = result.grid.crop((2, 0, 0), (3, *result.shape[1:]))
-    matrix = np.array(plane.affine)
-    renderer = prepared_renderer(target, reference, plane, method=method)
-    shown = renderer.render(view_grid(matrix, plane.shape[2], plane.shape[1], target.grid))
-    assert deviation(shown, result.array[2:3], target) <= TOLERANCE
+    grid = view_grid(np.array(plane.affine), plane.shape[2], plane.shape[1], target.grid)
+    renderer = prepared_renderer(target, reference, grid, method=method, **trained(method))
+    assert deviation(renderer.render(grid), result.array[2:3], target) <= TOLERANCE
+    assert not renderer.within_slices(grid)
+
+
+@pytest.mark.parametrize("spacing", [0.8, 1.5, 3.0])
+@pytest.mark.parametrize("method", ["sinc", "guided"])
+def test_a_reformat_shows_what_apply_would_make(method, spacing):
+    """Pixels finer than the target's everywhere; finer than its slices are thick; than neither within slices."""
+    truth, reference = pair((12, 36, 36))  # 36 mm along each axis, which the spacings divide
+    target = mc.degrade(mc.degrade(truth, "kspace", (1, 1.2, 1.2)), "slab", 2)  # 6 × 1.2 × 1.2 mm
+    result = mc.super_resolve(target, reference, method=method, spacing=spacing, register="off").volume
+    column = result.shape[2] // 2
+    matrix = np.eye(4)  # x along the result's rows, y along its slices
+    matrix[:3, :3] = result.affine[:3, [1, 2, 0]]
+    matrix[:3, 3] = result.grid.positions(np.array([0, 0, column]))
+    grid = view_grid(matrix, result.shape[1], result.shape[0], target.grid)
+    renderer = prepared_renderer(target, reference, grid, method=method)
+    assert deviation(renderer.render(grid)[0], result.array[:, :, column], target) <= TOLERANCE
+    assert not renderer.within_slices(grid)
+
+
+def test_what_a_grid_asks_for_depends_on_its_voxels_and_not_on_its_shape():
+    target = Volume(np.zeros((20, 60, 60)), np.diag([1.0, 1, 3, 1])).grid
+    plain, everything = (False, True, True), (True, True, True)
+
+    def asked(plane: str, pixel: float) -> tuple:
+        grid = view(target, plane, pixel)
+        whole = mc.Grid((5, 7, 9), grid.affine)
+        assert refinement_of(target, grid) == refinement_of(target, whole)
+        return refinement_of(target, grid)
+
+    assert [asked("axial", pixel) for pixel in (0.2, 0.9, 2.0)] == [plain] * 3
+    assert [asked("tilted", pixel) for pixel in (0.2, 0.9, 2.0)] == [plain] * 3  # by 8 degrees
+    assert [asked("sagittal", pixel) for pixel in (0.2, 0.9, 2.0)] == [everything, everything, (True, False, False)]
+    assert asked("steep", 0.2) == everything
+    assert refinement_of(target, target.scaled((1, 2, 1))) == (False, True, False)
+    cubes = Volume(np.zeros((20, 20, 20)), np.eye(4)).grid
+    assert {refinement_of(cubes, view(cubes, plane, pixel)) for plane in PLANES for pixel in (0.3, 2.0)} == {everything}
 
 
 def test_oblique_planes_read_from_the_fine_copy_agree_with_the_kernels():
@@ -158,7 +196,7 @@ def test_the_grid_of_a_view_lies_where_its_pixels_lie():
     np.testing.assert_allclose(grid.positions(np.array([0, 19, 29])), (matrix @ (29, 19, 0, 1))[:3], atol=1e-6)
     np.testing.assert_allclose(grid.spacing[1:], 0.3, atol=1e-6)
     assert abs(view(target.grid, "axial").spacing[0] - target.spacing[0]) < 1e-6
-    assert abs(view(target.grid, "sagittal").spacing[0] - target.spacing[2]) < 1e-6
+    assert abs(view(target.grid, "sagittal").spacing[0] - 0.5) < 1e-6  # a cube
     with pytest.raises(mc.MultiContrastSRError, match="0 × 20 pixels"):
         view_grid(matrix, 0, 20, target.grid)
 
@@ -242,10 +280,10 @@ def test_only_slices_that_are_looked_at_are_computed_and_each_once(slow_slices):
     target, reference = scans((24, 40, 36))
     grid = view(target.grid)
     renderer = prepared_renderer(target, reference, grid, method="slow-slices")
-    assert renderer.missing(grid) == 1 and Encoder.made == []
+    assert renderer.missing(grid) == 0 and Encoder.made == [12]
     renderer.render(grid)
     renderer.render(view(target.grid, pixel=0.2))
-    assert Encoder.made == [12] and renderer.missing(grid) == 0
+    assert Encoder.made == [12]
     renderer.render(view(target.grid, offset=3.0))
     assert Encoder.made == [12, 13]
     between = view(target.grid, offset=1.5)
@@ -345,9 +383,11 @@ def test_reformats_are_shown_from_the_slices_while_they_are_being_prepared(engin
     engine = engine_of(target, reference)
     axial, sagittal = view(target.grid), view(target.grid, "sagittal")
     collect(engine, Request("Red", axial))
+    assert not engine.renderer.within_slices(sagittal)
     first, *_, last = collect(engine, Request("Yellow", sagittal))
     plain = prepared_renderer(target, reference, axial).sketch(sagittal)
     assert not first.final and first.grid == sagittal and deviation(first.array, plain, target) <= TOLERANCE
+    assert (first.within_slices, last.within_slices, first.method) == (True, False, "guided")
     full = prepared_renderer(target, reference, sagittal).render(sagittal)
     assert last.final and deviation(last.array, full, target) <= TOLERANCE < deviation(plain, full, target)
 
@@ -412,6 +452,7 @@ def test_reformats_that_do_not_fit_into_memory_are_shown_from_the_slices(monkeyp
     monkeypatch.setattr(memory, "available_memory", lambda: 1_500_000)
     renderer = prepared_renderer(target, reference, grid)
     assert not renderer.refinement(grid)[0] and renderer.render(grid).shape == grid.shape
+    assert renderer.within_slices(grid) and "within slices" in renderer.report_of(grid).notes[-1]
 
 
 def test_the_engine_needs_neither_qt_nor_vtk_nor_slicer():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import resource
 import threading
 import weakref
@@ -12,7 +13,7 @@ import pytest
 
 slicer = pytest.importorskip("slicer")
 
-from live_fixtures import live_threads  # noqa: E402
+from live_fixtures import live_threads, trained  # noqa: E402
 from panel_fixtures import make_pair, scene_text, state, volume_names  # noqa: E402
 
 VIEWS = ("Red", "Yellow", "Green")
@@ -278,6 +279,21 @@ def test_linked_views_follow_each_other(module, shown, harness):
         view.mrmlSliceCompositeNode().SetLinkedControl(0)
     green.node.SetOrientation("Coronal")
     link.SetMRMLScene(None)
+
+
+def test_badges_of_a_trained_method_say_what_is_shown(module, shown, harness):
+    said = []
+    module.logic.startLiveZoom(
+        ["Red", "Yellow"], *shown, method="swift", register="off", onStatus=said.append, **trained("swift")
+    )
+    finish(module, harness)
+    session = module.logic.liveZoom
+    red, yellow = (session.views[name].marks.text for name in ("Red", "Yellow"))
+    assert red.startswith("Swift ×") and red.endswith("CPU\nresearch use")
+    assert yellow.startswith("Swift ×") and yellow.endswith("CPU\ndetail within slices · research use")
+    assert any(line.startswith("Red: Guided (local regression) ×") and "refining" in line for line in said)
+    kept = module.logic.renderView("Yellow")
+    assert "within slices" in kept.GetAttribute("MultiContrastSR.Report")
 
 
 # ---------------------------------------------------------------------- keeping a view
@@ -549,6 +565,13 @@ def test_a_scripted_session(module, shown, harness, lock):
         for size in ((260, 190), (120, 240), (200, 160)):
             red.resize(*size)
             harness.run_for(0.02)
+        module.ui.optionValues.text = json.dumps({"guided": {"strength": 0.9}, "swift": trained("swift")})
+        harness.choose(module.ui.methodSelector, "Swift")
+        for _ in range(4):  # while it is being prepared
+            pan(red, 1, 1)
+            harness.run_for(0.02)
+        finish(module, harness)
+        assert module.logic.liveZoom.views["Red"].marks.text.startswith("Swift ×")
         harness.choose(module.ui.methodSelector, "Lanczos")
         pan(red, 1, 1)
         finish(module, harness)

@@ -23,7 +23,7 @@ from MultiContrastSRLib.trained.plan import Pass, lattice_factors, measured_axes
 from MultiContrastSRLib.volume import Volume
 from MultiContrastSRLib.weights import save_weights
 
-NETWORKS = ("dual-arbnet", "dinet", "minet")
+NETWORKS = ("dual-arbnet", "dinet", "minet", "swift")
 
 
 def grid(shape, spacing) -> Grid:

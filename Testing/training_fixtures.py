@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 from phantoms import pair
 
+import MultiContrastSRLib as mc
 from MultiContrastSRLib.training.pack import Pack, Stack
 from MultiContrastSRLib.training.recipe import Recipe
 from MultiContrastSRLib.training.recipe_file import from_mapping
@@ -16,14 +20,16 @@ TINY = {
         "rank": 2, "radius": 1, "hidden": 8,
     },
     "minet": {"features": 8, "stages": 1, "blocks": 1},
+    "swift": {},
 }  # fmt: skip
+CORRECTION = {"correction_width": 16, "correction_blocks": 1}
 
 
 def tables(network: str = "dual-arbnet", **parts: dict) -> dict:
     """The tables of a tiny recipe; `parts` are laid over them."""
     made = {
         "name": "tiny",
-        "model": {"network": network, "size": "light", "base": "sinc", **TINY[network]},
+        "model": {"network": network, "size": "light", "base": "sinc", **CORRECTION, **TINY[network]},
         "source": [{"contrasts": {"T2": "{subject}/t2.nii.gz", "T1": "{subject}/t1.nii.gz"}}],
         "degradation": {"scales": [2.0, 2.0], "canvas": [48]},
         "curriculum": {},
@@ -54,3 +60,36 @@ def phantom_pack(train: int = 1) -> Pack:
     """Training subjects and one to validate on."""
     stacks = [phantom_stack("train", seed) for seed in range(1, 1 + train)]
     return Pack((*stacks, phantom_stack("validation", 99, 3)), sources=("phantoms",))
+
+
+RICH = {
+    "augmentation": {
+        "curve": 0.5, "invert": 0.5, "shifted": 1.0, "shift": 1.5, "wrong": 0.2, "lesions": 0.5, "gain": 0.1,
+    },
+    "degradation": {
+        "scales": [1.0, 3.0], "step": 0.0, "canvas": [48, 60], "noise": 0.02, "anisotropic": 0.5, "slab": 0.2,
+    },
+    "optimisation": {"batch": 4},
+}  # fmt: skip
+
+
+@pytest.fixture
+def scans(tmp_path) -> Path:
+    """Two subjects; the second one's reference lies on another grid."""
+    for number, subject in enumerate(("anna", "bert")):
+        (tmp_path / subject).mkdir()
+        t2, t1 = pair((5, 64, 60), number)
+        mc.save_volume(t2, tmp_path / subject / "t2.nii.gz")
+        mc.save_volume(mc.degrade(t1, "kspace", 1.25) if number else t1, tmp_path / subject / "t1.nii.gz")
+    return tmp_path
+
+
+@pytest.fixture
+def one_thread():
+    """Sums in one order, so that equal means equal."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -56,9 +56,9 @@ class OptionForm:
         self._holder.layout().addWidget(self._body)
         self._show_values()
 
-    def values(self) -> dict[str, bool | int | float | str]:
-        """The options of the shown method that differ from their defaults."""
-        return self._saved().get(self._method.name, {}) if self._method else {}
+    def values_of(self, method: str) -> dict[str, bool | int | float | str]:
+        """The options of a method, shown or not, that differ from their defaults."""
+        return self._saved().get(method, {})
 
     def _saved(self) -> dict[str, dict[str, Any]]:
         try:
@@ -86,7 +86,7 @@ class OptionForm:
             self._show_values()
 
     def _show_values(self) -> None:
-        values = self.values()
+        values = self.values_of(self._method.name) if self._method else {}
         self._loading = True
         for option in self._method.options if self._method else ():
             self._setters[option.name](values.get(option.name, option.default))

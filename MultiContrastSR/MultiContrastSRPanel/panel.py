@@ -46,6 +46,7 @@ class Panel:
         self._methods.fill(method_items())
         self._method_changed()
         ui.applyButton.connect("clicked(bool)", self._apply_clicked)
+        ui.keepButton.connect("clicked(bool)", self._keep_clicked)
         self._set_state(PanelState.IDLE)
 
     # ------------------------------------------------------------------ parameters
@@ -67,6 +68,7 @@ class Panel:
         self.ui.sizeStack.setCurrentWidget(self.ui.spacingPage if by_spacing else self.ui.scalePage)
         self.ui.sizeLabel.text = _("Spacing:") if by_spacing else _("Scale:")
         self.ui.sizeLabel.setBuddy(self.ui.spacingSlider if by_spacing else self.ui.scaleSlider)
+        self.ui.companionCheckBox.visible = self._makes_both()
         problem = self._show_preview()
         if not self.state.busy:
             self.ui.applyButton.enabled = not problem
@@ -99,7 +101,7 @@ class Panel:
         parameters = self._parameters
         by_spacing = parameters.outputSize.name == "spacing"
         size = {"spacing": parameters.spacing} if by_spacing else {"scale": parameters.scale}
-        return {**size, **self.method_settings()}
+        return {**size, "companion": parameters.companion and self._makes_both(), **self.method_settings()}
 
     def method_settings(self) -> dict[str, Any]:
         """The keywords without the size of the result, as live zoom takes them."""
@@ -109,8 +111,11 @@ class Panel:
             "register": parameters.registration.name,
             "data_consistency": parameters.dataConsistency,
             "device": parameters.device,
-            **self._form.values(),
+            **self._form.values_of(parameters.method),  # the form may still show the method before
         }
+
+    def _makes_both(self) -> bool:
+        return self._method is not None and self._method.both and self._parameters.reference is not None
 
     def _show_preview(self) -> str:
         """Say what Apply would make; the reason why it could not, or an empty text."""
@@ -184,14 +189,24 @@ class Panel:
             self._set_state(PanelState.CANCELLING)
             self.ui.progressLabel.text = _("Stopping…")
 
+    def _keep_clicked(self, checked: bool = False) -> None:
+        """End the fit under way, and go on with what it has."""
+        if self.run is not None and self.run.active:
+            self.run.keep()
+            self.ui.keepButton.enabled = False
+
     def _progressed(self, fraction: float, stage: str, seconds_left: float | None) -> None:
         self.ui.progressBar.value = round(100 * fraction)
+        self.ui.keepButton.visible = self.run is not None and self.run.fitting
         stage = stage or _("finish")
         self.ui.progressLabel.text = " – ".join(part for part in (stage.capitalize(), in_words(seconds_left)) if part)
 
     def _done(self, node: Any) -> None:
-        report = self.run.report
-        self._set_state(PanelState.DONE, describe_result(node.GetName(), report), "\n".join(report.warnings))
+        report, other = self.run.report, self.run.companion_node
+        text = describe_result(node.GetName(), report)
+        if other is not None:
+            text += "\n" + _("Also made {name}.").format(name=other.GetName())
+        self._set_state(PanelState.DONE, text, "\n".join(report.warnings))
         slicer.util.showStatusMessage(_("Made {name}.").format(name=node.GetName()), 5000)
         show_in_views(node)
 

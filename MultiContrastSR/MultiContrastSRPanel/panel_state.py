@@ -32,6 +32,8 @@ def show_state(ui: Any, state: PanelState, text: str = "", warnings: str = "") -
     """Give the panel the face of `state`; `text` is the result line, `warnings` what stands out below it."""
     ui.applyButton.text = _BUTTON.get(state, _("Apply"))
     ui.applyButton.enabled = state is not PanelState.CANCELLING
+    ui.keepButton.visible = False  # until a fit is under way
+    ui.keepButton.enabled = True
     for section in (ui.inputsButton, ui.methodButton, ui.advancedButton, ui.outputButton):
         section.enabled = not state.busy
     ui.progressBar.visible = state.busy

@@ -6,7 +6,9 @@ puts the result into the scene. `Run` does the three for a job on the worker.
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import functools
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ import qt
 import slicer
 
 from . import dependencies
+from .fit_preview import FitPreview
 from .library import library
 from .pump import Pump
 from .remaining import RemainingTime
@@ -32,8 +35,9 @@ CANCEL_GRACE_MS = 500
 class Request:
     """Everything one run needs, independent of the scene from here on."""
 
-    def __init__(self, target: Any, reference: Any, output: Any, settings: dict[str, Any]) -> None:
+    def __init__(self, target: Any, reference: Any, output: Any, companion: bool, settings: dict[str, Any]) -> None:
         self.target, self.reference, self.output, self.settings = target, reference, output, settings
+        self.companion = companion
 
     @classmethod
     def take(
@@ -43,11 +47,13 @@ class Request:
         outputNode: vtkMRMLScalarVolumeNode | None = None,
         *,
         method: str = "guided",
+        companion: bool = False,
         **settings: Any,
     ) -> Request:
         """Check what can be checked at once, install what the method needs, copy the inputs. Main thread only.
 
         Args:
+            companion: whether the reference, super-resolved by the same run, is wanted too where the method makes it.
             settings: keywords of `MultiContrastSRLib.super_resolve`, the method's options among them.
 
         Raises:
@@ -59,22 +65,32 @@ class Request:
         target = mrml.Source.of(targetNode)
         reference = None if referenceNode is None else mrml.Source.of(referenceNode, "reference")
         dependencies.ensure(chosen.requires)
-        return cls(target, reference, outputNode, {"method": method, **settings})
+        return cls(target, reference, outputNode, companion, {"method": method, **settings})
 
     def work(
-        self, progress: Callable[[float, str], None] | None = None, cancel: Callable[[], bool] | None = None
-    ) -> Any:
-        """The library's `Result`. Touches no node."""
+        self,
+        progress: Callable[[float, str], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+        preview: FitPreview | None = None,
+    ) -> tuple[Any, Any]:
+        """The library's `Result`, and the reference's (None unless wanted and made). Touches no node."""
         reference = None if self.reference is None else self.reference.volume
-        return library("pipeline").super_resolve(
-            self.target.volume, reference, progress=progress, cancel=cancel, **self.settings
-        )
+        monitor = library("progress").Monitor(progress, cancel)
+        share = 0.95 if self.companion else 1.0
+        with preview.listening() if preview else contextlib.nullcontext():
+            result = library("pipeline").super_resolve(
+                self.target.volume, reference, **monitor.part(0.0, share).callbacks, **self.settings
+            )
+        other = result.companion(**monitor.part(share, 1.0, "render").callbacks) if self.companion else None
+        return result, other
 
-    def store(self, result: Any) -> vtkMRMLScalarVolumeNode:
-        """The result as a node of the scene. Main thread only."""
-        return library("mrml").store_result(
-            slicer.mrmlScene, result.volume, result.report.as_dict(), self.target, self.reference, self.output
-        )
+    def store(self, result: Any, other: Any = None) -> tuple[vtkMRMLScalarVolumeNode, vtkMRMLScalarVolumeNode | None]:
+        """The result, and the reference's if there is one, as nodes of the scene. Main thread only."""
+        keep = functools.partial(library("mrml").store_result, slicer.mrmlScene)
+        node = keep(result.volume, result.report.as_dict(), self.target, self.reference, self.output)
+        if other is None:
+            return node, None
+        return node, keep(other.volume, other.report.as_dict(), self.reference, self.target)
 
 
 class RunState(enum.Enum):
@@ -97,7 +113,8 @@ class Run:
 
     Attributes:
         state: see `RunState`.
-        node, report: after DONE. `error`, `traceback`: after ERROR or CANCELLED.
+        node, report: after DONE; `companion_node` too, where the reference was wanted and made.
+        error, traceback: after ERROR or CANCELLED.
     """
 
     def __init__(
@@ -114,18 +131,30 @@ class Run:
         self._remaining = RemainingTime()
         self.state = RunState.RUNNING
         self.node: vtkMRMLScalarVolumeNode | None = None
+        self.companion_node: vtkMRMLScalarVolumeNode | None = None
         self.report: Any = None
         self.error: BaseException | None = None
         self.traceback = ""
         scene = slicer.mrmlScene
         self._observer = (scene, scene.AddObserver(scene.StartCloseEvent, lambda caller, event: self.cancel()))
-        self._job, self._pump = worker.submit(request.work), pump
+        self._preview: FitPreview | None = FitPreview(request.target)
+        self._job, self._pump = worker.submit(functools.partial(request.work, preview=self._preview)), pump
         pump.watch(self._job, self._progressed, self._finished)
 
     @property
     def active(self) -> bool:
         """Whether it has not ended yet."""
         return self.state in (RunState.RUNNING, RunState.CANCELLING)
+
+    @property
+    def fitting(self) -> bool:
+        """Whether a fit is under way that `keep` can end early."""
+        return self._preview is not None and self._preview.begun
+
+    def keep(self) -> None:
+        """Let a fit under way end at its next step, and go on with what it has."""
+        if self._preview is not None:
+            self._preview.keep()
 
     def cancel(self) -> None:
         """Stop at the next check of the work, for the user within `CANCEL_GRACE_MS`. Nothing will reach the scene."""
@@ -145,13 +174,16 @@ class Run:
             self._finished()
 
     def _progressed(self, fraction: float, stage: str) -> None:
+        if self.state is RunState.RUNNING:
+            self._preview.show()
         if self._on_progress is not None and self.state is RunState.RUNNING:
             self._on_progress(fraction, stage, self._remaining.after(fraction))
 
     def _finished(self) -> None:
         scene, tag = self._observer
         scene.RemoveObserver(tag)
-        request, self._request = self._request, None
+        self._preview.remove()
+        request, self._request, self._preview = self._request, None, None
         job = self._job
         cancelled = library("errors").CancelledError
         try:
@@ -161,8 +193,8 @@ class Run:
             elif job.error is not None:
                 self.error, self.traceback = job.error, job.traceback
             else:
-                self.node = request.store(job.result)
-                self.report = job.result.report
+                self.node, self.companion_node = request.store(*job.result)
+                self.report = job.result[0].report
         except Exception as error:
             logging.exception("Storing the result failed.")
             self.error = error

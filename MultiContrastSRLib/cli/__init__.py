@@ -9,9 +9,9 @@ import traceback
 from collections.abc import Sequence
 
 from ..errors import MultiContrastSRError, NotEnoughMemoryError
-from . import degrade, evaluate, info, methods, super_resolve, train
+from . import degrade, evaluate, fit, info, methods, super_resolve, train
 
-VERBS = (super_resolve, evaluate, train, degrade, info, methods)
+VERBS = (super_resolve, fit, evaluate, train, degrade, info, methods)
 PROGRAM = "multicontrastsr"
 UNEXPECTED, CANCELLED = 1, 130
 

@@ -21,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("reference", nargs="?", help="a sharper scan of another contrast of the same patient")
     add_output(parser)
     parser.add_argument("--method", default="guided", help="a name from `multicontrastsr methods` (default guided)")
+    parser.add_argument("--model", metavar="FILE", help="render a model of `multicontrastsr fit` (method subject-inr)")
+    parser.add_argument("--companion", metavar="FILE", help="also write the reference, by methods that improve both")
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
         "--scale",
@@ -51,6 +53,12 @@ def run(parsed: argparse.Namespace) -> None:
     inputs = (place_of(parsed.target), place_of(parsed.reference))
     place = check_output(parsed.output, inputs, overwrite=parsed.overwrite)
     check_place(report_path(place), overwrite=parsed.overwrite)
+    second = None
+    if parsed.companion:
+        second = check_output(parsed.companion, (*inputs, parsed.output), overwrite=parsed.overwrite)
+        check_place(report_path(second), overwrite=parsed.overwrite)
+    if parsed.model:
+        parsed.method, parsed.option = "subject-inr", [*parsed.option, f"model={parsed.model}"]
     options = parse_options(parsed.method, parsed.option)
     with running(parsed) as callbacks:
         result = super_resolve(
@@ -66,7 +74,12 @@ def run(parsed: argparse.Namespace) -> None:
             **options,
         )
         files = [str(path) for path in result.save(place, **callbacks)]
+        other = result.companion(**callbacks) if second else None
+        if other is not None:
+            files += [str(path) for path in other.save(second, **callbacks)]
     warn(result.report.warnings)
+    if second and other is None:
+        warn([f"{second} was not written: method {parsed.method} made no second image of these scans."])
     if parsed.json:
         print_json({"files": files, **result.report.as_dict()})
         return

@@ -24,7 +24,7 @@ class Cache:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = int(limit)
+        self.limit = int(limit)
         self._kept: OrderedDict[Hashable, np.ndarray] = OrderedDict()
         self._lock = Lock()
         self.nbytes = 0
@@ -46,9 +46,9 @@ class Cache:
         """Keep `array`, and let go of others as needed."""
         with self._lock:
             self._drop(key)
-            if array.nbytes > self._limit:
+            if array.nbytes > self.limit:
                 return
-            while self.nbytes + array.nbytes > self._limit:
+            while self.nbytes + array.nbytes > self.limit:
                 self._drop(next(iter(self._kept)))
             self._kept[key] = array
             self.nbytes += array.nbytes

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class _Order:
 
     def __init__(self, request: Request, number: int) -> None:
         self.request, self.number = request, number
-        self.sketched = self.coarse_done = self.done = False
+        self.prepared = self.sketched = self.coarse_done = self.done = False
         self.waiting = list(request.neighbours)
         self.frame: Frame | None = None
         self.finished = threading.Event()
@@ -166,14 +167,13 @@ class Engine:
         orders = sorted(self._orders.values(), key=lambda o: -o.number)
         wanted = [o for o in orders if not o.done]
         for order in wanted:
-            if self.renderer.ready(order.request.grid):
+            if self.renderer.ready(order.request.grid) or (order.prepared and not self._preparing):
                 return self._render, order
         for order in wanted:
-            if not order.sketched and self.renderer.can_sketch(order.request.grid):
+            if not (order.sketched or order.request.full) and self.renderer.can_sketch(order.request.grid):
                 return self._sketch, order
         if wanted and not self._preparing:
-            # views within the slices first: reformats take much longer
-            return self._prepare, min(wanted, key=lambda o: sum(self.renderer.refinement(o.request.grid)))
+            return self._prepare, min(wanted, key=lambda o: self.renderer.effort(o.request.grid))
         if not wanted and not self._preparing:
             for order in orders:
                 if order.waiting:
@@ -182,7 +182,12 @@ class Engine:
 
     def _prepare(self, order: _Order) -> None:
         """Prepare for an order; between its steps, orders that need no preparation are served."""
-        need = self.renderer.refinement(order.request.grid)
+        renderer, grid = self.renderer, order.request.grid
+
+        def alike() -> list[_Order]:
+            need = renderer.need(grid)
+            orders = list(self._orders.values())
+            return [o for o in orders if not o.done and (o is order or renderer.need(o.request.grid) == need)]
 
         def unwanted() -> bool:
             while not self._closed:
@@ -191,22 +196,22 @@ class Engine:
                 if task is None:
                     break
                 self._do(task)
-            wanted = [o for o in list(self._orders.values()) if not o.done]
-            return self._closed or not any(self.renderer.refinement(o.request.grid) == need for o in wanted)
+            return self._closed or not alike()
 
         self._preparing = True
         try:
-            self.renderer.prepare(order.request.grid, unwanted)
+            renderer.prepare(grid, unwanted)
         finally:
             self._preparing = False
+        for other in alike():
+            other.prepared = True  # if the cache could not hold what was prepared, rendering makes it once more
 
     def _sketch(self, order: _Order) -> None:
-        """Show a reformat from what is there, while what it needs is being prepared."""
+        """Show what is there, while what the view needs is being prepared."""
         request = order.request
         order.sketched = True
-        made = self._make(request.grid, request.difference, lambda: self._closed, self.renderer.sketch)
-        array, difference, seconds = made
-        self._deliver(self._frame(request, request.grid, array, difference, final=False, seconds=seconds))
+        made = self._make(self.renderer.sketch, request.grid, request.difference, lambda: self._closed)
+        self._deliver(self._frame(request, request.grid, *made, final=False, sketch=True))
 
     def _render(self, order: _Order) -> None:
         request, renderer = order.request, self.renderer
@@ -215,61 +220,69 @@ class Engine:
         kept = self._kept(grid, request.difference)
         if kept is not None:
             order.done = True
-            self._deliver(self._frame(request, grid, *kept, final=True))
+            self._deliver(self._frame(request, grid, *kept, 0.0, final=True))
             return
-        kind = renderer.refinement(grid), renderer.is_parallel(grid)
+        kind = renderer.refinement(request.grid), renderer.is_parallel(grid)
         speed = self._speed.get(kind)
         expected = None if speed is None else speed * grid.size
         slow = expected is None or expected > QUICK_S
-        missing = renderer.missing(grid)
+        missing = renderer.missing(request.grid)
+        render = partial(renderer.render, like=request.grid)
         if self.quality == "auto" and slow and not (request.full or order.coarse_done or missing):
             factor = _UNTRIED
             if expected is not None:
                 factor = int(np.clip(2 ** np.ceil(np.log2(np.sqrt(expected / COARSE_S))), 2, _COARSEST))
             rough = coarser(grid, factor)
             # not interrupted: whatever comes in between, something new is to be seen
-            array, difference, seconds = self._make(rough, request.difference, lambda: self._closed)
+            array, difference, seconds = self._make(render, rough, request.difference, lambda: self._closed)
             order.coarse_done = True
             if expected is None:
                 self._speed[kind] = seconds / rough.size
-            self._deliver(self._frame(request, rough, array, difference, final=False, seconds=seconds))
+            self._deliver(self._frame(request, rough, array, difference, seconds, final=False))
             return
 
         def superseded() -> bool:
             return self._closed or (slow and self._orders.get(request.view) is not order)
 
-        array, difference, seconds = self._make(grid, request.difference, superseded)
+        array, difference, seconds = self._make(render, grid, request.difference, superseded)
         if not missing:
             self._speed[kind] = seconds / grid.size if speed is None else 0.7 * speed + 0.3 * seconds / grid.size
         order.done = True
         self._keep(grid, array, difference)
-        self._deliver(self._frame(request, grid, array, difference, final=True, seconds=seconds))
+        self._deliver(self._frame(request, grid, array, difference, seconds, final=True))
 
     def _look_ahead(self, order: _Order) -> None:
         """Render a neighbour into the cache, unless something else is wanted meanwhile."""
-        grid = order.waiting.pop(0)
-        grid = coarser(grid, 2) if self.quality == "draft" else grid
-        if self._kept(grid, order.request.difference) is not None or not self.renderer.ready(grid):
+        renderer, wanted = self.renderer, order.waiting.pop(0)
+        grid = coarser(wanted, 2) if self.quality == "draft" else wanted
+        ready = renderer.ready(wanted)
+        if self._kept(grid, order.request.difference) is not None or not (ready or renderer.can_look_ahead(wanted)):
             return
         number = next(self._numbers)
 
         def interrupted() -> bool:
             return self._closed or any(o.number > number for o in list(self._orders.values()))
 
-        array, difference, _ = self._make(grid, order.request.difference, interrupted)
+        if not ready:
+            renderer.prepare(wanted, interrupted)
+        render = partial(renderer.render, like=wanted)
+        array, difference, _ = self._make(render, grid, order.request.difference, interrupted)
         self._keep(grid, array, difference)
 
     def _make(
-        self, grid: Grid, with_difference: bool, cancel: Callable[[], bool], render: Callable | None = None
+        self, render: Callable, grid: Grid, with_difference: bool, cancel: Callable[[], bool]
     ) -> tuple[np.ndarray, np.ndarray | None, float]:
         begin = time.perf_counter()
-        array = (render or self.renderer.render)(grid, cancel)
+        array = render(grid, cancel)
         difference = array - self.renderer.interpolate(grid) if with_difference else None
         return array, difference, time.perf_counter() - begin
 
-    def _frame(self, request, grid, array, difference, *, final: bool, seconds: float = 0.0) -> Frame:
-        scale = effective_scale(self.renderer.target.grid, request.grid)
-        return Frame(request, grid, array, difference, final, scale, seconds)
+    def _frame(self, request, grid, array, difference, seconds, *, final: bool, sketch: bool = False) -> Frame:
+        renderer = self.renderer
+        scale = effective_scale(renderer.target.grid, request.grid)
+        method = renderer.sketched_by if sketch else renderer.method.name
+        within = renderer.within_slices(request.grid, sketch)
+        return Frame(request, grid, array, difference, final, scale, seconds, method, within)
 
     def _deliver(self, frame: Frame) -> None:
         order = self._orders.get(frame.request.view)

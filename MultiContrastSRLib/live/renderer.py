@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,15 +12,15 @@ from .. import methods, pipeline
 from ..checks import check_memory_for
 from ..errors import NotEnoughMemoryError
 from ..grid import Grid
-from ..lattice import LatticeImage, default_refinement
+from ..lattice import LatticeImage, default_refinement, refinement_of
 from ..methods.base import Prepared
 from ..progress import CancelCallback, Monitor
 from ..sampling import parallel_axes
 from ..volume import Volume
 from .cache import Cache
 from .sliced import SlicedImage
-from .view import view_refinement
 
+_AHEAD = 4  # slices of a neighbouring view are computed ahead where so many views of them fit into the cache
 Refinement = tuple[bool, bool, bool]
 
 
@@ -40,25 +42,48 @@ class ViewRenderer:
         self._linear: Prepared = methods.get("linear").prepare(target)
 
     def refinement(self, grid: Grid) -> Refinement:
-        """Which axes (k, j, i) a view is super-resolved along.
+        """Which axes (k, j, i) a view is super-resolved along: those that `pipeline.super_resolve` would on its grid.
 
-        Across thick slices only in reformats, only by methods that need no minutes for it, and where memory allows.
+        Except across thick slices by methods that need minutes for it, or where memory does not allow it; see
+        `within_slices`.
         """
-        wanted = view_refinement(self.target.grid, grid)
+        wanted = refinement_of(self.target.grid, grid)
         plain = default_refinement(self.target.grid)
         return plain if self.method.group != "classical" or wanted in self._refused else wanted
 
+    def within_slices(self, grid: Grid, sketch: bool = False) -> bool:
+        """Whether detail is missing from what is rendered (or sketched) that `pipeline.super_resolve` would add."""
+        made = default_refinement(self.target.grid) if sketch else self.refinement(grid)
+        wanted = refinement_of(self.target.grid, grid)
+        return any(w and not m for w, m in zip(wanted, made, strict=True))
+
     def ready(self, grid: Grid) -> bool:
         """Whether `render` can begin at once."""
-        if self._run is None or not self._run.has(self.refinement(grid)):
-            return False
-        state = self._state(grid)
-        return not isinstance(state, LatticeImage) or state.ready_for(grid)
+        state = self._known(self.refinement(grid))
+        return state.ready_for(grid) if isinstance(state, (LatticeImage, SlicedImage)) else state is not None
 
     def missing(self, grid: Grid) -> int:
         """How many slices would have to be computed before pixels can be."""
         state = self._state(grid)
         return state.missing(grid) if isinstance(state, SlicedImage) else 0
+
+    def need(self, grid: Grid) -> Hashable:
+        """Equal for views that need the same to be prepared."""
+        refine = self.refinement(grid)
+        state = self._known(refine)
+        return refine, state.looked_at(grid) if isinstance(state, SlicedImage) else None
+
+    def effort(self, grid: Grid) -> tuple[int, int]:
+        """How much `prepare` has to do, for comparison: views within the slices before reformats."""
+        refine, slices = self.need(grid)
+        return sum(refine), 0 if slices is None else len(slices)
+
+    def can_look_ahead(self, grid: Grid) -> bool:
+        """Whether slices may be computed before somebody looks at `grid`, and without those of other views leaving."""
+        state = self._known(self.refinement(grid))
+        if not isinstance(state, SlicedImage):
+            return False
+        return _AHEAD * len(state.looked_at(grid)) * state.slice_nbytes <= self._cache.limit
 
     def is_parallel(self, grid: Grid) -> bool:
         """Whether the view's axes are the target's: the quicker case."""
@@ -87,24 +112,34 @@ class ViewRenderer:
             else:
                 self._run.state(refine, cancel=cancel)
         state = self._state(grid)
-        if isinstance(state, LatticeImage):
+        if isinstance(state, (LatticeImage, SlicedImage)):
             state.make_ready(grid, Monitor(None, cancel, stage="prepare"))
 
-    def render(self, grid: Grid, cancel: CancelCallback | None = None) -> np.ndarray:
-        """float32 of `grid.shape`; a crop of the grid gives the crop of the array."""
-        return self._state(grid).render(grid, cancel=cancel).array
+    def render(self, grid: Grid, cancel: CancelCallback | None = None, like: Grid | None = None) -> np.ndarray:
+        """float32 of `grid.shape`; a crop of the grid gives the crop of the array.
+
+        Args:
+            like: the grid that was prepared for, where `grid` has its plane but larger pixels.
+        """
+        return self._state(like or grid).render(grid, cancel=cancel).array
 
     def can_sketch(self, grid: Grid) -> bool:
         """Whether `sketch` can begin at once."""
-        plain = default_refinement(self.target.grid)
-        if self._run is None or not self._run.has(plain):
-            return False
-        state = self._run.state(plain)
+        state = self._known(default_refinement(self.target.grid))
+        if isinstance(state, SlicedImage):
+            return state.can_sketch(grid)
         return isinstance(state, LatticeImage) and state.ready_for(grid)
 
     def sketch(self, grid: Grid, cancel: CancelCallback | None = None) -> np.ndarray:
-        """A reformat from what was made within the slices, while detail across them is still in the making."""
-        return self._run.state(default_refinement(self.target.grid)).render(grid, cancel=cancel).array
+        """What can be seen meanwhile: a quicker method, or a reformat from what was made within the slices."""
+        state = self._run.state(default_refinement(self.target.grid))
+        return state.sketch(grid, cancel) if isinstance(state, SlicedImage) else state.render(grid, cancel=cancel).array
+
+    @property
+    def sketched_by(self) -> str:
+        """Name of the method that `sketch` shows."""
+        state = self._run.state(default_refinement(self.target.grid))
+        return state.sketched_by if isinstance(state, SlicedImage) else self.method.name
 
     def interpolate(self, grid: Grid) -> np.ndarray:
         """The target on `grid` by linear interpolation, as the viewer itself shows it."""
@@ -115,10 +150,21 @@ class ViewRenderer:
         """Provenance (`pipeline.Report`) of what was prepared; None before."""
         return None if self._run is None else self._run.report
 
+    def report_of(self, grid: Grid) -> Any:
+        """`report` for a volume that is kept of a view."""
+        if not self.within_slices(grid):
+            return self.report
+        note = "Live zoom shows detail within slices here; Apply on the same voxels adds what is found across them."
+        return replace(self.report, notes=(*self.report.notes, note))
+
     @property
     def nbytes(self) -> int:
         """Memory that the prepared images hold, beside the cache."""
         return 0 if self._run is None else sum(getattr(s, "nbytes", 0) for s in self._run.prepared_states)
+
+    def _known(self, refine: Refinement) -> Prepared | None:
+        """What was prepared for these axes, if it was."""
+        return self._run.state(refine) if self._run is not None and self._run.has(refine) else None
 
     def _state(self, grid: Grid) -> Prepared:
         return self._run.state(self.refinement(grid))

@@ -40,6 +40,8 @@ class Frame:
         final: whether nothing better follows.
         scale: view pixels per target pixel.
         seconds: taken to render it; 0 from the cache.
+        method: name of the method whose image it is; another than the user's while that one's is in the making.
+        within_slices: whether detail across slices, which `pipeline.super_resolve` would add on this grid, is missing.
     """
 
     request: Request
@@ -49,4 +51,6 @@ class Frame:
     final: bool = True
     scale: float = 1.0
     seconds: float = 0.0
+    method: str = ""
+    within_slices: bool = False
     error: Exception | None = None

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from .. import kernels
-from ..acquisition import SIMULATED, AcquisitionModel
-from ..consistency import make_consistent
+from ..acquisition import AcquisitionModel
+from ..consistency import put_back
 from ..grid import Grid
-from ..lattice import LatticeImage, fill_value, lattice_domain, lattice_kernels
+from ..lattice import fill_value, lattice_domain, lattice_kernels
 from ..methods.base import Prepared, SliceEncoder
 from ..oblique import ObliqueReader, is_oblique_plane
 from ..progress import CancelCallback, Monitor, ProgressCallback
@@ -18,7 +16,8 @@ from ..sampling import UNSEEN, parallel_axes, sample
 from ..volume import Volume
 from .cache import Cache
 
-_BEYOND = 6  # slices on either side of an oblique plane that the spline across slices still feels (0.04 %)
+_BEYOND = 8  # slices on either side of an oblique plane that the spline across slices still feels (0.003 %)
+_REMEMBERED = 64  # grids
 
 
 class SlicedImage(Prepared):
@@ -28,26 +27,72 @@ class SlicedImage(Prepared):
         encoder: computes slices of the lattice.
         consistent: whether the measured data are put back; slice by slice gives what the whole volume gives.
         cache: where computed slices are kept.
+
+    Attributes:
+        sketched_by: name of the quicker method that `sketch` shows; empty where there is no sketch.
     """
 
     def __init__(self, encoder: SliceEncoder, consistent: bool, cache: Cache) -> None:
         self.target, self.lattice, self.notes = encoder.target, encoder.lattice, encoder.notes
+        self.sketched_by = encoder.sketched_by
         self.model = AcquisitionModel.estimate(self.target)
-        self.axis = slice_axis(self.model, self.lattice.shape)
+        self.axis = self.model.independent_axis(self.lattice.shape)
         self._encoder, self._consistent, self._cache = encoder, consistent, cache
-        self._reader: tuple[range, ObliqueReader] | None = None
+        self._readers: dict[bool, tuple[range, ObliqueReader]] = {}  # of the slices (False), of their sketches (True)
+        self._looked_at: dict[Grid, range] = {}
 
     @property
     def nbytes(self) -> int:
         """Memory that it holds beside the cache."""
-        return 0 if self._reader is None else self._reader[1].nbytes
+        return self._encoder.nbytes + sum(reader.nbytes for _, reader in self._readers.values())
 
-    def missing(self, grid: Grid) -> int:
-        """How many slices would have to be computed to render `grid`."""
-        return sum((id(self), number) not in self._cache for number in self.looked_at(grid))
+    @property
+    def slice_nbytes(self) -> int:
+        """Memory of one slice in the cache."""
+        return 4 * self.lattice.size // self.lattice.shape[self.axis]
+
+    def missing(self, grid: Grid, sketch: bool = False) -> int:
+        """How many slices (or sketches of them) would have to be computed to render `grid`."""
+        if self._is_oblique(grid) and self._reader(grid, sketch) is not None:
+            return 0
+        return sum(self._key(number, sketch) not in self._cache for number in self.looked_at(grid))
+
+    def ready_for(self, grid: Grid) -> bool:
+        """Whether `render` need not compute anything first but pixels."""
+        if self._is_oblique(grid) and self.looked_at(grid):
+            return self._reader(grid, False) is not None
+        return self.missing(grid) == 0
+
+    def can_sketch(self, grid: Grid) -> bool:
+        """Whether `sketch` can begin at once."""
+        return bool(self.sketched_by) and self.missing(grid, sketch=True) == 0
+
+    def make_ready(self, grid: Grid, monitor: Monitor) -> None:
+        """Compute what is missing, sketches first; done slices stay when it is cancelled."""
+        if self.ready_for(grid):
+            return
+        seen = self.looked_at(grid)
+        if self.missing(grid) and self.sketched_by:
+            for number in seen:
+                self._slice(number, True, monitor.silent)
+                monitor.check()
+        if self._is_oblique(grid):
+            self._read_from(seen, False, monitor)
+            self._readers.pop(True, None)
+            return
+        for number in seen:
+            self._slice(number, False, monitor.silent)
+            monitor.check()
 
     def looked_at(self, grid: Grid) -> range:
         """The lattice slices that `grid` is rendered from."""
+        if grid not in self._looked_at:
+            if len(self._looked_at) >= _REMEMBERED:
+                self._looked_at.clear()
+            self._looked_at[grid] = self._range(grid)
+        return self._looked_at[grid]
+
+    def _range(self, grid: Grid) -> range:
         n = self.lattice.shape[self.axis]
         matrix, offset = grid.index_map_to(self.lattice)
         order = parallel_axes(matrix, grid.shape)
@@ -75,59 +120,71 @@ class SlicedImage(Prepared):
         self, grid: Grid, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
     ) -> Volume:
         """See `Prepared.render`."""
-        monitor = Monitor(progress, cancel, stage="render")
-        seen = self.looked_at(grid)
-        fill = fill_value(self.target)
+        return Volume.on(grid, self._rendered(grid, False, Monitor(progress, cancel, stage="render")), self.target.name)
+
+    def sketch(self, grid: Grid, cancel: CancelCallback | None = None) -> np.ndarray:
+        """The image of the quicker method `sketched_by` on `grid`."""
+        return self._rendered(grid, True, Monitor(None, cancel))
+
+    def _rendered(self, grid: Grid, sketch: bool, monitor: Monitor) -> np.ndarray:
+        seen, fill = self.looked_at(grid), fill_value(self.target)
         if len(seen) == 0:
-            return Volume.on(grid, np.full(grid.shape, fill, np.float32), self.target.name)
-        ways = lattice_kernels(self.model)
+            return np.full(grid.shape, fill, np.float32)
         domain = lattice_domain(self.model, self.lattice.shape)
-        if not is_oblique_plane(grid, self.lattice):
+        if not self._is_oblique(grid):
             array = np.zeros(self.lattice.shape, np.float32)  # pages that nobody writes to take no memory
-            array[self._part(seen)] = self._slices(seen, monitor.part(0.0, 0.9))
-            array = sample(array, self.lattice, grid, ways, fill=fill, domain=domain, monitor=monitor.part(0.9, 1.0))
-            return Volume.on(grid, array, self.target.name)
+            array[self._part(seen)] = self._slices(seen, sketch, monitor.part(0.0, 0.9))
+            ways = lattice_kernels(self.model)
+            return sample(array, self.lattice, grid, ways, fill=fill, domain=domain, monitor=monitor.part(0.9, 1.0))
+        found = self._reader(grid, sketch) or self._read_from(seen, sketch, monitor.part(0.0, 0.9))
+        domain[self.axis] = tuple(edge - found[0].start for edge in domain[self.axis])
+        return found[1].read(grid, fill, domain, monitor.part(0.9, 1.0))
+
+    def _is_oblique(self, grid: Grid) -> bool:
+        return is_oblique_plane(grid, self.lattice)
+
+    def _reader(self, grid: Grid, sketch: bool) -> tuple[range, ObliqueReader] | None:
+        """What reads oblique planes, if it holds all the slices that `grid` is rendered from."""
+        seen, found = self.looked_at(grid), self._readers.get(sketch)
+        return found if found and found[0].start <= seen.start and seen.stop <= found[0].stop else None
+
+    def _read_from(self, seen: range, sketch: bool, monitor: Monitor) -> tuple[range, ObliqueReader]:
         part = self._part(seen)
-        if self._reader is None or self._reader[0] != seen:
-            lattice = self.lattice.crop(
-                [p.start or 0 for p in part], [p.stop or n for p, n in zip(part, self.lattice.shape, strict=True)]
-            )
-            fine = [number != self.axis for number in range(3)]
-            slices = self._slices(seen, monitor.part(0.0, 0.8))
-            self._reader = seen, ObliqueReader(slices, lattice, ways, fine, monitor.part(0.8, 0.9))
-        domain[self.axis] = tuple(edge - seen.start for edge in domain[self.axis])
-        return Volume.on(grid, self._reader[1].read(grid, fill, domain, monitor.part(0.9, 1.0)), self.target.name)
+        lattice = self.lattice.crop(
+            [p.start or 0 for p in part], [p.stop or n for p, n in zip(part, self.lattice.shape, strict=True)]
+        )
+        fine = [number != self.axis for number in range(3)]
+        slices = self._slices(seen, sketch, monitor.part(0.0, 0.8))
+        reader = ObliqueReader(slices, lattice, lattice_kernels(self.model), fine, monitor.part(0.8, 1.0))
+        self._readers[sketch] = seen, reader
+        return seen, reader
 
     def _part(self, numbers: range) -> tuple[slice, ...]:
         return tuple(slice(numbers.start, numbers.stop) if a == self.axis else slice(None) for a in range(3))
 
-    def _slices(self, numbers: range, monitor: Monitor) -> np.ndarray:
+    def _key(self, number: int, sketch: bool) -> tuple:
+        return id(self), number, sketch
+
+    def _slices(self, numbers: range, sketch: bool, monitor: Monitor) -> np.ndarray:
         made = []
         for count, number in enumerate(numbers):
-            key = (id(self), number)
-            found = self._cache.get(key)
-            if found is None:
-                found = self._make(number, monitor.part(count / len(numbers), (count + 1) / len(numbers)))
-                self._cache.put(key, found)
-            made.append(found)
+            part = monitor.part(count / len(numbers), (count + 1) / len(numbers))
+            made.append(self._slice(number, sketch, part))
         return np.concatenate(made, axis=self.axis)
 
-    def _make(self, number: int, monitor: Monitor) -> np.ndarray:
+    def _slice(self, number: int, sketch: bool, monitor: Monitor) -> np.ndarray:
+        key = self._key(number, sketch)
+        found = self._cache.get(key)
+        if found is None:
+            found = self._make(number, sketch, monitor)
+            self._cache.put(key, found)
+        return found
+
+    def _make(self, number: int, sketch: bool, monitor: Monitor) -> np.ndarray:
+        if sketch:
+            return self._encoder.sketch(number, number + 1, cancel=monitor.callbacks["cancel"])
         array = self._encoder.slices(number, number + 1, **monitor.callbacks)
         if not self._consistent:
             return array
-        axes = tuple(replace(axis, samples=1) if n == self.axis else axis for n, axis in enumerate(self.model.axes))
-        part = self._part(range(number, number + 1))
-        grid = self.target.grid.crop(
-            [p.start or 0 for p in part], [p.stop or n for p, n in zip(part, self.target.shape, strict=True)]
-        )
-        target = Volume.on(grid, np.array(self.target.array[part]), self.target.name, {SIMULATED: axes})
-        return make_consistent(LatticeImage(target, AcquisitionModel.estimate(target), array), monitor.silent)[0].array
-
-
-def slice_axis(model: AcquisitionModel, samples: tuple[int, ...]) -> int | None:
-    """The axis (k, j, i) along which slices of a lattice of `samples` are independent of each other, or None."""
-    for number, (axis, n) in enumerate(zip(model.axes, samples, strict=True)):
-        if axis.kind == "slab":
-            return number if n == axis.samples and axis.weight() is None else None
-    return None
+        measured = self.target.array[self._part(range(number, number + 1))]
+        return put_back(self.model.of_slices(self.axis, number, number + 1), measured, array, monitor.silent)[0]

@@ -8,10 +8,9 @@ import numpy as np
 
 from ..errors import GeometryError
 from ..grid import Grid, spacing_along
-from ..lattice import default_refinement
+from ..lattice import sampled_along
 
 _PROBES = 65  # places along a view's edge at which it is asked whether the target is there
-_TILTED = np.cos(np.radians(20.0))  # planes tilted more than this show what lies between the slices
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,8 @@ def view_grid(xy_to_ras: np.ndarray, width: int, height: int, target: Grid) -> G
 
     Args:
         xy_to_ras: 4×4, view pixel (x, y, 0, 1) to RAS mm, any orientation; pixels may be sheared with the view.
-        target: what is shown; a pixel is taken to be as thick as its samples lie apart across the view.
+        target: what is shown. A pixel is as thick as a slice where the view looks along the slices, else a cube. So
+            views are crops of the volumes that `pipeline.super_resolve` makes with one scale, or with one spacing.
 
     Raises:
         GeometryError: a view without pixels, or a singular matrix.
@@ -54,8 +54,10 @@ def view_grid(xy_to_ras: np.ndarray, width: int, height: int, target: Grid) -> G
     affine = np.array(xy_to_ras, dtype=np.float64)
     normal = np.cross(affine[:3, 0], affine[:3, 1])
     affine[:3, 2] = normal / max(float(np.linalg.norm(normal)), 1e-300)
-    thickness = spacing_along(target, Grid((1, 1, 1), affine))[0]
-    affine[:3, 2] *= thickness
+    plane = Grid((1, height, width), affine)
+    across, axis = sampled_along(target, plane)[0], target.slice_axis
+    along_slices = axis is not None and across == target.spacing[axis]
+    affine[:3, 2] *= across if along_slices else min(plane.spacing[1:])
     return Grid((1, height, width), affine)
 
 
@@ -121,19 +123,3 @@ def effective_scale(target: Grid, grid: Grid) -> float:
     """How many of the view's pixels lie in one pixel of the target (along its finer axes)."""
     lengths = spacing_along(target, grid)[1:]
     return float(min(lengths) / max(grid.spacing[1:]))
-
-
-def view_refinement(target: Grid, grid: Grid) -> tuple[bool, bool, bool]:
-    """Along which of the target's axes (k, j, i) a view wants detail: across the slices only if it is a reformat.
-
-    A view that is tilted a little against thick slices, as scans usually are against the patient's axes, is shown from
-    what was made within the slices.
-    """
-    refine = list(default_refinement(target))
-    axis = target.slice_axis
-    if axis is not None and target.shape[axis] > 1:
-        view = grid.affine[:3, 2] / np.linalg.norm(grid.affine[:3, 2])
-        columns = [target.affine[:3, 2 - other] for other in range(3) if other != axis]
-        normal = np.cross(*columns)
-        refine[axis] = bool(abs(view @ normal) < _TILTED * np.linalg.norm(normal))
-    return tuple(refine)

@@ -25,6 +25,8 @@ from ..volume import Volume
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..inr.fitting import Fit
+
 Group = Literal["classical", "trained", "subject-specific"]
 GROUPS: tuple[Group, ...] = ("classical", "trained", "subject-specific")
 
@@ -103,12 +105,14 @@ class Prepared(ABC):
             grids sample it; consistency with the measured data is enforced there.
         notes: plain sentences for the report (chosen window, fall-backs taken…).
         companion: the reference's contrast, super-resolved along with the target by methods that do so; else None.
+        fit: what a subject-specific method fitted (`inr.fitting.Fit`: model and curve); else None.
     """
 
     target: Volume
     lattice: Grid
     notes: tuple[str, ...] = ()
     companion: Prepared | None = None
+    fit: Fit | None = None
 
     @abstractmethod
     def render(
@@ -127,11 +131,15 @@ class SliceEncoder(ABC):
         target: the volume that was prepared.
         lattice: the canonical lattice; across the slices it is the target's own grid.
         notes: plain sentences for the report.
+        sketched_by: name of the quicker method that `sketch` shows; empty where there is no sketch.
+        nbytes: memory that it holds for as long as it lives.
     """
 
     target: Volume
     lattice: Grid
     notes: tuple[str, ...] = ()
+    sketched_by: str = ""
+    nbytes: int = 0
 
     @abstractmethod
     def slices(
@@ -141,6 +149,10 @@ class SliceEncoder(ABC):
 
         They are those that `Method.prepare` would make: whatever statistics the method needs come from the volume.
         """
+
+    def sketch(self, start: int, stop: int, *, cancel: CancelCallback | None = None) -> np.ndarray:
+        """Something to look at while `slices` computes the same ones: quick, consistent with the measured data."""
+        return self.slices(start, stop, cancel=cancel)
 
 
 class Method(ABC):
@@ -152,6 +164,7 @@ class Method(ABC):
         summary: one line for tooltips and tables: what it does and when to use it.
         group: "classical", "trained" or "subject-specific".
         reference: "none", "optional" or "required".
+        both: whether it super-resolves the reference along with the target (`Prepared.companion`).
         dimensions: 2 when it works within slices only, 3 when along all axes.
         scale_range: smallest and largest sensible factor per axis.
         fixed_scales: factors a fixed-scale network was made for, empty for arbitrary scale.
@@ -167,6 +180,7 @@ class Method(ABC):
     summary: ClassVar[str]
     group: ClassVar[Group]
     reference: ClassVar[Literal["none", "optional", "required"]] = "none"
+    both: ClassVar[bool] = False
     dimensions: ClassVar[Literal[2, 3]] = 3
     scale_range: ClassVar[tuple[float, float]] = (1.0, 16.0)
     fixed_scales: ClassVar[tuple[float, ...]] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .base import GROUPS, Method
+from .base import GROUPS, Method, Option
 
 REFERENCE_WORDS = {"none": "not used", "optional": "used when there is one", "required": "needed"}
 
@@ -17,6 +17,7 @@ def as_dict(method: Method) -> dict[str, object]:
         "summary": method.summary,
         "group": method.group,
         "reference": method.reference,
+        "both": method.both,
         "dimensions": method.dimensions,
         "scale_range": list(method.scale_range),
         "fixed_scales": list(method.fixed_scales),
@@ -82,5 +83,9 @@ def as_markdown(methods: Iterable[Method]) -> str:
     lines += ["", "### Options and sources", ""]
     for method in chosen:
         lines.append(f"- `{method.name}`: {method.citation}.")
-        lines += [f"  - `{o.name}` (default `{o.default}`, {o.describe_range()}): {o.help}" for o in method.options]
+        lines += [f"  - `{o.name}` ({_default(o)}, {o.describe_range()}): {o.help}" for o in method.options]
     return "\n".join(lines).strip()
+
+
+def _default(option: Option) -> str:
+    return "empty by default" if option.default == "" else f"default `{option.default}`"

@@ -62,11 +62,47 @@ class Guided(Method):
         """See `Method.prepare`. Without a reference, or with one that is no sharper, the result is the sinc's."""
         strength = self.check_options(options)["strength"]
         monitor = Monitor(progress, cancel, stage="prepare")
-        model = AcquisitionModel.estimate(target)
-        refined = refine or default_refinement(target.grid)
+        guidance = Guidance(target, reference, refine or default_refinement(target.grid), strength, monitor)
+        if not guidance.helps:
+            return LatticeImage(target, guidance.model, target.array, (guidance.note,))
+        return LatticeImage(target, guidance.model, guidance.whole(monitor.part(0.3, 1.0)), (guidance.note,))
+
+
+class Guidance:
+    """Guided super-resolution of one pair, set up: what was learned from the whole, ready for any of its slices.
+
+    Args:
+        refined: the axes (k, j, i) to be super-resolved.
+        strength: share of the reference's detail that is added.
+        resampled: what `resample_reference` gave on some lattice; taken if it is the one that is needed.
+
+    Attributes:
+        model: the target's acquisition.
+        samples: of the lattice, (k, j, i); the target's own where nothing is added.
+        across: the axis along which slices may be had one by one; None when all depend on each other.
+        reference: on the lattice; None where nothing is added.
+        note: what was found, for the report.
+    """
+
+    def __init__(
+        self,
+        target: Volume,
+        reference: Volume | None,
+        refined: tuple[bool, ...],
+        strength: float = 1.0,
+        monitor: Monitor | None = None,
+        resampled: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
+        monitor = monitor or Monitor()
+        self.model = model = AcquisitionModel.estimate(target)
+        self.samples: tuple[int, ...] = target.shape
+        self.across = next((number for number, axis in enumerate(model.axes) if axis.kind == "slab"), None)
+        self.reference: np.ndarray | None = None
+        self._target = target.array
         if reference is None:
-            return LatticeImage(target, model, target.array, ("No reference was used; the result is the sinc's.",))
-        samples = lattice_samples(model, reference.grid, refined)
+            self.note = "No reference was used; the result is the sinc's."
+            return
+        samples = tuple(lattice_samples(model, reference.grid, refined))
         # an axis is learned on where there is something to gain: samples or frequencies that only the reference has
         sharper = [
             r < 0.98 * t for r, t in zip(resolution_along(reference, target.grid), model.resolution, strict=True)
@@ -76,68 +112,83 @@ class Guided(Method):
             for n, refine_axis, sharp, axis in zip(samples, refined, sharper, model.axes, strict=True)
         )
         if not any(active):
-            note = "The reference is no finer than the target; its detail was not used and the result is the sinc's."
-            return LatticeImage(target, model, target.array, (note,))
-        on_lattice, valid = resample_reference(reference, model.lattice(samples), target.grid, monitor.part(0.0, 0.3))
-        return self._regress(target, model, on_lattice, valid * np.float32(strength), active, monitor.part(0.3, 1.0))
+            self.note = (
+                "The reference is no finer than the target; its detail was not used and the result is the sinc's."
+            )
+            return
+        if self.across is not None and active[self.across]:
+            self.across = None
+        if resampled is None or resampled[0].shape != samples:
+            resampled = resample_reference(reference, model.lattice(samples), target.grid, monitor.part(0.0, 0.3))
+        on_lattice, valid = resampled
+        self._level = Level(model.axes, samples, active)
+        monitor.update(0.3)
+        self._learned = self._learn(on_lattice, monitor)
+        if not self._learned.helps:
+            self.note = "The reference explains none of the target's detail; the result is the sinc's."
+            return
+        self._share = valid * np.float32(strength)
+        self.samples, self.reference, self.note = samples, on_lattice, _describe(self._learned)
 
-    @staticmethod
-    def _regress(
-        target: Volume,
-        model: AcquisitionModel,
-        reference: np.ndarray,
-        share: np.ndarray,
-        active: tuple[bool, ...],
-        monitor: Monitor,
-    ) -> LatticeImage:
+    @property
+    def helps(self) -> bool:
+        """Whether anything of the reference is added."""
+        return self.reference is not None
+
+    def part(self, numbers: slice, monitor: Monitor | None = None) -> np.ndarray:
+        """Lattice slices `numbers` along `across`, or all of the lattice where they depend on each other."""
+        part = self._index(numbers)
+        measured = self._target[part]
+        if self.reference is None:
+            return measured
+        reference = self.reference[part]
+        level = _fitted(self._level, measured.shape, reference.shape, monitor or Monitor())
         base = [
             axis.spread(n) if axis.kind == "kspace" else axis.interpolate(n)
-            for axis, n in zip(model.axes, reference.shape, strict=True)
+            for axis, n in zip(level.axes, level.fine, strict=True)
         ]
-        array = apply_separable(target.array, base, monitor=monitor.silent)
-        across = next((number for number, axis in enumerate(model.axes) if axis.kind == "slab"), None)
-        # slices that are not refined across are independent: learn on a few, work in chunks
-        independent = across is not None and not active[across]
-        level = Level(model.axes, reference.shape, active, monitor)
-        monitor.update(0.0)
-        low, high = target.array, reference
-        if independent:
-            chosen = _representative(target.array, _slabs(target.shape, across, 1), across)
-            low, high = (np.concatenate([array[part] for part in chosen], axis=across) for array in (low, high))
-        learned = learn(_fitted(level, low.shape, high.shape), low, high)
-        if not learned.helps:
-            note = "The reference explains none of the target's detail; the result is the sinc's."
-            return LatticeImage(target, model, target.array, (note,))
-        size = int(np.prod(reference.shape)) // (target.shape[across] if independent else 1)
-        work = _slabs(target.shape, across, max(1, _CHUNK // size)) if independent else [(slice(None),) * 3]
-        for number, part in enumerate(work):
-            monitor.update((number + 1) / (len(work) + 1))
-            y, r = target.array[part], reference[part]
-            array[part] += transfer(_fitted(level, y.shape, r.shape), learned, y, r, share[part])
-        return LatticeImage(target, model, array, (_describe(learned),))
+        array = apply_separable(measured, base, monitor=level.monitor.silent)
+        return array + transfer(level, self._learned, measured, reference, self._share[part])
+
+    def whole(self, monitor: Monitor) -> np.ndarray:
+        """All of the lattice."""
+        if self.across is None:
+            return self.part(slice(None), monitor)
+        array = np.empty(self.samples, np.float32)
+        count = self.samples[self.across]
+        depth = max(1, _CHUNK * count // array.size)
+        for start in range(0, count, depth):
+            monitor.update(start / count)
+            numbers = slice(start, start + depth)
+            array[self._index(numbers)] = self.part(numbers, monitor)
+        return array
+
+    def _index(self, numbers: slice) -> tuple[slice, ...]:
+        """Target and lattice share their slices."""
+        return tuple(numbers if axis == self.across else slice(None) for axis in range(3))
+
+    def _learn(self, reference: np.ndarray, monitor: Monitor) -> DetailModel:
+        low, high = self._target, reference
+        if self.across is not None:  # a few slices stand for all
+            chosen = [self._index(slice(n, n + 1)) for n in _representative(np.moveaxis(low, self.across, 0))]
+            low, high = (np.concatenate([array[part] for part in chosen], axis=self.across) for array in (low, high))
+        return learn(_fitted(self._level, low.shape, high.shape, monitor), low, high)
 
 
-def _slabs(shape: tuple[int, ...], axis: int, depth: int) -> list[tuple[slice, ...]]:
-    """Index tuples that cut an array into slabs of `depth` slices, which target and lattice share."""
-    whole = (slice(None),) * 3
-    return [(*whole[:axis], slice(start, start + depth), *whole[axis + 1 :]) for start in range(0, shape[axis], depth)]
-
-
-def _representative(array: np.ndarray, slabs: list, axis: int) -> list:
-    """A few slices spread over those that show anything."""
-    energy = np.array([float(np.std(array[slab])) for slab in slabs])
+def _representative(slices: np.ndarray) -> np.ndarray:
+    """Numbers of a few slices (along the first axis), spread over those that show anything."""
+    energy = slices.std(axis=(1, 2))
     (shown,) = np.nonzero(energy > 0.3 * energy.max())
     if len(shown) == 0:
-        return slabs[:1]
-    count = int(np.clip(2 * _CHUNK * len(slabs) / array.size, *_TRIAL_SLICES))
-    pick = np.unique(np.linspace(0, len(shown) - 1, min(count, len(shown))).round().astype(int))
-    return [slabs[shown[p]] for p in pick]
+        return np.array([0])
+    count = int(np.clip(2 * _CHUNK * len(slices) / slices.size, *_TRIAL_SLICES))
+    return shown[np.unique(np.linspace(0, len(shown) - 1, min(count, len(shown))).round().astype(int))]
 
 
-def _fitted(level: Level, low: tuple[int, ...], high: tuple[int, ...]) -> Level:
-    """`level` for a stack of fewer slices."""
+def _fitted(level: Level, low: tuple[int, ...], high: tuple[int, ...], monitor: Monitor) -> Level:
+    """`level` for a stack of fewer slices, hearing `monitor`."""
     axes = tuple(replace(axis, samples=n) for axis, n in zip(level.axes, low, strict=True))
-    return Level(axes, tuple(high), level.refined, level.monitor)
+    return Level(axes, tuple(high), level.refined, monitor)
 
 
 def _describe(learned: DetailModel) -> str:

@@ -10,7 +10,7 @@ from ..volume import Volume
 from .base import Method, Option, register
 from .guided import lattice_samples
 
-_COPIES = 22  # arrays on the lattice that live at once for two contrasts
+COPIES = 22  # arrays on the lattice that live at once for two contrasts
 
 
 @register
@@ -25,6 +25,7 @@ class JointTV(Method):
     )
     group = "subject-specific"
     reference = "optional"
+    both = True
     requires = ("torch",)
     devices = ("cpu", "cuda")
     order = 20
@@ -62,10 +63,10 @@ class JointTV(Method):
         monitor = Monitor(progress, cancel, stage="prepare")
         model = AcquisitionModel.estimate(target)
         refined = refine or default_refinement(target.grid)
-        lattice = model.lattice(_lattice_samples(target, model, reference, refined))
+        lattice = model.lattice(joint_samples(target, model, reference, refined))
         slices = target.grid.slice_axis
         across = slices if slices is not None and not refined[slices] else None
-        check_memory("The lattice of joint total variation", lattice.shape, _COPIES, "Crop the target first.")
+        check_memory("The lattice of joint total variation", lattice.shape, COPIES, "Crop the target first.")
         images, notes = joint_images(
             [[target]] if reference is None else [[target], [reference]],
             lattice,
@@ -84,7 +85,7 @@ class JointTV(Method):
         return result
 
 
-def _lattice_samples(
+def joint_samples(
     target: Volume, model: AcquisitionModel, reference: Volume | None, refined: tuple[bool, bool, bool]
 ) -> list[int]:
     """Samples per axis (k, j, i): the finer spacing of the two scans along refined axes.

@@ -57,12 +57,14 @@ class DualBranchAttention(nn.Module):
     def maps(self, target: Tensor, reference: Tensor | None) -> Maps:
         """The maps of target features (B, G, h, w) and reference features (B, G, any size)."""
         present = reference is not None
-        return Maps(
+        found = (
             self.coefficient(target),
             self.frequency(target) if self.waves else None,
             self.reference_value(reference) if present else None,
             self.reference_frequency(reference) if present and self.waves else None,
         )
+        # waves take every other channel, so channels must not lie side by side in memory
+        return Maps(*(None if x is None else x.contiguous() for x in found))
 
     def forward(self, maps: Maps, positions: Positions) -> list[Feature]:
         """One feature pair; four without `blend`."""

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from .attention import DualBranchAttention, Maps
+from .correction import Correction
 from .dynamic import DynamicConvolution
-from .layers import RDN, Correction, ResidualGroup, conv3, zeroed
+from .layers import RDN, ResidualGroup, channels_last, conv3, plus, zeroed
 from .matching import transfer
 from .modulation import Gates, Modulation
 from .positions import Positions, Window, sample_linear, widen
@@ -72,7 +73,7 @@ class DINet(nn.Module):
         hidden = [m for a, b in zip(widths, widths[1:], strict=False) for m in (nn.Conv2d(a, b, 1), nn.ReLU())]
         self.mlp = nn.Sequential(*hidden, nn.Conv2d(spec.hidden, channels, 1))
         if spec.base != "none":
-            self.correction = Correction(channels, d, spec.correction_width, spec.correction_blocks)
+            self.correction = Correction(channels, spec.correction_width, spec.correction_blocks, d)
             zeroed(self.mlp[-1])  # the correction begins at zero
 
     @property
@@ -91,8 +92,8 @@ class DINet(nn.Module):
     def encode_reference(self, reference: Tensor) -> Encoded:
         """reference (B, in_channels, any size) → its code, on the same grid."""
         image = 2 * reference - 1
-        head = self.reference_head(image)
-        return Encoded(self.reference_body(head) + head, image)
+        head = channels_last(self.reference_head(image))
+        return Encoded(plus(self.reference_body(head), head), image)
 
     def reconstruct_reference(self, reference: Encoded) -> Tensor:
         """The reference from its code, (B, in_channels, its size), for the auxiliary loss."""
@@ -138,7 +139,7 @@ class DINet(nn.Module):
             statistics = self.measure(target, reference, positions, base)
         if window is None:
             return self._run(target, reference, positions, base, statistics)
-        outer, inner = widen(window, self.halo, positions.shape)
+        outer, inner = widen(window, self.halo, positions.shape, Correction.MULTIPLE)
         part = None if base is None else base[(..., *outer)]
         return self._run(target, reference, positions.crop(outer), part, statistics)[(..., *inner)]
 
@@ -167,7 +168,7 @@ class DINet(nn.Module):
             fused = self._fuse(feature.target, feature.reference, gates[i] if gates else None)
             image = image + feature.weight * self.mlp(fused)
             if self.spec.base != "none":
-                correction = correction + feature.weight * self.correction(fused, base, other)
+                correction = correction + feature.weight * self.correction(base, other, fused)
         if self.spec.base != "none":
             return image / 2 + correction + base
         return (image + sample_linear(target.image, *positions.in_target)) / 2 + 0.5

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import CBAM, RDN, Correction, conv3, zeroed
+from .correction import Correction
+from .layers import CBAM, RDN, channels_last, conv3, plus, zeroed
 from .positions import Positions, Window, nearest, sample_linear, sample_nearest, widen
 from .specs import DualArbNetSpec
 
@@ -36,7 +37,7 @@ class Sine(nn.Module):
 
 
 class FusionLayer(nn.Module):
-    """K_i after its 1×1 convolution: ReLU, then a residual block of 3×3 convolutions and CBAM.
+    """K_i after its 1×1 convolution and ReLU: a residual block of 3×3 convolutions and CBAM.
 
     (B, 2G, H, W) → (B, 2G, H, W): convolutions x ← relu(conv x) + x, CBAM, plus the block's input.
     """
@@ -48,13 +49,12 @@ class FusionLayer(nn.Module):
 
     def forward(self, x: Tensor, gate: Tensor | None) -> tuple[Tensor, Tensor]:
         """(output, channel gate (B, 2G, 1, 1)); the gate is measured when it is not given."""
-        x = x.relu()
         y = x
         for conv in self.convs:
-            y = conv(y).relu_() + y
+            y = plus(conv(y).relu_(), y)
         if gate is None:
             gate = self.attention.channel(y)
-        return self.attention(y, gate) + x, gate
+        return plus(self.attention(y, gate), x), gate
 
 
 class DualArbNet(nn.Module):
@@ -93,7 +93,7 @@ class DualArbNet(nn.Module):
         self.last = nn.Conv2d(g, channels, 1)
         self.skip_target, self.skip_reference = (self._skip() for _ in range(2))
         if spec.base != "none":
-            self.correction = Correction(channels, 2 * g, spec.correction_width, spec.correction_blocks)
+            self.correction = Correction(channels, spec.correction_width, spec.correction_blocks, 2 * g)
             # the correction begins at zero; whatever follows in the skip maps 0 to 0
             zeroed(self.last)
             zeroed([layer for layer in self.skip_target if isinstance(layer, nn.Conv2d)][-1])
@@ -162,7 +162,7 @@ class DualArbNet(nn.Module):
             return self._run(target, reference, positions, base, statistics, False)[0]
         if statistics is None:
             statistics = self.measure(target, reference, positions, base)
-        outer, inner = widen(window, self.halo, positions.shape)
+        outer, inner = widen(window, self.halo, positions.shape, Correction.MULTIPLE)
         part = None if base is None else base[(..., *outer)]
         return self._run(target, reference, positions.crop(outer), part, statistics, False)[0][(..., *inner)]
 
@@ -204,7 +204,8 @@ class DualArbNet(nn.Module):
             q = q_reference = q.sin()
         used = []
         for i, layer in enumerate(self.fusion):
-            k, gate = layer(k if i == 0 else self.fuse[i - 1](k), None if gates is None else gates[i])
+            k = k.relu() if i == 0 else self.fuse[i - 1](k).relu_()
+            k, gate = layer(k, None if gates is None else gates[i])
             used.append(gate)
             q = self._modulate(i, q, k[:, :g])
             if with_reference:
@@ -215,7 +216,7 @@ class DualArbNet(nn.Module):
             image = image / 2 + 0.5  # x → 2x − 1 undone
         else:
             other = None if reference is None else sample_linear(reference.image, *positions.in_reference)
-            image = image / 2 + self.correction(k, base, other) + base
+            image = image / 2 + self.correction(base, other, k) + base
         if not with_reference or reference is None:
             return image, None, used
         skip = self._after(self.skip_reference, sample(reference.skip, *positions.in_reference))
@@ -245,4 +246,4 @@ class DualArbNet(nn.Module):
             rows, cols = torch.zeros_like(rows), torch.zeros_like(cols)
         by_row = weight[:, 0, None] * rows + constant[:, None]
         by_col = weight[:, 1, None] * cols
-        return (by_row[:, :, None] + by_col[:, None, :])[None]
+        return channels_last((by_row[:, :, None] + by_col[:, None, :])[None])

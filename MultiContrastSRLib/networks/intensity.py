@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .specs import Spec
+
 _LOW, _HIGH = 0.005, 0.995  # quantiles that become 0 and 1
 
 
@@ -29,17 +31,19 @@ class Intensity(NamedTuple):
         return image * self.scale + self.offset
 
 
-def intensity_of(image: Tensor, network: str) -> Intensity:
-    """The intensity that `network` wants for every image of (B, C, H, W), from the image itself.
+def intensity_of(image: Tensor, spec: Spec) -> Intensity:
+    """The intensity that the network of `spec` wants for every image of (B, C, H, W), from the image itself.
 
-    Dual-ArbNet and DINet: the range from the 0.5th to the 99.5th percentile becomes 0…1. MINet: z-scores; its authors
-    clamp them to ±6, which would cut off bright tissue in slices that show little, and data consistency with it.
+    The range from the 0.5th to the 99.5th percentile becomes 0…1. MINet without a base: z-scores; its authors clamp
+    them to ±6, which would cut off bright tissue in slices that show little, and data consistency with it.
 
-    >>> intensity_of(torch.tensor([[[[2.0, 4.0]]]]), "minet").apply(torch.tensor([[[[3.0, 5.0]]]])).flatten().tolist()
+    >>> from MultiContrastSRLib.networks.specs import MINetSpec
+    >>> found = intensity_of(torch.tensor([[[[2.0, 4.0]]]]), MINetSpec())
+    >>> found.apply(torch.tensor([[[[3.0, 5.0]]]])).flatten().tolist()
     [0.0, 2.0]
     """
     flat = image.flatten(1).float()
-    if network == "minet":
+    if spec.network == "minet" and spec.base == "none":
         scale, offset = torch.std_mean(flat, dim=1, correction=0)
     else:
         offset, high = torch.quantile(flat, torch.tensor([_LOW, _HIGH], device=flat.device), dim=1)

@@ -5,18 +5,31 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
-
 
 def conv3(channels_in: int, channels_out: int) -> nn.Conv2d:
     """3×3 convolution that keeps the size: (B, channels_in, H, W) → (B, channels_out, H, W), zeros outside."""
     return nn.Conv2d(channels_in, channels_out, 3, padding=1)
 
 
+def channels_last(x: Tensor) -> Tensor:
+    """`x` (B, C, H, W) with its channels side by side in memory where a CPU works without gradients; values stay.
+
+    Convolutions are up to 1.9 times as fast so, and layers keep the order that their input has.
+    """
+    if torch.is_grad_enabled() or x.device.type != "cpu":
+        return x
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def plus(x: Tensor, y: Tensor) -> Tensor:
+    """x + y, in x's place where no gradient needs x: fresh memory costs more than the sum. x is the caller's own."""
+    return x + y if torch.is_grad_enabled() else x.add_(y)
+
+
 class DenseBlock(nn.Module):
     """Residual dense block (Zhang et al., CVPR 2018, Eqs. 4–6): C layers that each see all before them.
 
-    (B, G, H, W) → (B, G, H, W).
+    (B, G, H, W) → (B, G, H, W); `room` for 1 + C maps, see `_room`.
     """
 
     def __init__(self, features: int, layers: int) -> None:
@@ -24,11 +37,27 @@ class DenseBlock(nn.Module):
         self.layers = nn.ModuleList(conv3(features * (1 + c), features) for c in range(layers))
         self.fusion = nn.Conv2d(features * (1 + layers), features, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        known = x
+    def forward(self, x: Tensor, room: Tensor | None) -> Tensor:
+        known = [x]
         for layer in self.layers:
-            known = torch.cat([known, layer(known).relu_()], dim=1)
-        return self.fusion(known) + x
+            known.append(layer(_joined(known, room)).relu_())
+        return plus(self.fusion(_joined(known, room)), x)
+
+
+def _room(x: Tensor, count: int) -> Tensor | None:
+    """Memory for `count` maps like `x` side by side, for `_joined` to use again; None where that cannot be."""
+    if torch.is_grad_enabled() or not x.is_contiguous(memory_format=torch.channels_last):
+        return None
+    return x.new_empty(count * x.numel())
+
+
+def _joined(maps: list[Tensor], room: Tensor | None) -> Tensor:
+    """The maps' channels in one tensor, which the next call with the same `room` overwrites."""
+    if room is None:
+        return torch.cat(maps, dim=1)
+    b, c, h, w = maps[0].shape
+    whole = room[: len(maps) * maps[0].numel()].view(b, h, w, len(maps) * c).permute(0, 3, 1, 2)
+    return torch.cat(maps, dim=1, out=whole)
 
 
 class RDN(nn.Module):
@@ -46,13 +75,14 @@ class RDN(nn.Module):
         self.fusion = nn.Sequential(nn.Conv2d(features * blocks, features, 1), conv3(features, features))
 
     def forward(self, x: Tensor) -> Tensor:
-        first = self.shallow1(x)
+        first = channels_last(self.shallow1(x))
         x = self.shallow2(first)
+        room = _room(x, max(1 + len(self.blocks[0].layers), len(self.blocks)))
         outputs = []
         for block in self.blocks:
-            x = block(x)
+            x = block(x, room)
             outputs.append(x)
-        return self.fusion(torch.cat(outputs, dim=1)) + first
+        return plus(self.fusion(_joined(outputs, room)), first)
 
 
 class ChannelAttention(nn.Module):
@@ -91,7 +121,8 @@ class CBAM(nn.Module):
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:
         x = x * gate
         summary = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
-        return x * self.spatial(summary).sigmoid()
+        weight = self.spatial(summary).sigmoid()
+        return x * weight if torch.is_grad_enabled() else x.mul_(weight)
 
 
 class RCAB(nn.Module):
@@ -117,48 +148,7 @@ class ResidualGroup(nn.Module):
         self.conv = conv3(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(self.blocks(x)) + x
-
-
-class Correction(nn.Module):
-    """What a network adds to a base image: a plain residual trunk at the output's resolution. Ours, not the papers'.
-
-    The base is a good image already, and what is wrong with it shows best beside the reference, pixel by pixel; so the
-    trunk sees both, and the network's own features on top. Its last layer starts at zero: an untrained network returns
-    its base. No statistics of the slice enter, so that a tile is the crop of the whole.
-    """
-
-    def __init__(self, in_channels: int, features: int, width: int, blocks: int) -> None:
-        """`features` channels come from the network; `blocks` residual blocks of two 3×3 convolutions, `width` wide."""
-        super().__init__()
-        self.head = conv3(2 * in_channels, width)
-        self.enter = nn.Conv2d(features, width, 1)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(conv3(width, width), nn.ReLU(), conv3(width, width)) for _ in range(blocks)
-        )
-        self.tail = conv3(width, in_channels)
-        zeroed(self.tail)
-
-    @property
-    def halo(self) -> int:
-        """Pixels around a tile on which its own depend."""
-        return 2 * len(self.blocks) + 2
-
-    def forward(self, features: Tensor, base: Tensor | None, reference: Tensor | None) -> Tensor:
-        """features (B, F, H, W), base and reference (B, C, H, W) in 0…1 → correction (B, C, H, W).
-
-        Raises:
-            InputError: there is no base.
-        """
-        if base is None:
-            raise InputError(
-                "This network corrects a base image but none is given; pass `base` on the output's lattice."
-            )
-        seen = torch.zeros_like(base) if reference is None else reference
-        x = self.head(torch.cat([base, seen], dim=1)) + self.enter(features)
-        for block in self.blocks:
-            x = x + block(x)
-        return self.tail(x)
+        return plus(self.conv(self.blocks(x)), x)
 
 
 def zeroed(layer: nn.Conv2d) -> None:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .layers import Correction, ResidualGroup, conv3, zeroed
+from .correction import Correction
+from .layers import ResidualGroup, channels_last, conv3, zeroed
 from .positions import Positions
 from .specs import MINetSpec
 
@@ -107,7 +108,7 @@ class MINet(nn.Module):
         self.target_last = conv3((1 + spec.integration) * g, g)
         self.reference_image, self.target_image = conv3(g, channels), conv3(g, channels)
         if spec.base != "none":
-            self.correction = Correction(channels, g, spec.correction_width, spec.correction_blocks)
+            self.correction = Correction(channels, spec.correction_width, spec.correction_blocks, g)
             zeroed(self.target_image)  # the correction begins at zero
 
     def positions(self, shape: tuple[int, int]) -> Positions:
@@ -119,11 +120,11 @@ class MINet(nn.Module):
 
     def encode_target(self, target: Tensor) -> Tensor:
         """target (B, in_channels, h, w) → head feature (B, G, scale·h, scale·w)."""
-        return self.target_head(target)
+        return channels_last(self.target_head(target))
 
     def encode_reference(self, reference: Tensor) -> Encoded:
         """reference (B, in_channels, scale·h, scale·w) → its code, on the same grid."""
-        maps = [self.reference_head(reference)]
+        maps = [channels_last(self.reference_head(reference))]
         for stage in self.reference_stages:
             maps.append(stage(maps[-1]))
         return Encoded(maps, reference)
@@ -153,7 +154,7 @@ class MINet(nn.Module):
             x = torch.cat([x, self.integrate(stages.flatten(1, 2))], dim=1)
         features = self.target_last(x) + target
         image = self.target_image(features)
-        return image if self.spec.base == "none" else image + self.correction(features, base, other) + base
+        return image if self.spec.base == "none" else image + self.correction(base, other, features) + base
 
     def forward(self, target: Tensor, reference: Tensor | None, *, base: Tensor | None = None) -> Tensor:
         """target (B, C, h, w), reference (B, C, scale·h, scale·w) or None → (B, C, scale·h, scale·w)."""

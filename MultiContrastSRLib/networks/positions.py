@@ -135,13 +135,17 @@ def _step(vector: Tensor) -> float:
     return abs(float(vector[-1] - vector[0])) / (len(vector) - 1)
 
 
-def widen(window: Window, halo: int, shape: tuple[int, int]) -> tuple[Window, Window]:
-    """(outer, inner): `window` with `halo` more pixels on each side, within `shape`; and `window` as seen from it."""
+def widen(window: Window, halo: int, shape: tuple[int, int], multiple: int = 1) -> tuple[Window, Window]:
+    """(outer, inner): `window` with `halo` more pixels on each side, within `shape`; and `window` as seen from it.
+
+    Args:
+        multiple: of pixels at which the outer window begins and ends, but for the end of `shape`.
+    """
     outer, inner = [], []
     for part, n in zip(window, shape, strict=True):
         start, stop, _ = part.indices(n)
-        first = max(start - halo, 0)
-        outer.append(slice(first, min(stop + halo, n)))
+        first = max(start - halo, 0) // multiple * multiple
+        outer.append(slice(first, min(-(-(stop + halo) // multiple) * multiple, n)))
         inner.append(slice(start - first, stop - first))
     return tuple(outer), tuple(inner)
 
@@ -167,10 +171,16 @@ def corners(positions: Tensor, n: int) -> list[tuple[Tensor, Tensor, Tensor]]:
 
 
 def take(x: Tensor, index: Tensor, dim: int) -> Tensor:
-    """`x` at whole indices (p,) along `dim`; `x` itself where these are all of its pixels in order."""
+    """`x` at whole indices (p,) along `dim`; `x` itself where these are all of its pixels in order.
+
+    Memory stays ordered as it was: `index_select` alone would bring channels that lie last to the front.
+    """
     if len(index) == x.shape[dim] and torch.equal(index, torch.arange(len(index))):
         return x
-    return x.index_select(dim, index.to(x.device))
+    index = index.to(x.device)
+    if x.is_contiguous(memory_format=torch.channels_last):
+        return x.permute(0, 2, 3, 1).index_select(dim - 1, index).permute(0, 3, 1, 2)
+    return x.index_select(dim, index)
 
 
 def along(vector: Tensor, x: Tensor, dim: int) -> Tensor:

@@ -29,20 +29,18 @@ class Spec:
 
     Attributes:
         in_channels: channels of an image: 1 (magnitude) or 2 (real and imaginary part).
-        features: channels G of the feature maps.
         base: "none", or the image that the network corrects: "sinc" (zero-filled) or "guided" (both with data
             consistency). With a base the network also sees it, and returns base + correction.
-        correction_width, correction_blocks: of `layers.Correction`, which only networks with a base have.
+        correction_width, correction_blocks: of `correction.Correction`, which only networks with a base have.
     """
 
     network: ClassVar[str]
     choices: ClassVar[dict[str, tuple]] = {}
 
     in_channels: int = 1
-    features: int = 64
     base: str = "none"
-    correction_width: int = 48
-    correction_blocks: int = 4
+    correction_width: int = 32
+    correction_blocks: int = 2
 
     def __post_init__(self) -> None:
         allowed = {"base": BASES, **self.choices}
@@ -72,6 +70,7 @@ class DualArbNetSpec(Spec):
     """Dual-ArbNet, see `dual_arbnet.DualArbNet`.
 
     Attributes:
+        features: channels G of the feature maps.
         blocks, layers: dense blocks D of the shared RDN, and layers C in each.
         fusion_layers, fusion_convs: fusion layers of the decoder, and 3×3 convolutions in each.
         alignment: resampling of features to the output: "nearest" (paper) or "bilinear" (code).
@@ -89,6 +88,7 @@ class DualArbNetSpec(Spec):
         "skip": ("code", "linear", "paper"),
     }
 
+    features: int = 64
     blocks: int = 5
     layers: int = 10
     fusion_layers: int = 5
@@ -106,6 +106,7 @@ class DINetSpec(Spec):
     """DINet, see `dinet.DINet`.
 
     Attributes:
+        features: channels G of the feature maps.
         target_blocks, target_layers: dense blocks and layers of the target's RDN.
         reference_blocks: RCABs of the reference's encoder.
         kernels, temperature: of the dynamic convolution; one kernel makes it static (the paper's ablation).
@@ -122,6 +123,7 @@ class DINetSpec(Spec):
     network: ClassVar[str] = "dinet"
     choices: ClassVar[dict[str, tuple]] = {"ensemble": ("features", "predictions")}
 
+    features: int = 64
     target_blocks: int = 16
     target_layers: int = 8
     reference_blocks: int = 6
@@ -150,6 +152,7 @@ class MINetSpec(Spec):
     """MINet, see `minet.MINet`.
 
     Attributes:
+        features: channels G of the feature maps.
         scale: 2, 3 or 4, one network each.
         stages, blocks: residual groups L, and RCABs in each.
         last_stage: a plain 3×3 convolution as one more stage (code); the paper has the groups only.
@@ -161,6 +164,7 @@ class MINetSpec(Spec):
     network: ClassVar[str] = "minet"
     choices: ClassVar[dict[str, tuple]] = {"scale": (2, 3, 4)}
 
+    features: int = 64
     scale: int = 2
     stages: int = 6
     blocks: int = 6
@@ -171,7 +175,17 @@ class MINetSpec(Spec):
     attention: bool = True
 
 
-SPECS: dict[str, type[Spec]] = {cls.network: cls for cls in (DualArbNetSpec, DINetSpec, MINetSpec)}
+@dataclass(frozen=True)
+class SwiftSpec(Spec):
+    """Swift, see `swift.Swift`. There is one size."""
+
+    network: ClassVar[str] = "swift"
+    choices: ClassVar[dict[str, tuple]] = {"base": BASES[1:]}
+
+    base: str = "guided"
+
+
+SPECS: dict[str, type[Spec]] = {cls.network: cls for cls in (DualArbNetSpec, DINetSpec, MINetSpec, SwiftSpec)}
 
 _LIGHT: dict[str, Spec] = {
     "dual-arbnet": DualArbNetSpec(
@@ -189,6 +203,7 @@ _LIGHT: dict[str, Spec] = {
         hidden=32,
     ),
     "minet": MINetSpec(features=16, stages=3, blocks=2, last_stage=False, gamma=False),
+    "swift": SwiftSpec(),
 }
 
 
@@ -232,6 +247,10 @@ def build(spec: Spec | Mapping[str, object]) -> nn.Module:
         from .dinet import DINet
 
         return DINet(spec)
+    if isinstance(spec, SwiftSpec):
+        from .swift import Swift
+
+        return Swift(spec)
     from .minet import MINet
 
     return MINet(spec)

@@ -11,8 +11,8 @@ import torch
 
 from ..networks.intensity import Intensity
 from ..progress import Monitor
-from ..training.degradation import SliceAcquisition
-from ..training.examples import base_image
+from ..slicewise.acquisition import SliceAcquisition
+from ..slicewise.base import base_image
 from .slices import SliceNetwork, Stack
 
 _SLICES = 4

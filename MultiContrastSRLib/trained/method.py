@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ..acquisition import AcquisitionModel
 from ..errors import MethodUnavailableError
-from ..lattice import LatticeImage, default_refinement
+from ..lattice import MAX_LATTICE_SCALE, LatticeImage, default_refinement
 from ..methods.base import Method, Option, Prepared
 from ..models import shipped
 from ..progress import CancelCallback, Monitor, ProgressCallback
 from ..volume import Volume
-from .plan import lattice_factors, plan
+from .plan import Pass, lattice_factors, plan
 
 if TYPE_CHECKING:
+    from .encoder import TrainedSlices
+    from .passes import PreparedPass
     from .slices import SliceNetwork
 
 WEIGHTS = Option(
@@ -32,13 +34,18 @@ GATE = Option(
 
 
 class TrainedMethod(Method):
-    """A network that was trained, applied slice by slice. A subclass states which, and how fine its lattice is."""
+    """A network that was trained, applied slice by slice. A subclass states which, and how fine its lattice is.
+
+    Attributes:
+        finest: most lattice samples a target pixel in plane; views interpolate beyond.
+    """
 
     group = "trained"
     reference = "optional"
     requires = ("torch",)
     devices = ("cpu", "cuda")
     options = (GATE, WEIGHTS)
+    finest: ClassVar[float] = MAX_LATTICE_SCALE
 
     def prepare(
         self,
@@ -52,34 +59,73 @@ class TrainedMethod(Method):
         **options: bool | int | float | str,
     ) -> Prepared:
         """See `Method.prepare`."""
-        from .passes import Passes, intermediate
+        from .passes import intermediate
 
         chosen = self.check_options(options)
         monitor = Monitor(progress, cancel, stage="prepare")
         monitor.update(0.0)
         model = AcquisitionModel.estimate(target)
-        factors = lattice_factors(model, reference, refine or default_refinement(target.grid))
-        steps = plan(model, tuple(factor > 1 for factor in factors))
+        factors, steps = self._plan(model, reference, refine or default_refinement(target.grid))
         if not steps:
             return LatticeImage(target, model, target.array, ("There was nothing to refine; the target was returned.",))
         volume, notes = target, []
         for number, step in enumerate(steps):
             part = monitor.part(number / len(steps), (number + 1) / len(steps))
-            passes = Passes(reference, bool(chosen["check_reference"]), part)
-            current = AcquisitionModel.estimate(volume)
-            network = self.network_for(current, step.axes, factors, str(chosen["weights"]), device)
-            samples = self.samples_for(current, step.axes, factors, network)
-            array = passes.run(volume, step, samples, network)
-            notes += passes.notes
-            if network is None:
+            prepared = self._set_up(volume, reference, step, factors, chosen, device, part.part(0.0, 0.2))
+            array = prepared.whole(part.part(0.2, 1.0))
+            notes += prepared.notes
+            if prepared.network is None:
                 notes.append(f"{self.label} works within slices; across them the detail is that of guided.")
-            else:
-                notes += network.notes
             if step is not steps[-1]:
                 volume = intermediate(volume, step, array)
-        if reference is None:
-            notes.insert(0, "No reference was used; the network ran on the target alone.")
-        return LatticeImage(target, model, array, tuple(dict.fromkeys(notes)))
+        return LatticeImage(target, model, array, _noted(reference, notes))
+
+    def prepare_slices(
+        self,
+        target: Volume,
+        reference: Volume | None = None,
+        *,
+        device: str = "cpu",
+        progress: ProgressCallback | None = None,
+        cancel: CancelCallback | None = None,
+        **options: bool | int | float | str,
+    ) -> TrainedSlices | None:
+        """See `Method.prepare_slices`. None unless one pass within independent slices is all that there is to do."""
+        from .encoder import TrainedSlices
+
+        chosen = self.check_options(options)
+        monitor = Monitor(progress, cancel, stage="prepare")
+        model = AcquisitionModel.estimate(target)
+        factors, steps = self._plan(model, reference, default_refinement(target.grid))
+        if len(steps) != 1 or model.independent_axis(target.shape) not in steps[0].stacks:
+            return None
+        prepared = self._set_up(target, reference, steps[0], factors, chosen, device, monitor)
+        if prepared.network is None or prepared.across is None:
+            return None
+        return TrainedSlices(target, prepared, _noted(reference, prepared.notes))
+
+    def _plan(
+        self, model: AcquisitionModel, reference: Volume | None, refine: tuple[bool, ...]
+    ) -> tuple[tuple[float, ...], list[Pass]]:
+        factors = lattice_factors(model, reference, refine, self.finest)
+        return factors, plan(model, tuple(factor > 1 for factor in factors))
+
+    def _set_up(
+        self,
+        volume: Volume,
+        reference: Volume | None,
+        step: Pass,
+        factors: tuple[float, ...],
+        chosen: dict[str, bool | int | float | str],
+        device: str,
+        monitor: Monitor,
+    ) -> PreparedPass:
+        from .passes import PreparedPass
+
+        model = AcquisitionModel.estimate(volume)
+        network = self.network_for(model, step.axes, factors, str(chosen["weights"]), device)
+        samples = self.samples_for(model, step.axes, factors, network)
+        return PreparedPass(volume, reference, step, samples, network, bool(chosen["check_reference"]), monitor)
 
     @abstractmethod
     def network_for(
@@ -114,3 +160,8 @@ class TrainedMethod(Method):
                 "the option 'weights'."
             )
         return SliceNetwork(load_network(models[0].path, models[0].sha256, network=self.name), device)
+
+
+def _noted(reference: Volume | None, notes: list[str]) -> tuple[str, ...]:
+    alone = ["No reference was used; the network ran on the target alone."] if reference is None else []
+    return tuple(dict.fromkeys([*alone, *notes]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -12,11 +12,12 @@ from ..acquisition import SIMULATED, AcquisitionModel, AxisModel
 from ..consistency import make_consistent
 from ..grid import spacing_along
 from ..lattice import LatticeImage
-from ..methods import get
+from ..networks.intensity import Intensity
 from ..progress import Monitor
 from ..reference import resample_reference
 from ..sampling import apply_separable, sample
 from ..volume import Volume
+from .base import Base
 from .gate import helps
 from .plan import Pass, measured_axes
 from .slices import SliceNetwork, Stack, statistics
@@ -24,84 +25,152 @@ from .slices import SliceNetwork, Stack, statistics
 _COVERED = 0.02  # share of a slice that may lie outside the reference, or inside, without being looked at
 
 
-class Passes:
-    """The passes of one super-resolution, and what they have to say.
+@dataclass(frozen=True)
+class _Shown:
+    """What a network is given beside the target: a base, and the reference or None."""
+
+    base: Base
+    reference: np.ndarray | None = None
+    intensity: Intensity | None = None
+
+
+class PreparedPass:
+    """One pass, set up: what needs the whole volume is decided, and any slices of any stack can be had.
+
+    That is the intensities, whether the reference helps, and where there is one.
+
+    Args:
+        volume: what is refined along the axes of `step` to `samples` (k, j, i).
+        network: None takes the base for the result.
+        gated: whether the reference is left out when it does not help.
 
     Attributes:
+        across: the axis along which slices cost nothing beyond themselves; None where the base is one piece.
         notes: plain sentences for the report.
     """
 
-    def __init__(self, reference: Volume | None, gated: bool, monitor: Monitor) -> None:
-        self.reference, self.gated, self.monitor = reference, gated, monitor
-        self.notes: list[str] = []
-
-    def base(
-        self, volume: Volume, step: Pass, samples: tuple[int, ...], kind: str, reference: Volume | None
-    ) -> np.ndarray:
-        """The image on the lattice of `samples` that a network corrects; also for a pass without a network."""
+    def __init__(
+        self,
+        volume: Volume,
+        reference: Volume | None,
+        step: Pass,
+        samples: tuple[int, ...],
+        network: SliceNetwork | None,
+        gated: bool,
+        monitor: Monitor,
+    ) -> None:
+        self.samples, self.network = samples, network
+        self._model = AcquisitionModel.estimate(volume)
+        self._stacks = step.stacks
+        self._notes: list[str] = []
         refine = tuple(n in step.axes for n in range(3))
-        monitor = self.monitor.silent
-        shown = reference if kind == "guided" else None
-        prepared = get("guided").prepare(volume, shown, refine=refine, **monitor.callbacks)
-        consistent, _ = make_consistent(prepared, monitor)
-        if consistent.array.shape == samples:
-            return consistent.array
-        return consistent.render(AcquisitionModel.estimate(volume).lattice(samples), **monitor.callbacks).array
-
-    def run(self, volume: Volume, step: Pass, samples: tuple[int, ...], network: SliceNetwork | None) -> np.ndarray:
-        """`volume` refined to `samples` (k, j, i) along the axes of `step`; None takes the base for the result."""
-        model = AcquisitionModel.estimate(volume)
         if network is None:
-            return self.base(volume, step, samples, "guided", self.reference)
-        axes = measured_axes(model, tuple(n in step.axes for n in range(3)))
-        low = _record(volume.array, axes)
-        target = statistics(low, network.spec.network)
-        seen, valid = self._reference_for(volume, model, axes, step, samples, network)
-        if seen is not None and self.gated:
-            on_target = _record(seen, axes)
-            stack = _stack(step.stacks[0], axes, low, low, on_target)
-            factors = tuple(samples[n] / axes[n].samples for n in range(3) if n != step.stacks[0])
-            if not helps(network, stack, factors, target, statistics(on_target, network.spec.network), self.monitor):
-                self.notes.append(
+            self._shown = [_Shown(Base(volume, reference, refine, samples, monitor))]
+        else:
+            self._axes = measured_axes(self._model, refine)
+            self._low = _record(volume.array, self._axes)
+            self._target = statistics(self._low, network.spec)
+            seen, valid = self._reference_for(volume, reference, step, monitor)
+            if seen is not None and gated and not self._helped_by(seen, monitor):
+                seen = None
+                self._notes.append(
                     "In a trial on the target itself the reference did not help the network; it was left out."
                 )
-                seen = None
-        monitor = self.monitor
-        kinds = {"with": seen} if seen is not None and valid.all() else {"without": None}
-        if seen is not None and not valid.all():
-            kinds = {"without": None, "with": seen}
-        images = {}
-        for number, (name, shown) in enumerate(kinds.items()):
-            base = self.base(volume, step, samples, network.spec.base, None if shown is None else self.reference)
-            other = None if shown is None else statistics(shown, network.spec.network)
-            planes = []
-            for k, across in enumerate(step.stacks):
-                done, share = number * len(step.stacks) + k, 1 / len(kinds) / len(step.stacks)
-                part = monitor.part(done * share, (done + 1) * share)
-                made = network(_stack(across, axes, low, base, shown), target, other, part)
-                planes.append(np.moveaxis(made, 0, across))
-            images[name] = planes[0] if len(planes) == 1 else np.mean(planes, axis=0)
+            self._shown = []
+            if seen is None or valid.mean() <= 1 - _COVERED:
+                self._shown.append(_Shown(Base(volume, None, refine, samples, monitor)))
+            if seen is not None:
+                guide = reference if network.spec.base == "guided" else None
+                base = Base(volume, guide, refine, samples, monitor, (seen, valid))
+                self._shown.append(_Shown(base, seen, statistics(seen, network.spec)))
+                self._coverage = _softened(valid)
+        alone = step.stacks == (self._shown[-1].base.across,)
+        self.across = step.stacks[0] if alone else None
+
+    @property
+    def notes(self) -> list[str]:
+        """Plain sentences for the report."""
+        return self._notes + list(self.network.notes if self.network else ())
+
+    @property
+    def base(self) -> str:
+        """The method whose image is corrected, and shown where nothing better is there yet."""
+        return "guided" if self._shown[-1].base.guided else "sinc"
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it holds."""
+        arrays = [shown.reference for shown in self._shown if shown.reference is not None]
+        return self._low.nbytes + sum(a.nbytes for a in arrays) + sum(shown.base.nbytes for shown in self._shown)
+
+    def whole(self, monitor: Monitor) -> np.ndarray:
+        """All of the lattice: the mean over the stacks."""
+        if self.network is None:
+            return self._shown[0].base.whole(monitor)
+        total = np.zeros(self.samples, np.float32)
+        for number, across in enumerate(self._stacks):
+            part = monitor.part(number / len(self._stacks), (number + 1) / len(self._stacks))
+            slices = np.moveaxis(total, across, 0)  # a view
+            step = self.network.at_once(slices.shape[1:])
+            for start in range(0, len(slices), step):
+                part.update(start / len(slices))
+                numbers = slice(start, min(start + step, len(slices)))
+                slices[numbers] += self.slices(across, numbers, part.silent) / np.float32(len(self._stacks))
+        return total
+
+    def slices(self, across: int, numbers: slice, monitor: Monitor) -> np.ndarray:
+        """Slices `numbers` (start and stop) stacked along `across`: (slices, rows, columns)."""
+        return self._blended([self._image(shown, across, numbers, monitor) for shown in self._shown], across, numbers)
+
+    def bases(self, across: int, numbers: slice, monitor: Monitor) -> np.ndarray:
+        """What `slices` corrects, within milliseconds."""
+        return self._blended([shown.base.stack(across, numbers, monitor) for shown in self._shown], across, numbers)
+
+    def _image(self, shown: _Shown, across: int, numbers: slice, monitor: Monitor) -> np.ndarray:
+        base = shown.base.stack(across, numbers, monitor)
+        monitor.check()
+        return self.network(self._stack(across, base, shown.reference, numbers), self._target, shown.intensity, monitor)
+
+    def _stack(
+        self, across: int, base: np.ndarray | None, reference: np.ndarray | None, numbers: slice = slice(None)
+    ) -> Stack:
+        """The slices `numbers` along `across`; `base` holds them alone, or is the target itself."""
+        axes = tuple(axis for n, axis in enumerate(self._axes) if n != across)
+        low = np.moveaxis(self._low, across, 0)[numbers]
+        seen = None if reference is None else np.moveaxis(reference, across, 0)[numbers]
+        return Stack(axes, low, low if base is None else base, seen)
+
+    def _blended(self, images: list[np.ndarray], across: int, numbers: slice) -> np.ndarray:
+        """The image made with the reference where there is one, else the one made without."""
         if len(images) == 1:
-            return next(iter(images.values()))
-        share = _upsampled(valid, model, samples)
-        return images["without"] + share * (images["with"] - images["without"])
+            return images[0]
+        first, last = [0, 0, 0], list(self.samples)
+        first[across], last[across] = numbers.start, numbers.stop
+        lattice = self._model.lattice(self.samples).crop(first, last)
+        share = sample(self._coverage, self._model.grid, lattice, (kernels.linear,) * 3, domain=self._model.domain)
+        without, seeing = images
+        return without + np.moveaxis(share, across, 0) * (seeing - without)
+
+    def _helped_by(self, seen: np.ndarray, monitor: Monitor) -> bool:
+        on_target = _record(seen, self._axes)
+        stack = self._stack(self._stacks[0], None, on_target)
+        factors = tuple(self.samples[n] / self._axes[n].samples for n in range(3) if n != self._stacks[0])
+        intensity = statistics(on_target, self.network.spec)
+        return helps(self.network, stack, factors, self._target, intensity, monitor)
 
     def _reference_for(
-        self, volume: Volume, model: AcquisitionModel, axes, step: Pass, samples, network: SliceNetwork
+        self, volume: Volume, reference: Volume | None, step: Pass, monitor: Monitor
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
         """(the reference on the lattice, or on the target's own pixels where it is no finer; where it was acquired)."""
-        if self.reference is None:
+        if reference is None:
             return None, None
-        fine = samples
-        spacing = spacing_along(self.reference.grid, model.grid)
-        finer = any(spacing[n] < 0.98 * axes[n].spacing for n in step.axes)
-        if not finer and not hasattr(network.spec, "scale"):
-            fine = tuple(axis.samples for axis in axes)
-        seen, valid = resample_reference(self.reference, model.lattice(fine), volume.grid, self.monitor.silent)
-        covered = float(valid.mean())
-        if covered < _COVERED:
-            return None, None
-        return seen, np.ones_like(valid) if covered > 1 - _COVERED else valid
+        fine = self.samples
+        spacing = spacing_along(reference.grid, self._model.grid)
+        finer = any(spacing[n] < 0.98 * self._axes[n].spacing for n in step.axes)
+        if not finer and not hasattr(self.network.spec, "scale"):
+            fine = tuple(axis.samples for axis in self._axes)
+        seen, valid = resample_reference(reference, self._model.lattice(fine), volume.grid, monitor.silent)
+        return (seen, valid) if valid.mean() >= _COVERED else (None, None)
 
 
 def intermediate(volume: Volume, step: Pass, array: np.ndarray) -> Volume:
@@ -120,19 +189,12 @@ def intermediate(volume: Volume, step: Pass, array: np.ndarray) -> Volume:
     return Volume.on(consistent.lattice, consistent.array, volume.name, {SIMULATED: tuple(axes)})
 
 
-def _stack(across: int, axes, low: np.ndarray, base: np.ndarray, reference: np.ndarray | None) -> Stack:
-    """The slices along axis `across`."""
-    low, base, reference = (None if a is None else np.moveaxis(a, across, 0) for a in (low, base, reference))
-    return Stack(tuple(axis for n, axis in enumerate(axes) if n != across), low, base, reference)
-
-
 def _record(image: np.ndarray, axes: tuple[AxisModel, ...]) -> np.ndarray:
     """What `axes` record of an image that lies on finer lattices of theirs, or on their own samples."""
     operators = [axis.forward(n) for axis, n in zip(axes, image.shape, strict=True)]
     return image if all(operator is None for operator in operators) else apply_separable(image, operators)
 
 
-def _upsampled(valid: np.ndarray, model: AcquisitionModel, samples: tuple[int, ...]) -> np.ndarray:
-    """`valid` on the lattice, with soft borders inside."""
-    soft = ndimage.uniform_filter(ndimage.minimum_filter(valid, 5, mode="nearest"), 5, mode="nearest")
-    return sample(soft, model.grid, model.lattice(samples), (kernels.linear,) * 3, domain=model.domain)
+def _softened(valid: np.ndarray) -> np.ndarray:
+    """`valid` with soft borders inside."""
+    return ndimage.uniform_filter(ndimage.minimum_filter(valid, 5, mode="nearest"), 5, mode="nearest")

@@ -61,13 +61,18 @@ def measured_axes(model: AcquisitionModel, refined: tuple[bool, ...]) -> tuple[A
     return tuple(axes)
 
 
-def lattice_factors(model: AcquisitionModel, reference: Volume | None, refined: tuple[bool, ...]) -> tuple[float, ...]:
-    """Lattice samples an acquired sample, along each axis; 1 where nothing is refined."""
-    finest = (np.inf,) * 3 if reference is None else spacing_along(reference.grid, model.grid)
+def lattice_factors(
+    model: AcquisitionModel,
+    reference: Volume | None,
+    refined: tuple[bool, ...],
+    finest: float = MAX_LATTICE_SCALE,
+) -> tuple[float, ...]:
+    """Lattice samples an acquired sample, along each axis; 1 where nothing is refined, at most `finest` in plane."""
+    seen = (np.inf,) * 3 if reference is None else spacing_along(reference.grid, model.grid)
     factors = []
-    for axis, spacing, refine in zip(model.axes, finest, refined, strict=True):
+    for axis, spacing, refine in zip(model.axes, seen, refined, strict=True):
         slab = axis.kind == "slab"
-        factor = min(axis.spacing / spacing, MAX_LATTICE_SCALE)
+        factor = min(axis.spacing / spacing, MAX_LATTICE_SCALE if slab else finest)
         if factor < (1.02 if slab else _FINER):
             factor = through_plane_factor(model.grid) if slab else _WITHOUT
         factors.append(factor if refine and axis.samples > 1 and factor > 1.02 else 1.0)

@@ -12,6 +12,7 @@ from ..acquisition import AxisModel
 from ..networks.intensity import Intensity, intensity_of
 from ..networks.minet import MINet
 from ..networks.positions import Positions
+from ..networks.specs import Spec
 from ..progress import Monitor
 
 _AT_ONCE = 1 << 17  # output pixels in a batch
@@ -40,10 +41,19 @@ class Stack:
         return Stack(self.axes, self.target[numbers], self.base[numbers], reference)
 
 
-def statistics(volume: np.ndarray, network: str) -> Intensity:
-    """The intensity that `network` wants, from a whole volume: slices must not be normalised each in its own way."""
+def statistics(volume: np.ndarray, spec: Spec) -> Intensity:
+    """The intensity that the network of `spec` wants, from a whole volume: slices must not each have their own."""
     stride = max(1, volume.size // _SAMPLED)
-    return intensity_of(torch.from_numpy(volume.reshape(-1)[::stride].copy())[None, None, None], network)
+    return intensity_of(torch.from_numpy(volume.reshape(-1)[::stride].copy())[None, None, None], spec)
+
+
+class _Ear:
+    """Hears a cancel before every layer, so that nobody waits for a large slice."""
+
+    monitor = Monitor()
+
+    def __call__(self, *_: object) -> None:
+        self.monitor.check()
 
 
 class SliceNetwork:
@@ -57,11 +67,20 @@ class SliceNetwork:
         self.device = torch.device(device)
         self.net = net.to(self.device)
         self.notes: tuple[str, ...] = ()
+        self._ear = _Ear()
+        for layer in net.modules():
+            if next(layer.children(), None) is None:
+                layer.register_forward_pre_hook(self._ear)
 
     @property
-    def spec(self):
+    def spec(self) -> Spec:
         """The network's configuration."""
         return self.net.spec
+
+    @staticmethod
+    def at_once(shape: tuple[int, int]) -> int:
+        """How many slices of `shape` on the lattice make a batch."""
+        return max(1, _AT_ONCE // int(np.prod(shape)))
 
     def __call__(
         self, stack: Stack, target: Intensity, reference: Intensity | None, monitor: Monitor | None = None
@@ -72,8 +91,9 @@ class SliceNetwork:
             target, reference: intensities of the volumes that the slices come from.
         """
         monitor = monitor or Monitor()
+        self._ear.monitor = monitor
         result = np.array(stack.base, dtype=np.float32)
-        step = max(1, _AT_ONCE // int(np.prod(stack.base.shape[1:])))
+        step = self.at_once(stack.base.shape[1:])
         quiet = 1e-3 * float(target.scale)
         shown = [n for n, image in enumerate(stack.target) if float(np.ptp(image)) > quiet]
         for start in range(0, len(shown), step):

@@ -17,8 +17,9 @@ from .synthetic import blurred
 _TAPER = 8  # pixels over which a slice that is cut off fades out: a jump at the border would ring all through it
 _TURN = 1.0  # degrees, largest rotation of a misregistration
 _LESIONS = (1, 6)  # how many
-_LESION_AXES = (1.5, 9.0)  # half axes in pixels
-_LESION_STRENGTH = (0.2, 0.7)  # of the range
+_LESION_AXES = (1.2, 9.0)  # half axes in pixels, as many small ones as large ones
+_LESION_STRENGTH = (0.1, 0.6)  # of the range
+_LESION_SIDES = {"target": 0.3, "reference": 0.5, "both": 0.2}  # who shows them
 
 
 def turned(pair: Tensor, rng: np.random.Generator) -> Tensor:
@@ -63,11 +64,11 @@ def with_lesions(pair: Tensor, rng: np.random.Generator) -> Tensor:
     if len(places) == 0:
         return pair
     rows, cols = (torch.arange(n, device=pair.device, dtype=pair.dtype) for n in shape)
-    which = rng.choice(("target", "reference", "both"), p=(0.4, 0.4, 0.2))
+    which = rng.choice(list(_LESION_SIDES), p=list(_LESION_SIDES.values()))
     added = torch.zeros_like(pair)
     for _ in range(int(rng.integers(*_LESIONS))):
         r, c = places[int(rng.integers(len(places)))].tolist()
-        a, b = rng.uniform(*_LESION_AXES, 2)
+        a, b = np.exp(rng.uniform(*np.log(_LESION_AXES), 2))
         angle = rng.uniform(0, np.pi)
         y, x = (rows - r)[:, None], (cols - c)[None]
         u, v = np.cos(angle) * y + np.sin(angle) * x, -np.sin(angle) * y + np.cos(angle) * x

@@ -21,7 +21,7 @@ class State:
     """What a training is at a step. Examples and learning rate follow from the step; no other random state exists.
 
     Attributes:
-        recipe: as a table. step: steps done. model, average, optimiser: weights, their average, Adam's moments.
+        recipe: as a table. step: steps done. model, average: weights, and their average. optimiser: its moments.
         curve: one entry a validation. seconds: of work so far. skipped: steps whose gradient was not finite, and `row`
         how many of them were the last ones. sources: what the data were. device: the hardware.
     """
@@ -30,7 +30,7 @@ class State:
     step: int
     model: dict[str, Tensor]
     average: dict[str, Tensor]
-    optimiser: dict[str, object]
+    optimiser: list[dict[str, object]]
     curve: list[dict[str, object]] = field(default_factory=list)
     seconds: float = 0.0
     skipped: int = 0

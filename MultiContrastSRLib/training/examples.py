@@ -13,14 +13,17 @@ from torch import Tensor
 
 from ..networks.intensity import Intensity, intensity_of
 from ..networks.positions import Positions
+from ..slicewise.acquisition import SliceAcquisition
+from ..slicewise.base import base_image
 from .augmentation import fitted, turned, varied_reference, with_lesions
 from .curriculum import Condition, condition
 from .data import split, without_background
-from .degradation import SliceAcquisition
-from .guided import guided
 from .pack import Pack
 from .recipe import Optimisation, Recipe
 from .synthetic import noise, synthetic_pair
+
+_TRIALS = 8  # until a pair shows something
+_SHOWN, _ENOUGH = 0.1, 0.05  # of the range: tissue; of a slice that must be tissue
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +78,18 @@ class Examples:
         return cropped(batch, _sides(wanted, drawn.factors), rng, fixed=hasattr(self.recipe.spec, "scale"))
 
     def _pair(self, drawn: Condition, rng: np.random.Generator) -> Tensor:
-        """(2, H, W): target truth and reference."""
+        """(2, H, W): target truth and reference, both of which show something.
+
+        The intensity of a slice with next to nothing on it is that of a few bright pixels, or of noise; one such slice
+        outweighs a hundred others in the gradient.
+        """
+        for _ in range(_TRIALS):
+            pair = self._any_pair(drawn, rng)
+            if float((pair > _SHOWN).float().mean((-2, -1)).min()) > _ENOUGH:
+                break
+        return pair
+
+    def _any_pair(self, drawn: Condition, rng: np.random.Generator) -> Tensor:
         wanted = self.recipe.augmentation
         synthetic = bool(self._labels) and (not self._slices or rng.random() < wanted.synthetic)
         pair = self._from_labels(rng) if synthetic else self._from_scans(rng)
@@ -132,11 +146,11 @@ def make_batch(recipe: Recipe, pairs: Tensor, drawn: Condition, rngs: list[np.ra
     if drawn.reference == "low":
         reference = acquisition.forward(reference)
     low = low[:, None]
-    intensity = intensity_of(low, spec.network)
+    intensity = intensity_of(low, spec)
     intensity = intensity._replace(scale=intensity.scale * gains)
     seen = None
     if drawn.reference != "none":
-        seen = intensity_of(reference[:, None], spec.network).apply(reference[:, None])
+        seen = intensity_of(reference[:, None], spec).apply(reference[:, None])
     positions = acquisition.positions()
     if seen is not None:
         identity = SliceAcquisition.of(shape, (1.0, 1.0))
@@ -150,17 +164,6 @@ def make_batch(recipe: Recipe, pairs: Tensor, drawn: Condition, rngs: list[np.ra
         intensity,
         acquisition,
     )
-
-
-def base_image(kind: str, acquisition: SliceAcquisition, low: Tensor, reference: Tensor | None) -> Tensor | None:
-    """The image (B, H, W) that a network with `Spec.base` of this kind corrects, or None."""
-    if kind == "none":
-        return None
-    if kind == "guided" and reference is not None:
-        image = guided(acquisition, low, reference)
-    else:
-        image = acquisition.zero_filled(low)
-    return acquisition.consistent(image, low)
 
 
 def _sides(wanted: Optimisation, factors: tuple[float, float]) -> tuple[int, int]:

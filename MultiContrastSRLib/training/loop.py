@@ -20,10 +20,12 @@ from .checkpoint import NAME, State, check_recipe, load_state, save_state
 from .curve import PICTURE, Log, draw_curve, line
 from .examples import Batch, Examples
 from .losses import total_loss
+from .optimiser import Optimiser
 from .pack import Pack
 from .predict import predict
 from .processes import Processes
 from .recipe import Optimisation, Recipe
+from .start import begin_with
 from .validation import Validation
 
 
@@ -110,7 +112,7 @@ class _Training:
         for parameter in self.net.parameters():
             # a batch without reference leaves some untouched; they count as zero, with one process as with many
             parameter.grad = torch.zeros_like(parameter)
-        self.optimiser = torch.optim.Adam(self.net.parameters(), lr=wanted.rate)
+        self.optimiser = Optimiser(self.net, wanted)
         if (folder / NAME).exists():
             self.state = load_state(folder)
             check_recipe(self.state, recipe, folder)
@@ -118,8 +120,9 @@ class _Training:
             self.optimiser.load_state_dict(self.state.optimiser)
             self.average = {k: v.to(device) for k, v in self.state.average.items()}
         else:
+            sources = [*pack.sources, *(begin_with(self.net, wanted.start) if wanted.start else [])]
             self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
-            self.state = State(recipe.as_dict(), 0, {}, {}, {}, sources=list(pack.sources), device=_hardware(device))
+            self.state = State(recipe.as_dict(), 0, {}, {}, [], sources=sources, device=_hardware(device))
         self.examples = Examples(pack, recipe, device)
         self._ahead: tuple[int, Batch] | None = None
         self.validation = Validation(pack, recipe, device) if processes.first and wanted.validate else None
@@ -205,9 +208,7 @@ class _Training:
             return
         state.row = 0
         state.loss_sum, state.loss_count = state.loss_sum + loss, state.loss_count + 1
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(wanted, state.step)
-        self.optimiser.step()
+        self.optimiser.step(rate_share(wanted, state.step))
         decay = min(wanted.ema, (1 + state.step) / (10 + state.step))  # the random start is soon forgotten
         with torch.no_grad():
             for name, tensor in self.net.state_dict().items():
@@ -239,16 +240,16 @@ class _Training:
         save_state(self.state, self.folder)
 
 
-def learning_rate(wanted: Optimisation, step: int) -> float:
-    """The rate of the step after `step` others."""
+def rate_share(wanted: Optimisation, step: int) -> float:
+    """The rate of the step after `step` others, as a share of the recipe's."""
     if step < wanted.warmup:
-        return wanted.rate * (step + 1) / wanted.warmup
+        return (step + 1) / wanted.warmup
     if wanted.schedule == "halving":
-        return wanted.rate * 0.5 ** (step // wanted.halve)
+        return 0.5 ** (step // wanted.halve)
     if wanted.schedule == "constant":
-        return wanted.rate
+        return 1.0
     share = (step - wanted.warmup) / max(1, wanted.steps - wanted.warmup)
-    return wanted.rate * 0.5 * (1 + math.cos(math.pi * share))
+    return 0.5 * (1 + math.cos(math.pi * share))
 
 
 def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ..networks.dual_arbnet import DualArbNet
 from ..networks.minet import MINet
+from ..networks.swift import Swift
 from .examples import Batch
 
 
@@ -15,7 +16,7 @@ def predict(net: nn.Module, batch: Batch, mirror: bool = False) -> tuple[Tensor,
     Args:
         mirror: whether the reconstruction is wanted; networks without one, and batches without a reference, give None.
     """
-    if isinstance(net, DualArbNet):
+    if isinstance(net, (DualArbNet, Swift)):
         return net(batch.target, batch.reference, batch.positions, base=batch.base), None
     encoded = None if batch.reference is None else net.encode_reference(batch.reference)
     mirrored = net.reconstruct_reference(encoded) if mirror and encoded is not None else None

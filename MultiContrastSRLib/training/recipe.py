@@ -137,9 +137,12 @@ class Curriculum:
 
 @dataclass(frozen=True)
 class Optimisation:
-    """Adam and its surroundings.
+    """The optimiser and its surroundings.
 
     Attributes:
+        start: where weights of the same names and shapes are taken from: a method's shipped ones, or a .safetensors
+            file. Empty begins at random.
+        rate: of Adam. matrix_rate: of Muon, to which the weights of convolutions are then given; 0 leaves all to Adam.
         schedule: "cosine" to zero after `warmup` steps, "halving" every `halve` steps, or "constant".
         patch: side of the target patches; 0 trains on whole slices.
         window: side of the patches in the output instead, so that every scale costs the same; 0 for `patch`.
@@ -155,12 +158,14 @@ class Optimisation:
     """
 
     steps: int = 100_000
+    start: str = ""
     batch: int = 6
     patch: int = 32
     window: int = 0
     whole: float = 0.0
     whole_batch: int = 1
     rate: float = 1e-4
+    matrix_rate: float = 0.0
     schedule: str = "cosine"
     warmup: int = 0
     halve: int = 0
@@ -272,6 +277,8 @@ def _problems(recipe: Recipe) -> Iterator[str]:
     for name, least in {**leasts, "validate": 0, "patch": 0, "window": 0}.items():
         if getattr(o, name) < least:
             yield f"optimisation.{name} is {getattr(o, name)}; expected {least} or more."
+    if o.matrix_rate < 0:
+        yield f"optimisation.matrix_rate is {o.matrix_rate}; expected 0 or a number above it."
     if o.rate <= 0:
         yield f"optimisation.rate is {o.rate}; expected a number above 0."
     if o.schedule == "halving" and o.halve < 1:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
-from .degradation import separable
+from ..slicewise.acquisition import separable
 
 _MEANS = (0.05, 1.0)
 _TEXTURE = 0.05  # largest standard deviation within a tissue

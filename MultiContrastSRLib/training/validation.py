@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..slicewise.acquisition import SliceAcquisition
+from ..slicewise.base import base_image
 from .augmentation import fitted
 from .curriculum import Condition
 from .data import split
-from .degradation import SliceAcquisition
-from .examples import Batch, base_image, make_batch
+from .examples import Batch, make_batch
 from .pack import Pack, Stack
 from .predict import predict
 from .recipe import Recipe

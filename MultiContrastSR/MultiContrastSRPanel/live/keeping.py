@@ -71,4 +71,4 @@ def render_view(view_name: str, target: Any, reference: Any = None, **settings: 
         source.volume, None if other is None else other.volume, library("live.cache").Cache(1 << 30), **settings
     )
     renderer.prepare(grid, lambda: False)
-    return store_view(renderer.render(grid), grid, view_name, renderer.report, source, other)
+    return store_view(renderer.render(grid), grid, view_name, renderer.report_of(grid), source, other)

@@ -132,7 +132,7 @@ class LiveZoom:
             )
         grid = grid_shown(view.grid, view_name, self.target)
         frame = self._engine.render(grid)
-        report = self._engine.renderer.report
+        report = self._engine.renderer.report_of(grid)
         return store_view(frame.array, grid, view_name, report, *self.sources)
 
     def stop(self, reason: BaseException | None = None) -> None:
@@ -239,7 +239,8 @@ class LiveZoom:
             return
         view.show(frame)
         report = self._engine.renderer.report
-        text = describe(self._method.label, frame, report.device if report is not None else "cpu")
+        label = library("methods").get(frame.method).label
+        text = describe(label, frame, report.device if report is not None else "cpu")
         if view.shown is frame:
             view.say(text)
         if self._on_status is not None:

@@ -186,6 +186,8 @@ def describe(method: str, frame: Any, device: str) -> str:
     if frame.final and not frame.seconds:
         state = _("from cache")
     where = "GPU" if device.startswith("cuda") else "CPU"
-    return _("{method} ×{scale:.1f} · {state} · {where}\nresearch use").format(
+    first = _("{method} ×{scale:.1f} · {state} · {where}").format(
         method=method, scale=frame.scale, state=state, where=where
     )
+    second = _("detail within slices · research use") if frame.within_slices else _("research use")
+    return f"{first}\n{second}"

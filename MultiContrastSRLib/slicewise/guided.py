@@ -17,7 +17,7 @@ from torch import Tensor
 from .. import kernels
 from ..acquisition import AxisModel
 from ..detail import BAND, CANDIDATES, OCTAVE, RADII, Level
-from .degradation import KEPT, SliceAcquisition, operator, separable
+from .acquisition import KEPT, SliceAcquisition, operator, separable
 
 _ACROSS = AxisModel("slab", 1, 1.0, 1.0)  # slices are alone
 

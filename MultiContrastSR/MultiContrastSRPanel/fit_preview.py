@@ -1,0 +1,97 @@
+"""What a fit under way shows and hears: its latest image in the slice views, and the word that it is good enough."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import AbstractContextManager
+from typing import Any
+
+import slicer
+
+from .library import library
+
+POINTS = 1 << 17  # of a preview: a second or so of a small network on a CPU
+
+
+class FitPreview:
+    """Shows, in the views that show the target, what a subject-specific method has so far.
+
+    The volume is coarse, hidden from menus, never saved, and gone when the run ends.
+
+    Args:
+        target: the `mrml.Source` that is super-resolved.
+    """
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+        self._enough = threading.Event()
+        self._latest: Any = None
+        self._node: Any = None
+        self.begun = False
+
+    # ------------------------------------------------------------------ on the worker's thread
+
+    def listening(self) -> AbstractContextManager[None]:
+        """Within the block, fits of this thread are shown and can be told to `keep` what they have."""
+        return library("inr.control").controlled(self._enough.is_set, self._watch)
+
+    def _watch(self, entry: Any, draw: Any) -> None:
+        self.begun = True
+        grid = coarse(self._target.volume.grid)
+        self._latest = library("volume").Volume.on(grid, draw(grid)[0], self._target.volume.name)
+
+    # ------------------------------------------------------------------ on the main thread
+
+    def keep(self) -> None:
+        """Let the fit stop at its next step; the run goes on with its best so far."""
+        self._enough.set()
+
+    def show(self) -> None:
+        """Bring the views up to date."""
+        latest, self._latest = self._latest, None
+        if latest is None:
+            return
+        if self._node is None or not slicer.mrmlScene.IsNodePresent(self._node):
+            self._node = self._hidden_volume()
+        with slicer.util.NodeModify(self._node):
+            slicer.util.updateVolumeFromArray(self._node, latest.array)
+            self._node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(latest.affine))
+        replace_background(self._target.node, self._node)
+
+    def remove(self) -> None:
+        """Show the target again, and take the preview out of the scene."""
+        node, self._node = self._node, None
+        if node is not None and slicer.mrmlScene.IsNodePresent(node):
+            replace_background(node, self._target.node)
+            display = node.GetDisplayNode()
+            slicer.mrmlScene.RemoveNode(node)
+            slicer.mrmlScene.RemoveNode(display)
+
+    def _hidden_volume(self) -> Any:
+        node = slicer.vtkMRMLScalarVolumeNode()
+        node.SetName(f"{self._target.volume.name} preview")
+        node.SetHideFromEditors(True)
+        node.SetSaveWithScene(False)
+        slicer.mrmlScene.AddNode(node)
+        node.CreateDefaultDisplayNodes()
+        display, shown = node.GetDisplayNode(), self._target.node.GetDisplayNode()
+        display.SetSaveWithScene(False)
+        if shown is not None:
+            display.CopyContent(shown)
+            display.SetAutoWindowLevel(False)
+            display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
+        return node
+
+
+def coarse(grid: Any) -> Any:
+    """A grid of nearly cubic voxels over the field of view of `grid`, of about `POINTS` points."""
+    k, j, i = grid.spacing
+    return grid.isotropic((grid.size * k * j * i / POINTS) ** (1 / 3))
+
+
+def replace_background(before: Any, after: Any) -> None:
+    """Show `after` in the slice views that show `before`; both are volumes, the second may have left the scene."""
+    present = slicer.mrmlScene.IsNodePresent(after)
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        if composite.GetBackgroundVolumeID() == before.GetID():
+            composite.SetBackgroundVolumeID(after.GetID() if present else None)

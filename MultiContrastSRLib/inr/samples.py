@@ -1,0 +1,130 @@
+"""What was acquired where: the samples of all scans, as points with their slice profiles.
+
+Without a start a sample is compared with the network at its own place. With a start (images on a lattice) it is what
+they leave unexplained, by the exact acquisition that joint total variation uses, and the network is their correction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from ..acquisition import AcquisitionModel
+from ..grid import REVERSE, Grid
+from ..progress import Monitor
+from ..subject.data_term import DataTerm, expand
+from ..subject.observation import aligned_grid, observe, observe_target
+from ..volume import Volume
+
+_EMPTY = 0.05  # of the 99.9th percentile: below it lies background
+_MARGIN = 2  # samples around the foreground that count as such
+_PROFILE_POINTS = 8  # at most, along one axis
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples of one scan.
+
+    Attributes:
+        contrast: which output of the network they are samples of.
+        grid: where all samples of the scan lie; `index` names those that take part.
+        index: (p,) flat indices into `grid`.
+        values: (p,) float32, in the scan's units: acquired, or what a start leaves unexplained.
+        offsets: (q, 3) mm (RAS) from a sample's centre to the points that its profile is averaged over.
+    """
+
+    contrast: int
+    grid: Grid
+    index: np.ndarray
+    values: np.ndarray
+    offsets: np.ndarray
+
+    def positions(self, chosen: np.ndarray) -> np.ndarray:
+        """RAS mm (n, 3) of the samples numbered `chosen`."""
+        return self.grid.positions(np.stack(np.unravel_index(self.index[chosen], self.grid.shape), axis=-1))
+
+
+def acquired(scan: Volume, contrast: int, finest: float, *, slab: bool, foreground: bool) -> Samples:
+    """The scan's own samples. `finest` mm is the detail that profiles are averaged at."""
+    kept = _foreground(scan.array) if foreground else np.ones(scan.shape, bool)
+    index = np.flatnonzero(kept)
+    offsets = profile(scan, scan.grid, (finest,) * 3) if slab else np.zeros((1, 3))
+    return Samples(contrast, scan.grid, index, scan.array.ravel()[index], offsets)
+
+
+def unexplained(
+    scan: Volume,
+    contrast: int,
+    image: np.ndarray,
+    lattice: Grid,
+    across: int | None,
+    *,
+    first: bool,
+    slab: bool,
+    monitor: Monitor,
+) -> Samples | None:
+    """What `image` on `lattice` does not explain of the scan; None when the scan does not meet the lattice.
+
+    Args:
+        across: as joint total variation had it.
+        first: the scan is the one whose acquisition the lattice belongs to.
+    """
+    if first:
+        observation, grid = observe_target(scan, AcquisitionModel.estimate(scan), lattice, monitor), scan.grid
+    else:
+        aligned = aligned_grid(scan, lattice, across)
+        observation = None if aligned is None else observe(scan, lattice, across, monitor)
+        grid = None if aligned is None else aligned[0]
+    if observation is None:
+        return None
+    with torch.inference_mode():
+        term = DataTerm(observation, 1.0, 1.0, torch.empty(0))
+        values = expand(term.coefficients, term.left).numpy()
+        rest = expand(term.residual(torch.from_numpy(np.ascontiguousarray(image))), term.left).numpy()
+    kept = _foreground(values)
+    if observation.known is not None:
+        kept &= observation.known
+    index = np.flatnonzero(kept)
+    offsets = profile(scan, grid, lattice.spacing) if slab else np.zeros((1, 3))
+    return Samples(contrast, grid, index, rest.ravel()[index].astype(np.float32), offsets)
+
+
+def profile(scan: Volume, grid: Grid, finest: tuple[float, float, float]) -> np.ndarray:
+    """(q, 3) mm: points about `finest` mm apart along the axes (k, j, i) of `grid` that fill one sample of `scan`.
+
+    `grid` is the scan's own, or samples of its size whose axes lie (nearly) along the scan's. Along slices the
+    extent is the slice's thickness, in plane the size that its measured spectrum resolves.
+    """
+    own, other = (g.affine[:3, :3] / np.linalg.norm(g.affine[:3, :3], axis=0) for g in (scan.grid, grid))
+    nearest = np.abs(own.T @ other).argmax(axis=0)  # of every column (i, j, k) of `grid`, the scan's
+    model = AcquisitionModel.estimate(scan).axes
+    points = np.zeros((1, 3))
+    for column in range(3):
+        axis = model[REVERSE[nearest[column]]]
+        extent = axis.thickness if axis.kind == "slab" else axis.resolution
+        count = int(np.clip(round(extent / finest[REVERSE[column]]), 1, _PROFILE_POINTS))
+        along = ((np.arange(count) + 0.5) / count - 0.5) * extent
+        points = (points[:, None] + along[:, None] * other[:, column]).reshape(-1, 3)
+    return points
+
+
+def _foreground(values: np.ndarray) -> np.ndarray:
+    """Samples that are not empty, and a margin around them."""
+    low, high = np.percentile(values, (0.1, 99.9))
+    level = _EMPTY * high if low >= 0 else low + _EMPTY * (high - low)
+    kept = ndimage.binary_dilation(values > level, iterations=_MARGIN)
+    return kept if kept.any() else np.ones(values.shape, bool)
+
+
+def box(scans: Sequence[Volume]) -> tuple[np.ndarray, np.ndarray]:
+    """(centre, size) in RAS mm of the box around the fields of view of all scans."""
+    corners = []
+    for scan in scans:
+        index = np.stack(np.meshgrid(*[(-0.5, n - 0.5) for n in scan.shape], indexing="ij"), axis=-1)
+        corners.append(scan.grid.positions(index.reshape(-1, 3)))
+    low, high = np.concatenate(corners).min(axis=0), np.concatenate(corners).max(axis=0)
+    return (low + high) / 2, high - low

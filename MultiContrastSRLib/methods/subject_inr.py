@@ -1,0 +1,149 @@
+"""A coordinate network fitted to this patient's scans (McGinnis et al. 2023), both contrasts at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..acquisition import AcquisitionModel
+from ..errors import InputError
+from ..lattice import LatticeImage, default_refinement
+from ..memory import check_memory
+from ..progress import CancelCallback, Monitor, ProgressCallback
+from ..volume import Volume
+from .base import Method, Option, register
+from .joint_tv import COPIES, joint_samples
+
+if TYPE_CHECKING:
+    from ..grid import Grid
+    from ..inr.fitting import Fit
+    from ..inr.model import SubjectModel
+    from ..inr.presets import Settings
+
+_MODEL_REMEDY = "Choose the scan that it was fitted to, or fit a new one (leave the option empty)."
+
+
+@register
+class SubjectINR(Method):
+    """See `summary` and `MultiContrastSRLib.inr`."""
+
+    name = "subject-inr"
+    label = "Subject-specific network (INR)"
+    summary = (
+        "A coordinate network fitted to this patient's scans alone, both contrasts at once. The quick presets begin "
+        "from joint-tv and hardly differ from it."
+    )
+    group = "subject-specific"
+    reference = "optional"
+    both = True
+    requires = ("torch",)
+    devices = ("cpu", "cuda")
+    order = 30
+    options = (
+        Option(
+            "preset",
+            "fast",
+            "Preset",
+            "fast and balanced begin from joint total variation; paper is the published network: hours on a CPU.",
+            choices=("fast", "balanced", "paper"),
+        ),
+        Option(
+            "variant",
+            "split-head",
+            "Variant",
+            "How much the contrasts share: all but the heads, all but the last layer, or nothing.",
+            choices=("split-head", "vanilla", "single-contrast"),
+        ),
+        Option(
+            "slab",
+            "preset",
+            "Slice profile",
+            "Whether the network's mean over each slab explains the slice, or its value at the middle does.",
+            choices=("preset", "on", "off"),
+        ),
+        Option(
+            "stop",
+            "plateau",
+            "Stop at",
+            "The plateau of mutual information or loss (whichever comes first), of one of them, or the last epoch.",
+            choices=("plateau", "information", "loss", "never"),
+        ),
+        Option(
+            "max_seconds", 0.0, "Longest fit", "Seconds after which the fit ends and keeps its best; 0 is no limit.", 0
+        ),
+        Option("seed", 0, "Seed", "Decides the random weights and batches: the same seed gives the same result.", 0),
+        Option("model", "", "Fitted model", "A .safetensors file of an earlier fit to render from; empty to fit now."),
+    )
+    citation = "McGinnis, Shit, Li et al., MICCAI 2023 (single-subject multi-contrast super-resolution by INRs)"
+
+    def prepare(
+        self,
+        target: Volume,
+        reference: Volume | None = None,
+        *,
+        refine: tuple[bool, bool, bool] | None = None,
+        device: str = "cpu",
+        progress: ProgressCallback | None = None,
+        cancel: CancelCallback | None = None,
+        **options: bool | int | float | str,
+    ) -> LatticeImage:
+        """See `Method.prepare`. `fit` of what is returned holds model and curve, `companion` the other contrast."""
+        from ..inr.model import SubjectModel
+
+        chosen = self.check_options(options)
+        monitor = Monitor(progress, cancel, stage="prepare")
+        model = AcquisitionModel.estimate(target)
+        refined = refine or default_refinement(target.grid)
+        lattice = model.lattice(joint_samples(target, model, reference, refined))
+        check_memory("The lattice of the subject-specific fit", lattice.shape, COPIES, "Crop the target first.")
+        if chosen["model"]:
+            fitted = _loaded(SubjectModel.load(chosen["model"]), target, reference)
+        else:
+            slices = target.grid.slice_axis
+            across = slices if slices is not None and not refined[slices] else None
+            scans = [[target]] if reference is None else [[target], [reference]]
+            fitted = _fitted(scans, lattice, settings(chosen), across, device, monitor.part(0.0, 0.8))
+        images = fitted.model.images(lattice, device, monitor.part(0.8, 1.0))
+        result = LatticeImage(target, model, images[0], fitted.notes)
+        result.fit = fitted
+        if reference is not None and fitted.outputs[1] is not None:
+            result.companion = LatticeImage(reference, model, images[fitted.outputs[1]])
+        return result
+
+
+def settings(chosen: dict[str, bool | int | float | str]) -> Settings:
+    """What the options of this method mean for a fit."""
+    from dataclasses import replace
+
+    from ..inr.presets import PRESETS, Settings
+
+    preset = PRESETS[chosen["preset"]]
+    if chosen["slab"] != "preset":
+        preset = replace(preset, slab=chosen["slab"] == "on")
+    return Settings(preset, chosen["variant"], chosen["stop"], chosen["max_seconds"], chosen["seed"])
+
+
+def _fitted(
+    scans: list[list[Volume]], lattice: Grid, how: Settings, across: int | None, device: str, monitor: Monitor
+) -> Fit:
+    from ..inr.cache import digest, remembered
+    from ..inr.fitting import fit
+
+    return remembered(
+        digest(scans, how, lattice, across),
+        lambda: fit(scans, lattice, how, across=across, device=device, monitor=monitor),
+    )
+
+
+def _loaded(model: SubjectModel, target: Volume, reference: Volume | None) -> Fit:
+    from ..inr.fitting import Fit
+
+    outside = float(abs(target.grid.center - model.center).max() - model.half)
+    if outside > 0:
+        raise InputError(
+            f"The middle of target {target.name or 'scan'} lies {outside:.0f} mm outside the fitted model's field of "
+            f"view. {_MODEL_REMEDY}"
+        )
+    names = [contrast.name for contrast in model.contrasts]
+    note = f"Rendered from a model that was fitted to {', '.join(names)}; the target is taken to be the first of them."
+    second = 1 if reference is not None and len(names) > 1 else None
+    return Fit(model, (), (note,), (0, second))

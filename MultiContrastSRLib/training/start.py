@@ -1,0 +1,48 @@
+"""Beginning with weights that another training made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..errors import InputError
+from ..models import shipped
+from ..networks.specs import SPECS
+from ..weights import load_weights
+
+
+def begin_with(net: nn.Module, start: str) -> list[str]:
+    """Put the weights of `start` into `net` where name and shape are the same.
+
+    Args:
+        start: a method whose weights ship, or a .safetensors file.
+
+    Returns:
+        What was taken, for the model card.
+
+    Raises:
+        InputError: less than half of them fit, or none ship.
+        FileReadError: not such a file.
+    """
+    place, digest = Path(start), None
+    if start in SPECS:
+        models = shipped(start)
+        if not models:
+            raise InputError(
+                f"optimisation.start is {start!r}, for which no weights ship; expected one of them or a file."
+            )
+        place, digest = models[0].path, models[0].sha256
+    weights = load_weights(place, digest)
+    own = net.state_dict()
+    taken = {n: t for n, t in weights.tensors.items() if n in own and tuple(own[n].shape) == t.shape}
+    if 2 * len(taken) < len(weights.tensors):
+        raise InputError(
+            f"optimisation.start is {start!r}, of which {len(taken)} of {len(weights.tensors)} tensors have the name "
+            f"and shape of one here; expected most of them, of a part of {type(net).__name__}. Leave it empty to begin "
+            "at random."
+        )
+    net.load_state_dict({n: torch.from_numpy(t.astype(np.float32)) for n, t in taken.items()}, strict=False)
+    return [f"started from {place.name}, SHA-256 {weights.sha256}: {len(taken)} of {len(own)} tensors"]

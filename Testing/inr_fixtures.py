@@ -1,0 +1,33 @@
+"""What the tests of the coordinate network share beyond `subject_fixtures`: a small scene, quick fits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import MultiContrastSRLib as mc
+from MultiContrastSRLib import Grid, Volume
+from MultiContrastSRLib.acquisition import AcquisitionModel
+from MultiContrastSRLib.inr.presets import Preset
+
+CUBE = (28, 32, 24)
+ELLIPSOIDS = (CUBE, 29, 8)
+# a network by itself, small enough for a test
+PLAIN = Preset("grid", 32, 2, (8.0, 4.0, 2.0), 4, False, False, 2048, 16, 1e-2, 0.0, 0.9, False, 0.4)
+
+
+def prepared(views: tuple[Volume, Volume | None], grid: Grid, method: str = "subject-inr", **options: Any) -> Any:
+    """The method prepared for both scans, which lie as they should."""
+    return mc.prepare(*views, method, register="off", grid=grid, device="cpu", **options)
+
+
+def lattice_of(target: Volume, shape: tuple[int, int, int] = CUBE) -> Grid:
+    """The lattice of `target` that has the truth's samples."""
+    return AcquisitionModel.estimate(target).lattice(shape)
+
+
+def plain(scans: tuple[Volume, ...], lattice: Grid, **settings: Any) -> Any:
+    """A fit of a network by itself, one contrast a scan."""
+    from MultiContrastSRLib.inr.fitting import fit
+    from MultiContrastSRLib.inr.presets import Settings
+
+    return fit([[scan] for scan in scans], lattice, Settings(**{"preset": PLAIN, "stop": "never", **settings}))

@@ -1,0 +1,36 @@
+"""What the tests of the subject-specific methods share: a scene in two contrasts, as orthogonal thick slices."""
+
+from __future__ import annotations
+
+import numpy as np
+from phantoms import affine
+from scipy import ndimage
+
+import MultiContrastSRLib as mc
+from MultiContrastSRLib import Volume
+
+
+def ellipsoids(shape: tuple[int, int, int], count: int, largest: float) -> tuple[Volume, Volume]:
+    """Two contrasts of `count` ellipsoids with half axes of 2.5 to `largest` mm, 1 mm isotropic."""
+    rng = np.random.default_rng(3)
+    index = np.stack(np.mgrid[tuple(slice(0, n) for n in shape)], axis=-1)
+    labels = np.zeros(shape, int)
+    for label in range(1, count + 1):
+        center, radius = rng.uniform(4, np.array(shape) - 4), rng.uniform(2.5, largest, 3)
+        labels[(((index - center) / radius) ** 2).sum(axis=-1) < 1] = label % 7 + 1
+    means = rng.uniform(50, 250, (2, 8))
+    means[:, 0] = 0
+    images = [ndimage.gaussian_filter(m[labels], 0.5) + rng.normal(0, 0.5, shape) for m in means]
+    grid = affine((1, 1, 1), flips=(-1, -1, 1), origin=(12.0, -30.0, 7.0))
+    return Volume(images[0], grid, "T2"), Volume(images[1], grid, "T1")
+
+
+def thick_views(truths: tuple[Volume, Volume]) -> tuple[Volume, Volume]:
+    """The first in slices of 4 mm along i, the second along j."""
+    return mc.degrade(truths[0], "slab", 4, axis="i"), mc.degrade(truths[1], "slab", 4, axis="j")
+
+
+def decibel(image: Volume | np.ndarray, truth: Volume) -> float:
+    """PSNR relative to the truth's range."""
+    array = getattr(image, "array", image)
+    return float(10 * np.log10(np.ptp(truth.array) ** 2 / np.mean((array - truth.array) ** 2)))

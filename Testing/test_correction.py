@@ -1,0 +1,107 @@
+"""The correction of a base image, and Swift, which is nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="The networks need torch, which is not installed here.")
+
+from MultiContrastSRLib.errors import InputError  # noqa: E402
+from MultiContrastSRLib.networks.correction import Correction  # noqa: E402
+from MultiContrastSRLib.networks.positions import Positions, widen  # noqa: E402
+from MultiContrastSRLib.networks.specs import build, from_dict, light  # noqa: E402
+
+
+def stirred(net):
+    """Moved off its start, at which the last layer is zero."""
+    torch.manual_seed(5)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return net.eval()
+
+
+def small(**kwargs):
+    return Correction(1, 8, 1, **kwargs)
+
+
+@pytest.mark.parametrize("shape", [(16, 24), (13, 18), (5, 3), (1, 1)])
+@torch.no_grad()
+def test_any_size(shape):
+    net = stirred(small())
+    image = net(torch.rand(2, 1, *shape), torch.rand(2, 1, *shape))
+    assert image.shape == (2, 1, *shape) and image.isfinite().all() and image.abs().max() > 0
+
+
+@torch.no_grad()
+def test_it_starts_at_zero_and_features_do_not_disturb_it():
+    base, reference = torch.rand(2, 1, 2, 12, 20)[:, :, :1].unbind()
+    plain, with_features = small(), small(features=6)
+    assert plain(base, reference).abs().max() == 0
+    stirred(plain)
+    with_features.load_state_dict(plain.state_dict(), strict=False)
+    features = torch.rand(1, 6, *base.shape[-2:])
+    assert torch.equal(with_features(base, reference, features), plain(base, reference))
+
+
+def test_features_are_learned_from():
+    net = stirred(small(features=6))
+    features = torch.rand(1, 6, 12, 8, requires_grad=True)
+    net(torch.rand(1, 1, 12, 8), None, features).sum().backward()
+    assert features.grad.abs().max() > 0
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in net.parameters())
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+@torch.no_grad()
+def test_a_tile_is_the_crop_of_the_whole(blocks):
+    """And the halo is not far too large: one of half the size does not do."""
+    net = stirred(Correction(1, 4, blocks)).double()
+    shape = (171, 190)
+    base, reference = torch.rand(2, 1, 1, *shape, dtype=torch.float64).unbind()
+    whole = net(base, reference)
+
+    def tile(window, halo):
+        outer, inner = widen(window, halo, shape, Correction.MULTIPLE)
+        part = net(base[(..., *outer)], reference[(..., *outer)])[(..., *inner)]
+        return float((part - whole[(..., *window)]).abs().max())
+
+    for window in ((slice(0, 9), slice(181, 190)), (slice(83, 86), slice(90, 107)), (slice(160, 171), slice(0, 190))):
+        assert tile(window, net.halo) < 1e-10
+    assert tile((slice(83, 86), slice(90, 107)), net.halo // 2) > 1e-10
+
+
+@torch.no_grad()
+def test_a_black_reference_is_none():
+    net = stirred(small())
+    base = torch.rand(1, 1, 12, 12)
+    assert torch.equal(net(base, None), net(base, torch.zeros_like(base)))
+    assert not torch.allclose(net(base, None), net(base, torch.rand_like(base)), atol=1e-4)
+
+
+def test_a_base_is_required():
+    with pytest.raises(InputError, match="pass `base`"):
+        small()(None, None)
+    with pytest.raises(InputError, match="'base'.*'none'.*'sinc', 'guided'"):
+        light("swift", base="none")
+
+
+@torch.no_grad()
+def test_swift_reads_a_coarser_reference_at_its_place():
+    spec = light("swift", correction_width=4, correction_blocks=1)
+    assert from_dict(spec.as_dict()) == spec
+    net = stirred(build(spec))
+    shape = (24, 20)
+    base, low = torch.rand(1, 1, *shape), torch.rand(1, 1, 12, 10)
+    fine = torch.rand(1, 1, *shape)
+    same = Positions.regular(shape, ((0.5, 0.0), (0.5, 0.0)), ((1.0, 0.0), (1.0, 0.0)))
+    assert torch.allclose(net(low, fine, same, base=base), base + net.correction(base, fine))
+    half = Positions.regular(shape, ((0.5, 0.0), (0.5, 0.0)), ((0.5, 0.0), (0.5, 0.0)))
+    coarse = fine[..., ::2, ::2]
+    linear = fine.clone()
+    linear[..., 1:-1:2, :] = (fine[..., :-2:2, :] + fine[..., 2::2, :]) / 2
+    linear[..., -1, :] = fine[..., -2, :]
+    linear[..., :, 1:-1:2] = (linear[..., :, :-2:2] + linear[..., :, 2::2]) / 2
+    linear[..., :, -1] = linear[..., :, -2]
+    assert torch.allclose(net(low, coarse, half, base=base), base + net.correction(base, linear), atol=1e-5)
+    assert torch.allclose(net(low, None, half, base=base), base + net.correction(base, None))

@@ -1,0 +1,160 @@
+"""Fits of the coordinate network: plateaus, time, keep, cancel, seeds, saved models, a full GPU."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from inr_fixtures import ELLIPSOIDS, PLAIN, lattice_of, plain
+from subject_fixtures import ellipsoids, thick_views
+
+from MultiContrastSRLib import Volume
+from MultiContrastSRLib.errors import FileReadError, InputError
+
+torch = pytest.importorskip("torch", reason="The subject-specific network needs torch, which is not installed here.")
+
+from MultiContrastSRLib.inr import cache, running  # noqa: E402
+from MultiContrastSRLib.inr.control import controlled  # noqa: E402
+from MultiContrastSRLib.inr.fitting import fit  # noqa: E402
+from MultiContrastSRLib.inr.model import SubjectModel  # noqa: E402
+from MultiContrastSRLib.inr.presets import PRESETS, Settings  # noqa: E402
+from MultiContrastSRLib.inr.stopping import settled  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def no_fits_of_other_tests():
+    cache.forget()
+
+
+@pytest.fixture(scope="module")
+def truths() -> tuple[Volume, Volume]:
+    return ellipsoids(*ELLIPSOIDS)
+
+
+@pytest.fixture(scope="module")
+def views(truths) -> tuple[Volume, Volume]:
+    return thick_views(truths)
+
+
+def test_a_curve_settles_at_its_plateau():
+    assert not settled(rising := [1.0, 1.1, 1.2, 1.3, 1.4, 1.5])
+    assert settled([*rising, 1.5, 1.5, 1.5, 1.5]) and not settled([*rising, 1.5, 1.5, 1.5])
+
+
+def test_the_fit_stops_at_the_plateau_of_information(views, monkeypatch):
+    monkeypatch.setattr(running, "mutual_information", lambda a, b: 0.7)
+    for stop, epochs in (("information", 5), ("never", 8)):
+        done = plain(views, lattice_of(views[0]), preset=replace(PLAIN, epochs=8, opening=0.0), stop=stop)
+        assert len(done.curve) == epochs
+        assert (done.model.provenance["stopped_by"] == "plateau") == (stop == "information")
+
+
+def test_it_stops_in_time_or_when_it_is_enough_and_keeps_its_best(views):
+    begin, lattice = time.process_time(), lattice_of(views[0])
+    done = plain(views, lattice, preset=replace(PLAIN, epochs=100_000), max_seconds=1.5)
+    assert time.process_time() - begin < 15 and done.model.provenance["stopped_by"] == "time"
+    said, enough = [], threading.Event()
+
+    def watch(entry, draw):
+        said.append(entry)
+        assert all(np.isfinite(image).all() for image in draw(lattice.scaled(0.2)))
+        if len(said) == 3:
+            enough.set()
+
+    with controlled(enough.is_set, watch):
+        kept = fit([[v] for v in views], lattice, Settings(replace(PLAIN, epochs=999), stop="never"))
+    assert kept.model.provenance["stopped_by"] == "enough" and 3 <= len(said) <= 4
+    assert [e.seconds for e in kept.curve] == sorted(e.seconds for e in kept.curve)
+
+
+def test_the_best_state_is_kept(views, monkeypatch):
+    lattice, scores = lattice_of(views[0]), iter([9.0, 3.0, 1.0, 2.0, 5.0])
+    states, few = [], lattice.scaled(0.2)
+    monkeypatch.setattr(running.Running, "_held_out", lambda self, monitor: next(scores))
+    monkeypatch.setattr(running, "_LOOK_EVERY", np.inf)  # at the beginning and after each epoch only
+    with controlled(watch=lambda entry, draw: states.append(draw(few)[0])):
+        settings = Settings(replace(PLAIN, epochs=4), stop="never")
+        done = fit([[v] for v in views], lattice, settings)
+    assert np.allclose(done.model.images(few)[0], states[2])
+    assert not np.allclose(states[2], states[4])
+
+
+def test_watching_is_told_between_epochs_and_changes_nothing(views, monkeypatch):
+    monkeypatch.setattr(running, "_LOOK_EVERY", 0.0)
+    monkeypatch.setattr(running, "_LOOK_SHARE", 0.0)
+    lattice, preset, said = lattice_of(views[0]), replace(PLAIN, epochs=1), []
+    alone = plain(views, lattice, preset=preset)
+    with controlled(watch=lambda entry, draw: said.append(entry)):
+        watched = plain(views, lattice, preset=preset)
+    assert len(said) > 3 and said[0].epoch == 0 and said[-1] == watched.curve[0] and len(watched.curve) == 1
+    assert [e.epoch for e in said] == sorted(e.epoch for e in said)
+    assert np.array_equal(alone.model.images(lattice)[0], watched.model.images(lattice)[0])
+
+
+def test_the_seed_decides(views):
+    lattice, preset = lattice_of(views[0]), replace(PLAIN, epochs=2)
+    first, second, other = (plain(views, lattice, preset=preset, seed=s).model.images(lattice)[0] for s in (1, 1, 2))
+    assert np.array_equal(first, second) and not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("preset", [PRESETS["fast"], replace(PLAIN, epochs=2)], ids=["started", "plain"])
+def test_saved_models_render_the_same(views, tmp_path, preset):
+    lattice = lattice_of(views[0])
+    done = fit([[v] for v in views], lattice, Settings(preset))
+    place, side = done.model.save(tmp_path / "patient.safetensors")
+    again = SubjectModel.load(place)
+    for grid in (lattice, lattice.scaled((2, 1, 1)).crop((0, 0, 0), (9, 9, 9))):
+        for mine, theirs in zip(done.model.images(grid), again.images(grid), strict=True):
+            assert np.array_equal(mine, theirs)
+    about = json.loads(side.read_text())
+    assert about["contrasts"][0]["name"] == "T2" and about["provenance"]["curve"]
+    # and can be gone on from
+    on = fit([[v] for v in views], lattice, Settings(replace(preset, epochs=1)), earlier=again)
+    assert on.curve[0].held_out < 1.5 * done.curve[-1].held_out
+    with pytest.raises(InputError, match="The model to go on from is"):
+        fit([[v] for v in views], lattice, Settings(replace(preset, width=8)), earlier=again)
+
+
+def test_files_that_are_no_models_are_refused(tmp_path):
+    (tmp_path / "broken.safetensors").write_bytes(b"12345678 and no header")
+    for name in ("broken.safetensors", "missing.safetensors"):
+        with pytest.raises(FileReadError, match="expected a .safetensors file of `multicontrastsr fit`"):
+            SubjectModel.load(tmp_path / name)
+
+
+def test_a_full_gpu_halves_the_batch(views, monkeypatch):
+    real, seen = running.Running._loss, []
+
+    def full(self, scan, rows):
+        seen.append(len(rows))
+        if len(rows) > 300:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return real(self, scan, rows)
+
+    monkeypatch.setattr(running.Running, "_loss", full)
+    whole = plain(views, lattice_of(views[0]), preset=replace(PLAIN, epochs=1))
+    assert max(seen) > 300 and min(seen) <= 300 and len(whole.curve) == 1
+    assert whole.model.provenance["stopped_by"] == "the last epoch"
+
+
+def test_a_gpu_that_cannot_hold_a_few_samples_is_given_up(views, monkeypatch):
+    real = running.Running._loss
+
+    def full(self, scan, rows):
+        if self.device != "cpu":
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return real(self, scan, rows)
+
+    monkeypatch.setattr(running.Running, "_loss", full)
+    lattice, settings = lattice_of(views[0]), Settings(replace(PLAIN, epochs=1), stop="never")
+    done = fit([[v] for v in views], lattice, settings, device="cpu:0")  # stands for a GPU: not called "cpu"
+    assert done.notes == ("The GPU's memory did not suffice; the fit ran on the CPU.",)
+    alone = fit([[v] for v in views], lattice, settings)
+    assert not alone.notes and len(done.curve) == len(alone.curve) == 1
+    monkeypatch.setattr(running.Running, "_loss", lambda self, *_: full(type("", (), {"device": "cuda"}), None, None))
+    with pytest.raises(torch.cuda.OutOfMemoryError):  # nowhere left to fall back to
+        fit([[v] for v in views], lattice, settings)

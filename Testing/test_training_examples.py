@@ -1,0 +1,238 @@
+"""Training: degradation and base on batches, examples and their augmentation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="Training needs torch, which is not installed here.")
+
+from phantoms import pair  # noqa: E402
+from training_fixtures import RICH, phantom_pack, phantom_stack, recipe  # noqa: E402
+
+from MultiContrastSRLib.acquisition import AxisModel, degrade  # noqa: E402
+from MultiContrastSRLib.detail import Level, learn, transfer  # noqa: E402
+from MultiContrastSRLib.networks.intensity import intensity_of  # noqa: E402
+from MultiContrastSRLib.networks.positions import sample_linear  # noqa: E402
+from MultiContrastSRLib.networks.specs import light  # noqa: E402
+from MultiContrastSRLib.sampling import apply_separable  # noqa: E402
+from MultiContrastSRLib.slicewise.acquisition import SliceAcquisition  # noqa: E402
+from MultiContrastSRLib.slicewise.guided import guided  # noqa: E402
+from MultiContrastSRLib.training import augmentation  # noqa: E402
+from MultiContrastSRLib.training.examples import Examples  # noqa: E402
+from MultiContrastSRLib.training.pack import Pack  # noqa: E402
+from MultiContrastSRLib.training.recipe import Augmentation  # noqa: E402
+from MultiContrastSRLib.training.synthetic import synthetic_pair  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def rng(seed=0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+# ---------------------------------------------------------------------- degradation and base
+
+
+@pytest.mark.parametrize(("kind", "factors"), [("kspace", (1.0, 2.7, 1.4)), ("slab", (1.0, 4.0, 1.0))])
+def test_the_degradation_is_the_librarys(kind, factors):
+    volume = pair((3, 50, 45))[0]
+    kinds = ("kspace", "kspace") if kind == "kspace" else ("slab", "slab")
+    acquisition = SliceAcquisition.of((50, 45), factors[1:], kinds)
+    low = acquisition.forward(torch.from_numpy(volume.array.copy()))
+    expected = degrade(volume, kind, factors)
+    assert np.abs(low.numpy() - expected.array).max() < 1e-3 * volume.array.max()
+    # a point of the truth lies at the same place of the patient by both
+    where = acquisition.positions()
+    index = np.array([[1.0, float(where.rows_t[17]), float(where.cols_t[31])]])
+    assert np.allclose(expected.grid.positions(index), volume.grid.positions(np.array([[1.0, 17, 31]])), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("factors", "kinds"),
+    [((2, 2), ("kspace", "kspace")), ((3.3, 1.7), ("kspace", "kspace")), ((1, 4), ("kspace", "slab"))],
+)
+def test_the_guided_base_is_the_librarys(factors, kinds):
+    shape = (96, 88)
+    target, reference = (torch.from_numpy(v.array.copy()) for v in pair((3, *shape)))
+    acquisition = SliceAcquisition.of(shape, factors, kinds)
+    low = acquisition.forward(target)
+    found = guided(acquisition, low, reference)
+    refined = (False, *(n > axis.samples for n, axis in zip(shape, acquisition.axes, strict=True)))
+    level = Level((AxisModel("slab", 1, 1.0, 1.0), *acquisition.axes), (1, *shape), refined)
+    for number in range(3):
+        y, r = low[number : number + 1].numpy(), reference[number : number + 1].numpy()
+        model = learn(level, y, r)
+        assert model.helps
+        zero_filled = apply_separable(y, [None, *(
+            None if n == axis.samples else axis.spread(n) if axis.kind == "kspace" else axis.interpolate(n)
+            for n, axis in zip(shape, acquisition.axes, strict=True)
+        )])  # fmt: skip
+        expected = zero_filled + transfer(level, model, y, r, np.ones_like(y))
+        assert np.abs(found[number].numpy() - expected[0]).max() < 1e-3 * float(target.max())
+
+
+def test_consistency_puts_the_record_back():
+    acquisition = SliceAcquisition.of((48, 40), (2.0, 3.0))
+    image, low = torch.rand(2, 48, 40), torch.rand(2, *acquisition.measured)
+    assert torch.allclose(acquisition.forward(acquisition.consistent(image, low)), low, atol=1e-4)
+
+
+# ---------------------------------------------------------------------- examples
+
+
+def test_intensities():
+    image = torch.rand(3, 1, 20, 20) * 700 + 50
+    percentiles = (0.005, 0.995)
+    for spec, (low, high) in {
+        light("dinet"): percentiles, light("minet", base="guided"): percentiles, light("minet"): (None, None),
+    }.items():  # fmt: skip
+        found = intensity_of(image, spec)
+        seen = found.apply(image)
+        assert torch.allclose(found.undo(seen), image, rtol=1e-4)
+        if low is None:
+            assert torch.allclose(seen.mean((1, 2, 3)), torch.zeros(3), atol=1e-4)
+            assert torch.allclose(seen.std((1, 2, 3), correction=0), torch.ones(3), atol=1e-4)
+        else:
+            levels = torch.quantile(seen.flatten(1), torch.tensor([low, high]), dim=1)
+            assert torch.allclose(levels, torch.tensor([[0.0], [1.0]]).expand(2, 3), atol=1e-4)
+
+
+def test_examples_depend_on_seed_step_and_number_alone():
+    pack, r = phantom_pack(2), recipe(**RICH, curriculum={"low_reference": 0.5})
+    whole, again = Examples(pack, r).batch(5), Examples(pack, r).batch(5)
+    part = Examples(pack, r).batch(5, slice(1, None, 2))
+    assert torch.equal(whole.truth, again.truth) and torch.equal(whole.target, again.target)
+    assert torch.allclose(whole.truth[1::2], part.truth, atol=1e-6)
+    assert torch.allclose(whole.base[1::2], part.base, atol=1e-5)
+    assert not torch.equal(whole.truth[:, :, :48, :48], Examples(pack, r).batch(6).truth[:, :, :48, :48])
+
+
+@pytest.mark.parametrize("reference", [0.0, 1.0])
+@pytest.mark.parametrize("factor", [1.7, 2.0, 3.0])
+def test_patches_lie_where_their_positions_say(factor, reference):
+    wanted = {"scales": [factor, factor], "canvas": [72], "step": 0.0}
+    r = recipe(degradation=wanted, curriculum={"low_reference": reference}, optimisation={"patch": 16, "batch": 3})
+    batch = Examples(phantom_pack(2), r).batch(1)
+    assert batch.target.shape[-2:] == (16, 16)
+    inner = (..., slice(4, -4), slice(4, -4))
+
+    def error(image, positions, shift=0.0):
+        there = sample_linear(image, positions[0] + shift, positions[1] + shift)
+        return float((there - batch.base)[inner].abs().mean())
+
+    places = batch.positions
+    at = error(batch.target, places.in_target)
+    assert at < min(error(batch.target, places.in_target, 0.3), error(batch.target, places.in_target, -0.3))
+    assert batch.reference.shape[-2:] == (batch.target if reference else batch.truth).shape[-2:]
+    if not reference:
+        assert torch.allclose(places.rows_r, torch.arange(len(places.rows_r), dtype=torch.float64))
+
+
+def test_patches_of_a_network_of_one_scale_begin_on_a_target_pixel():
+    wanted = {"scales": [2, 2], "canvas": [72]}
+    r = recipe("minet", degradation=wanted, optimisation={"patch": 16, "batch": 3})
+    for step in range(4):
+        batch = Examples(phantom_pack(2), r).batch(step)
+        assert tuple(batch.truth.shape[-2:]) == (32, 32) == tuple(batch.base.shape[-2:])
+        assert torch.allclose(batch.positions.rows_t, torch.arange(32, dtype=torch.float64) / 2)
+
+
+def test_windows_cost_the_same_at_every_scale_and_the_last_batches_are_whole():
+    wanted = {"scales": [1.5, 4.0], "canvas": [72], "step": 0.0}
+    optimisation = {"patch": 16, "window": 32, "batch": 3, "steps": 10, "whole": 0.2, "whole_batch": 2}
+    examples = Examples(phantom_pack(2), recipe(degradation=wanted, optimisation=optimisation))
+    shapes = [tuple(examples.batch(step).truth.shape) for step in range(10)]
+    assert all(b == 3 and abs(h - 32) <= 4 and abs(w - 32) <= 4 for b, _, h, w in shapes[:8])
+    assert shapes[8:] == [(2, 1, 72, 72)] * 2
+
+
+@pytest.mark.parametrize("slab", [0.0, 1.0])
+def test_a_patch_is_a_field_of_view_of_its_own(slab):
+    wanted = {"scales": [2.0, 2.0], "canvas": [72], "step": 0.0, "slab": slab}
+    batch = Examples(phantom_pack(2), recipe(degradation=wanted, optimisation={"patch": 16, "batch": 3})).batch(1)
+    acquisition = batch.acquisition
+    assert acquisition.measured == tuple(batch.target.shape[-2:]) and acquisition.fine == tuple(batch.truth.shape[-2:])
+    assert ("slab" in {axis.kind for axis in acquisition.axes}) == bool(slab)
+    recorded = acquisition.forward(batch.truth)
+    # an error that the record rules out is none, and one that it cannot see stays
+    assert torch.allclose(acquisition.consistent(batch.truth + 0.1, recorded), batch.truth, atol=1e-4)
+    fine = torch.zeros_like(batch.truth)
+    fine[..., ::2, ::2], fine[..., 1::2, ::2], fine[..., ::2, 1::2], fine[..., 1::2, 1::2] = 0.1, -0.1, -0.1, 0.1
+    left = acquisition.consistent(batch.truth + fine, recorded) - batch.truth
+    assert left.abs().mean() > 0.05
+
+
+def test_synthetic_contrasts_are_aligned_and_unlike():
+    labels = torch.zeros(60, 60, dtype=torch.uint8)
+    labels[10:50, 10:50], labels[20:40, 20:40], labels[0:6, 0:6] = 1, 2, 3
+    brain = torch.tensor([False, True, True, False])
+    pairs = [synthetic_pair(labels, brain, rng(seed)) for seed in range(8)]
+    assert torch.equal(pairs[0], synthetic_pair(labels, brain, rng(0))) and not torch.equal(pairs[0], pairs[1])
+    means = np.array([[float(p[c][25:35, 25:35].mean()) for c in range(2)] for p in pairs])
+    assert np.std(means[:, 0]) > 0.1 and np.abs(means[:, 0] - means[:, 1]).max() > 0.2
+    skulls = [float(p[0][1:5, 1:5].mean()) for p in pairs]
+    assert min(skulls) < 0.01 < max(skulls)  # stripped in some
+    assert all(float(p[:, 55:, 20:30].abs().max()) < 0.02 for p in pairs)  # air
+    examples = Examples(Pack(phantom_pack().stacks, (labels.numpy()[None].repeat(24, 0),), (0, 2, 3, 24)),
+                        recipe(augmentation={"synthetic": 1.0}))  # fmt: skip
+    assert torch.isfinite(examples.batch(0).truth).all()
+
+
+def test_augmentations():
+    image = torch.zeros(48, 48)
+    image[20:28, 18:30] = 1.0
+    rows = torch.arange(48.0)
+
+    def center(x):
+        return np.array([float((x.sum(1 - d) * rows).sum() / x.sum()) for d in range(2)])
+
+    assert torch.allclose(augmentation.misregistered(image, 0.0, rng()), image, atol=1e-4)
+    moves = [np.linalg.norm(center(augmentation.misregistered(image, 1.5, rng(s))) - center(image)) for s in range(20)]
+    assert 0.5 < max(moves) < 1.8
+    ramp = torch.linspace(0, 1, 48).expand(48, 48)
+    for seed in range(10):
+        assert (augmentation.curved(ramp, rng(seed)).diff(dim=1) >= -1e-6).all()
+        turned = augmentation.inverted(ramp, rng(seed))
+        assert (turned[:, 3:].diff(dim=1) <= 1e-6).all() and abs(float(turned[0, 4]) - 1 + 4 / 47) < 1e-5
+    views = {augmentation.turned(ramp[None] + 2 * ramp.T[None], rng(s)).numpy().tobytes() for s in range(60)}
+    assert len(views) == 8
+
+
+def test_lesions_enter_one_image_or_both():
+    scan = torch.full((2, 64, 64), 0.5)
+    changed = [((augmentation.with_lesions(scan, rng(s)) - scan).abs() > 0.02).flatten(1).any(1).tolist()
+               for s in range(30)]  # fmt: skip
+    assert {tuple(c) for c in changed} == {(True, False), (False, True), (True, True)}
+    assert torch.equal(augmentation.with_lesions(scan * 0, rng()), scan * 0)  # no tissue, no lesion
+
+
+def test_examples_show_something():
+    """Slices without tissue are drawn again: their intensity would be that of noise."""
+    stack = phantom_stack("train", 1)
+    images = stack.images.copy()
+    images[:, 1:, :, :] = 0
+    images[:, 1:, 10:13, 10:14] = 0.5  # not enough
+    pack = Pack((replace(stack, images=images),))
+    made = Examples(pack, recipe(optimisation={"batch": 4}))
+    made._slices = [(0, 0, n) for n in range(len(images[0]))]  # as if they had passed the pack's own check
+    for step in range(4):
+        assert float(made.batch(step).target.flatten(1).amax(1).max()) < 3
+
+
+def test_slices_are_fitted_to_the_canvas_without_a_jump():
+    image = torch.ones(2, 40, 70)
+    found = augmentation.fitted(image, (48, 48), rng())
+    assert found.shape == (2, 48, 48) and float(found.max()) == 1.0
+    assert float(found[..., 0].max()) < 0.05 and float(found[..., -1].max()) < 0.05  # cut off, faded out
+    assert int((found[0, :, 24] > 0).sum()) == 40  # padded
+    assert torch.equal(augmentation.fitted(image, (40, 70)), image)
+
+
+def test_varied_references_stay_finite():
+    everything = Augmentation(curve=1.0, invert=1.0, shift=1.5, shifted=1.0)
+    scan = torch.rand(40, 40)
+    assert torch.isfinite(augmentation.varied_reference(scan, everything, rng())).all()
+    assert torch.equal(augmentation.varied_reference(scan, Augmentation(), rng()), scan)

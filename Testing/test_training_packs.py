@@ -1,0 +1,102 @@
+"""Training: data packs and the scans they are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="Training needs torch, which is not installed here.")
+
+from training_fixtures import phantom_pack, phantom_stack, recipe, tables  # noqa: E402
+
+from MultiContrastSRLib.errors import FileReadError, InputError  # noqa: E402
+from MultiContrastSRLib.training.data import build_pack  # noqa: E402
+from MultiContrastSRLib.training.pack import Pack, load_pack, save_pack  # noqa: E402
+from MultiContrastSRLib.training.recipe import Source  # noqa: E402
+from MultiContrastSRLib.training.recipe_file import from_mapping  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+# ---------------------------------------------------------------------- packs and scans
+
+
+def test_a_pack_survives_its_file(tmp_path):
+    labels = np.random.default_rng(0).integers(0, 4, (5, 6, 7)).astype(np.uint8)
+    pack = Pack(phantom_pack().stacks, (labels,), (0, 2, 41, 502), ("phantoms",))
+    found = load_pack(save_pack(pack, tmp_path / "pack.npz"))
+    assert found.label_values == pack.label_values and found.sources == pack.sources
+    assert np.array_equal(found.labels[0], labels)
+    for one, other in zip(found.stacks, pack.stacks, strict=True):
+        assert (one.name, one.part, one.contrasts, one.targets, one.axes) == (
+            other.name, other.part, other.contrasts, other.targets, other.axes)  # fmt: skip
+        assert np.array_equal(one.images, other.images) and one.images.dtype == np.float16
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive", b"\x80\x04K\x01."])
+def test_a_damaged_pack_is_refused(tmp_path, content):
+    (tmp_path / "pack.npz").write_bytes(content)
+    with pytest.raises(FileReadError, match="cannot be read.*--pack"):
+        load_pack(tmp_path / "pack.npz")
+    np.savez(tmp_path / "other.npz", about=np.array({"format": 1}, dtype=object))  # would need pickle
+    with pytest.raises(FileReadError, match="cannot be read"):
+        load_pack(tmp_path / "other.npz")
+
+
+def with_sources(*sources: dict):
+    contrasts = {"T2": "{subject}/t2.nii.gz", "T1": "{subject}/t1.nii.gz"}
+    return from_mapping({**tables(), "source": [{"contrasts": contrasts, **source} for source in sources]})
+
+
+def test_a_folder_of_pairs_becomes_stacks(scans):
+    pack = build_pack(with_sources({"subjects": ["anna"]}, {"part": "validation", "subjects": ["bert"]}), scans)
+    (anna,), bert = pack.part("train"), pack.part("validation")
+    assert anna.contrasts == ("T2", "T1") and anna.targets == (0, 1) and anna.images.shape[1] == 5
+    assert [(s.contrasts, s.targets) for s in bert] == [(("T2", "T1"), (0,)), (("T1", "T2"), (0,))]
+    for stack in bert:  # resampled to the right place
+        one, other = stack.images.astype(np.float32)
+        at = np.corrcoef(np.abs(np.gradient(one, axis=2)).ravel(), np.abs(np.gradient(other, axis=2)).ravel())[0, 1]
+        rolled = np.roll(other, 2, axis=2)
+        beside = np.corrcoef(np.abs(np.gradient(one, axis=2)).ravel(), np.abs(np.gradient(rolled, axis=2)).ravel())
+        assert at > beside[0, 1] + 0.1
+    assert pack.sources[0] == "train: anna (T2, T1)"
+
+
+def test_a_share_of_the_subjects_validates(scans):
+    pack = build_pack(with_sources({"validation": 0.5, "targets": ["T2"]}), scans)
+    assert {s.name.split()[0] for s in pack.part("train")} != {s.name.split()[0] for s in pack.part("validation")}
+    assert all(s.targets == (0,) and s.contrasts[0] == "T2" for s in pack.stacks)
+
+
+@pytest.mark.parametrize(
+    ("sources", "words"),
+    [
+        ([{}, {"part": "validation"}], "in the training and in the validation data"),
+        ([{"subjects": ["carl"]}], "No two contrasts of subject 'carl' were found"),
+        ([{"contrasts": {"T2": "anna/t2.nii.gz", "T1": "anna/t1.nii.gz"}}], "expected one with {subject}"),
+        ([{"contrasts": {"T2": "{subject}/t*.nii.gz", "T1": "{subject}/t1.nii.gz"}}], "has several files"),
+    ],
+)
+def test_sources_that_cannot_be(scans, sources, words):
+    with pytest.raises(InputError, match=words):
+        build_pack(with_sources(*sources), scans)
+
+
+def test_the_held_out_patient_is_refused(tmp_path):
+    for name in ("t1", "t2"):
+        place = tmp_path / "open_ms_data/longitudinal/raw/patient12" / f"{name}.nii.gz"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    prefix = "open_ms_data/longitudinal/raw/{subject}/"
+    source = Source(contrasts={"T1": prefix + "t1.nii.gz", "T2": prefix + "t2.nii.gz"})
+    with pytest.raises(InputError, match="'patient12' is held out"):
+        build_pack(with_sources({"contrasts": dict(source.contrasts)}), tmp_path)
+    with pytest.raises(FileReadError, match="does not exist"):
+        build_pack(recipe(), tmp_path / "gone")
+
+
+def test_stacks_know_which_slices_show_something():
+    stack = phantom_stack("train", 1)
+    images = stack.images.copy()
+    images[0, 2] = 0  # one contrast shows nothing there
+    empty = type(stack)(stack.name, "train", stack.contrasts, stack.targets, (0,), images)
+    assert [i for _, i in empty.slices()] == [0, 1, 3, 4, 5]

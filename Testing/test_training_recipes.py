@@ -1,0 +1,153 @@
+"""Training: recipes, curriculum and losses."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="Training needs torch, which is not installed here.")
+
+from training_fixtures import recipe, tables  # noqa: E402
+
+from MultiContrastSRLib.errors import FileReadError, InputError, UnknownNameError  # noqa: E402
+from MultiContrastSRLib.training import loop  # noqa: E402
+from MultiContrastSRLib.training.curriculum import condition, stage  # noqa: E402
+from MultiContrastSRLib.training.losses import kspace_loss, total_loss  # noqa: E402
+from MultiContrastSRLib.training.recipe import Loss  # noqa: E402
+from MultiContrastSRLib.training.recipe_file import from_mapping, load_recipe, recipe_names  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def rng(seed=0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+# ---------------------------------------------------------------------- recipes
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_recipes_survive_a_checkpoint_and_train_on_the_right_patients(name):
+    found = load_recipe(name)
+    assert from_mapping(json.loads(json.dumps(found.as_dict()))) == found
+    named = {subject for source in found.sources for subject in source.subjects}
+    assert named <= {"patient01", "patient04", "patient07", "patient19", "patient03", "patient26"}
+    trained = {s for source in found.sources if source.part == "train" for s in source.subjects}
+    assert not trained & {"patient03", "patient26"}
+
+
+def test_the_papers_settings():
+    r = load_recipe("dual-arbnet-published")
+    assert (r.optimisation.batch, r.optimisation.patch, r.optimisation.rate) == (6, 32, 1e-4)
+    assert r.degradation.scales == (1.0, 4.0) and r.degradation.step == 0.1 and r.loss.kspace == 0.05
+    assert all(n % 24 == 0 for n in r.degradation.canvas) and r.curriculum.warmup > 0
+    assert load_recipe("dinet-published").optimisation.patch == 64
+    assert load_recipe("minet-published-x4").optimisation.rate == 1e-5
+
+
+def test_changes_are_laid_over_a_recipe():
+    changed = load_recipe("dual-arbnet-light", {"optimisation.batch": "3", "model.features": "16"})
+    assert changed.optimisation.batch == 3 and changed.spec.features == 16
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"optimisation": {"bach": 3}}, "unknown 'bach'; expected some of"),
+        ({"optimisation": {"batch": 1.5}}, "tiny.optimisation.batch of the recipe is 1.5; expected a whole number"),
+        ({"optimisation": {"rate": -1.0}}, "optimisation.rate is -1.0; expected a number above 0"),
+        ({"degradation": {"scales": [0.5, 2.0]}}, "degradation.scales is .*; expected the lowest and the highest"),
+        ({"augmentation": {"wrong": 3.0}}, "augmentation.wrong is 3.0; expected a share"),
+        ({"optimisation": {"whole": 2.0}}, "optimisation.whole is 2.0; expected a share"),
+        ({"optimisation": {"schedule": "steep"}}, "'steep'; expected one of cosine, halving, constant"),
+        ({"model": {"in_channels": 2}}, "2 channels; expected 1"),
+        ({"model": {"size": "huge"}}, "'huge'; expected one of light, published"),
+    ],
+)
+def test_recipe_errors(parts, words):
+    with pytest.raises(InputError, match=words):
+        from_mapping(tables(**parts))
+
+
+def test_a_network_of_one_scale_is_trained_at_it():
+    with pytest.raises(InputError, match=r"expected \[2, 2\]"):
+        recipe("minet", degradation={"scales": [2.0, 3.0]})
+    with pytest.raises(InputError, match="expected multiples of 4"):
+        recipe("minet", degradation={"canvas": [46]})
+
+
+def test_recipe_files_that_are_none(tmp_path):
+    with pytest.raises(UnknownNameError, match="Unknown recipe 'nothing'; expected one of"):
+        load_recipe("nothing")
+    with pytest.raises(FileReadError, match="cannot be read"):
+        load_recipe(tmp_path / "gone.toml")
+    (tmp_path / "bad.toml").write_text("[model\n")
+    with pytest.raises(FileReadError, match="no valid TOML"):
+        load_recipe(tmp_path / "bad.toml")
+
+
+# ---------------------------------------------------------------------- curriculum and losses
+
+
+def test_curriculum_goes_from_whole_factors_to_all_references():
+    r = recipe(
+        curriculum={"warmup": 0.2, "prelearning": 0.3, "low_reference": 0.5},
+        degradation={"scales": [1.0, 4.0], "step": 0.1},
+        augmentation={"missing": 0.2},
+        optimisation={"steps": 1000},
+    )
+    assert [stage(r, s) for s in (0, 199, 200, 499, 500, 999)] == [
+        "warmup", "warmup", "prelearning", "prelearning", "full", "full",
+    ]  # fmt: skip
+    drawn = {name: [condition(r, first + i, rng(i)) for i in range(200)]
+             for name, first in (("warmup", 0), ("prelearning", 250), ("full", 600))}  # fmt: skip
+    assert {d.factors for d in drawn["warmup"]} == {(2.0, 2.0), (3.0, 3.0), (4.0, 4.0)}
+    later = {round(d.factors[0], 6) for d in drawn["prelearning"] + drawn["full"]}
+    assert later <= {round(1 + 0.1 * i, 6) for i in range(31)} and len(later) == 31
+    assert {d.reference for d in drawn["warmup"] + drawn["prelearning"]} == {"high"}
+    shares = {kind: np.mean([d.reference == kind for d in drawn["full"]]) for kind in ("none", "low", "high")}
+    assert abs(shares["none"] - 0.2) < 0.08 and abs(shares["low"] - 0.4) < 0.1
+
+
+def test_shares_of_the_rate():
+    o = recipe(optimisation={"steps": 110, "warmup": 10, "rate": 1.0}).optimisation
+    assert [round(loop.rate_share(o, s), 6) for s in (0, 9, 10, 60)] == [0.1, 1.0, 1.0, 0.5]
+    assert loop.rate_share(o, 110) < 1e-9
+    h = recipe(optimisation={"schedule": "halving", "halve": 40, "rate": 1.0}).optimisation
+    assert [loop.rate_share(h, s) for s in (39, 40, 80)] == [1.0, 0.5, 0.25]
+
+
+def test_kspace_loss_against_a_wave():
+    n = 16
+    x = torch.arange(n)
+    wave = {f: torch.cos(2 * torch.pi * f * x / n).expand(1, 1, n, n) for f in (1, 3, 4, 6)}
+    zero = torch.zeros(1, 1, n, n)
+    # an orthonormal n×n transform of the cosine has two frequencies of modulus n/2
+    alone = 2 * (n / 2) / n**2
+    assert kspace_loss(wave[6], zero, (8, 8)).item() == pytest.approx(alone, rel=1e-4)
+    assert kspace_loss(wave[1], zero, (8, 8)).item() == pytest.approx(0, abs=1e-6)  # measured, so masked
+    assert kspace_loss(wave[1], zero, (8, 8), band="measured").item() == pytest.approx(alone, rel=1e-4)
+    assert kspace_loss(wave[6], zero, (8, 8), norm="l2").item() == pytest.approx(np.sqrt(0.5), rel=1e-4)
+    # of 7 samples frequencies −3…3 are measured, no more and no less
+    assert kspace_loss(wave[3], zero, (7, 7)).item() == pytest.approx(0, abs=1e-6)
+    assert kspace_loss(wave[4], zero, (7, 7)).item() == pytest.approx(alone, rel=1e-4)
+    odd = torch.randn(1, 1, 15, 13, requires_grad=True)  # no frequency twice or lost
+    both = sum(kspace_loss(odd, zero[..., :15, :13], (7, 6), band=band) for band in ("lost", "measured"))
+    spectrum = torch.fft.fft2(odd, norm="ortho").abs().mean()
+    assert both.item() == pytest.approx(spectrum.item(), rel=1e-4)
+    kspace_loss(zero.clone().requires_grad_(), zero, (8, 8)).backward()
+    both.backward()
+    assert torch.isfinite(odd.grad).all()
+
+
+def test_terms_are_weighed():
+    image, truth = torch.full((1, 1, 4, 4), 0.5), torch.zeros(1, 1, 4, 4)
+    mirrored, reference = torch.full((1, 1, 8, 8), 0.25), torch.full((1, 1, 8, 8), 1.0)
+    total, terms = total_loss(Loss(target=0.7, reference=0.3), image, truth, (2, 2), mirrored, reference)
+    assert total.item() == pytest.approx(0.7 * 0.5 + 0.3 * 0.75)
+    assert {k: v.item() for k, v in terms.items()} == {"target": 0.5, "reference": 0.75}
+    # only the mean of the image differs, and that was measured
+    total, _ = total_loss(Loss(kspace=0.05), image, truth, (2, 2))
+    assert total.item() == pytest.approx(0.5)
