@@ -16,7 +16,7 @@ from .session import Session
 
 PANEL_METHOD = "guided"
 REGIONS = {"whole slice": "psnr", "brain": "psnr_brain"}
-INTERPOLATIONS = ("bspline", "sinc")  # kept as volumes beside the methods that use the reference
+KEPT = ("bspline", "sinc", "swift")  # volumes beside the panel's; table and figure have all methods
 
 
 def compared_methods() -> list[str]:
@@ -26,8 +26,7 @@ def compared_methods() -> list[str]:
 
 def kept_methods() -> list[str]:
     """Methods whose volumes are kept, the panel's first."""
-    guided = [m.name for m in methods() if m.name in compared_methods() and m.reference != "none"]
-    return [PANEL_METHOD, *INTERPOLATIONS, *(name for name in guided if name != PANEL_METHOD)]
+    return [PANEL_METHOD, *(name for name in KEPT if name in compared_methods())]
 
 
 def compare(case: Case) -> Evaluation:
