@@ -12,10 +12,8 @@ import slicer
 import vtk
 from MultiContrastSRPanel import sample_data
 from MultiContrastSRPanel.library import library
-from MultiContrastSRPanel.live.choices import Choices
-from MultiContrastSRPanel.live.keeping import render_view
+from MultiContrastSRPanel.live.console import LiveCalls
 from MultiContrastSRPanel.live.layers import clean_up
-from MultiContrastSRPanel.live.session import LiveZoom
 from MultiContrastSRPanel.processing import Request, Run
 from MultiContrastSRPanel.pump import Pump
 from MultiContrastSRPanel.worker import Worker
@@ -241,8 +239,8 @@ class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.refresh()
 
 
-class MultiContrastSRLogic(ScriptedLoadableModuleLogic):
-    """Super-resolution of nodes, for the panel, the Python console and scripts.
+class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveCalls):
+    """Super-resolution of nodes, for the panel, the Python console and scripts; live zoom's calls are in `LiveCalls`.
 
     >>> logic = MultiContrastSRLogic()
     >>> node = logic.process(getNode("T2"), getNode("T1"), method="guided", scale=2)
@@ -254,7 +252,6 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic):
         ScriptedLoadableModuleLogic.__init__(self)
         self._pump = None
         self._runs = []
-        self.liveZoom: LiveZoom | None = None  # while it is on
 
     def getParameterNode(self):
         return MultiContrastSRParameterNode(super().getParameterNode())
@@ -293,78 +290,6 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic):
         self._runs = [run for run in self._runs if run.active]
         self._runs.append(Run(request, self.worker, self._pump, onDone, onError, onProgress))
         return self._runs[-1]
-
-    def startLiveZoom(
-        self,
-        viewNames=None,
-        targetNode=None,
-        referenceNode=None,
-        *,
-        show="view",
-        lensSize=240,
-        split=0.5,
-        quality="auto",
-        cacheMegabytes=256,
-        onStatus=None,
-        onEnd=None,
-        **settings,
-    ) -> LiveZoom:
-        """Show slice views super-resolved while the user pans, zooms and scrolls; returns at once.
-
-        :param viewNames: slice views, such as ["Red"]; None for all.
-        :param targetNode: scalar volume; None takes those that the panel has chosen (with the reference).
-        :param referenceNode: scalar volume of another contrast, or None.
-        :param show: "view", "lens" (around the pointer, lensSize pixels wide) or "split" (right of the line at `split`,
-            0 to 1).
-        :param quality: "auto" (coarse first where it takes long), "full" or "draft".
-        :param cacheMegabytes: bound of the memory in which frames and slices are kept.
-        :param onStatus: called with a line of text about each frame. onEnd: called with the reason (an error, or None).
-        :param settings: as for `process`, without scale and spacing.
-        :returns: handle with `flip()`, `toggle_difference()`, `keep(viewName)`, `stop()`, `choices` and `redraw()`.
-        :raises MultiContrastSRError: it cannot be switched on; nothing was changed.
-        """
-        if targetNode is None:
-            parameters = self.getParameterNode()
-            targetNode, referenceNode = parameters.target, referenceNode or parameters.reference
-        self.stopLiveZoom()
-
-        def ended(reason):
-            self.liveZoom = None
-            if onEnd is not None:
-                onEnd(reason)
-
-        self.liveZoom = LiveZoom(
-            targetNode,
-            referenceNode,
-            viewNames,
-            choices=Choices(show, lensSize, split),
-            quality=quality,
-            cache_megabytes=cacheMegabytes,
-            on_status=onStatus,
-            on_end=ended,
-            **settings,
-        )
-        return self.liveZoom
-
-    def stopLiveZoom(self) -> None:
-        """Switch live zoom off; views, scene and memory are as they were before."""
-        if self.liveZoom is not None:
-            self.liveZoom.stop()
-
-    def renderView(self, viewName, targetNode=None, referenceNode=None, **settings) -> vtkMRMLScalarVolumeNode:
-        """What a slice view shows of the target, super-resolved at every screen pixel, as a new volume; waits for it.
-
-        While live zoom is on in that view (and no target is named), it is what live zoom shows. Otherwise the nodes
-        named, or those that the panel has chosen, with `settings` as for `process` (without scale and spacing).
-
-        :raises MultiContrastSRError: with the cause and what to do; the scene is as it was.
-        """
-        if targetNode is None and self.liveZoom is not None and viewName in self.liveZoom.views:
-            return self.liveZoom.keep(viewName)
-        if targetNode is None:
-            parameters = self.getParameterNode()
-            targetNode, referenceNode = parameters.target, referenceNode or parameters.reference
-        return render_view(viewName, targetNode, referenceNode, **settings)
 
     def cleanup(self) -> None:
         """Cancel what is under way, switch live zoom off and end the worker thread; it starts when it is needed."""

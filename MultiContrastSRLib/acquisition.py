@@ -187,6 +187,17 @@ class AcquisitionModel:
                 return number if n == axis.samples and axis.weight() is None else None
         return None
 
+    def refining(self, axes: Sequence[bool]) -> AcquisitionModel:
+        """The model for images that are super-resolved along `axes` (k, j, i): along others every sample counts.
+
+        Nothing is looked for beyond the measured part of k-space there, so that slices stand for themselves.
+        """
+        settled = tuple(
+            axis if refined or axis.kind == "slab" else replace(axis, support=Support())
+            for axis, refined in zip(self.axes, axes, strict=True)
+        )
+        return AcquisitionModel(self.grid, settled, self.assumptions)
+
     def of_slices(self, axis: int, start: int, stop: int) -> AcquisitionModel:
         """The model of slices start…stop−1 along `axis`, which must be independent of the others."""
         first, last = [0, 0, 0], list(self.grid.shape)

@@ -45,14 +45,20 @@ class ConsistencyReport:
         return asdict(self)
 
 
-def make_consistent(prepared: Prepared, monitor: Monitor | None = None) -> tuple[LatticeImage, ConsistencyReport]:
+def make_consistent(
+    prepared: Prepared, monitor: Monitor | None = None, refined: tuple[bool, ...] = (True, True, True)
+) -> tuple[LatticeImage, ConsistencyReport]:
     """`prepared` with the measured data put back, and how much that changed.
 
     The lattice of `prepared` must be one of the target's acquisition model, as all methods' are.
+
+    Args:
+        refined: the axes (k, j, i) that are super-resolved.
     """
     monitor = monitor or Monitor()
     target = prepared.target
-    model = AcquisitionModel.estimate(target)
+    estimated = AcquisitionModel.estimate(target)
+    model = estimated.refining(refined)
     samples = prepared.lattice.shape
     lattice = model.lattice(samples)
     if isinstance(prepared, LatticeImage):
@@ -66,10 +72,10 @@ def make_consistent(prepared: Prepared, monitor: Monitor | None = None) -> tuple
         mode=model.trust,
         residual_before=_rms(residual) / scale,
         residual_after=_rms(after) / scale,
-        support=tuple(axis.support.edge for axis in model.axes),
-        resolution=model.resolution,
+        support=tuple(axis.support.edge for axis in estimated.axes),
+        resolution=estimated.resolution,
     )
-    result = LatticeImage(target, model, consistent, prepared.notes)
+    result = LatticeImage(target, estimated, consistent, prepared.notes)
     result.companion, result.fit = prepared.companion, prepared.fit
     return result, report
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,18 +16,19 @@ from .consistency import make_consistent
 from .devices import resolve_device
 from .errors import InputError, MethodUnavailableError
 from .grid import Grid, PerAxis
-from .lattice import default_refinement, refinement_for, refinement_of
+from .lattice import refinement_for, refinement_of
 from .methods import get
 from .methods.base import Method, Prepared
 from .progress import CancelCallback, Monitor, ProgressCallback
 from .report import Report, format_scale
+from .result import Result
 from .volume import Volume
 
 if TYPE_CHECKING:
     from .inr.fitting import Fit
     from .live.cache import Cache as SliceCache
 
-__all__ = ["PreparedRun", "Result", "output_grid", "prepare", "super_resolve"]
+__all__ = ["PreparedRun", "output_grid", "prepare", "super_resolve"]
 
 _REGISTER = {True: "on", False: "off"}
 
@@ -119,17 +119,22 @@ class PreparedRun(Prepared):
 
     def _prepare_slices(self, refine: tuple[bool, ...], monitor: Monitor) -> Prepared | None:
         """An image whose slices are computed when they are looked at, where that is wanted and the method offers it."""
-        if self._by_slices is None or refine != default_refinement(self.target.grid):
+        if self._by_slices is None:
             return None
         from .live.sliced import SlicedImage
 
         with _timed(self.report, "prepare"):
             encoder = self.method.prepare_slices(
-                self.target, self.reference, device=self.report.device, **monitor.callbacks, **self.report.options
+                self.target,
+                self.reference,
+                refine=refine,
+                device=self.report.device,
+                **monitor.callbacks,
+                **self.report.options,
             )
-        model = AcquisitionModel.estimate(self.target)
-        if encoder is None or model.independent_axis(encoder.lattice.shape) is None:
+        if encoder is None:
             return None
+        model = AcquisitionModel.estimate(self.target).refining(refine)
         self.report.notes = tuple(dict.fromkeys((*self.report.notes, *encoder.notes)))
         self.report.consistency = {"mode": model.trust if self._consistent else "off"}
         self.report.resolution["result"] = self._result_resolution(encoder.lattice)
@@ -151,7 +156,7 @@ class PreparedRun(Prepared):
         lattice = state.lattice
         if self._consistent:
             with _timed(report, "consistency"):
-                state, outcome = make_consistent(state, monitor.part(0.8, 1.0, "consistency"))
+                state, outcome = make_consistent(state, monitor.part(0.8, 1.0, "consistency"), refine)
             report.consistency = outcome.as_dict()
         report.resolution["result"] = self._result_resolution(lattice)
         return state
@@ -168,62 +173,6 @@ class PreparedRun(Prepared):
         return tuple(
             min(t, max(s, d)) if r else t for t, s, d, r in zip(target, source, lattice.spacing, refined, strict=True)
         )
-
-
-@dataclass(frozen=True)
-class Result:
-    """What `super_resolve` returns.
-
-    Attributes:
-        volume: the super-resolved image, named after target, method and scale.
-        report: provenance.
-        prepared: render other grids from it without preparing again (the reference's from `prepared.companion`).
-    """
-
-    volume: Volume
-    report: Report
-    prepared: PreparedRun
-
-    def companion(
-        self, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
-    ) -> Result | None:
-        """The reference's contrast on the same grid, from the same run; None for methods that do not make it.
-
-        It lies where the reference was brought for the run: on the target. Its data consistency is what the method's
-        own model of the reference ensures; nothing is put back afterwards.
-        """
-        image, report = self.prepared.companion, self.report
-        if image is None:
-            return None
-        begin = time.perf_counter()
-        volume = image.render(self.volume.grid, progress=progress, cancel=cancel)
-        taken = {"prepare": report.times.get("prepare", 0.0), "render": time.perf_counter() - begin}
-        resolution = {"target": report.resolution["reference"], "reference": report.resolution["target"]}
-        both = f"Made along with {self.volume.name}, which was the target of the run."
-        own = replace(
-            report,
-            target=report.reference,
-            reference=report.target,
-            times=taken,
-            consistency={"mode": "off"},
-            resolution=resolution,
-            notes=(*report.notes, both),
-        )
-        name = f"{report.reference or 'volume'} {report.method} {format_scale(report.scale)}"
-        return replace(self, volume=volume.renamed(name), report=own)
-
-    def save(
-        self, path: str | Path, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
-    ) -> tuple[Path, ...]:
-        """Write the volume (.nii, .nii.gz, .nrrd, .mha) and its provenance beside it (.json). All or nothing.
-
-        Raises:
-            FileWriteError: the place cannot be written, or the extension is unknown.
-            CancelledError: `cancel()` said so; no file is left.
-        """
-        from .io import save_result
-
-        return save_result(self, path, Monitor(progress, cancel, stage="save"))
 
 
 def prepare(

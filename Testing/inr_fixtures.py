@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from subject_fixtures import ellipsoids, thick_views
+
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Grid, Volume
 from MultiContrastSRLib.acquisition import AcquisitionModel
@@ -31,3 +34,23 @@ def plain(scans: tuple[Volume, ...], lattice: Grid, **settings: Any) -> Any:
     from MultiContrastSRLib.inr.presets import Settings
 
     return fit([[scan] for scan in scans], lattice, Settings(**{"preset": PLAIN, "stop": "never", **settings}))
+
+
+@pytest.fixture
+def no_earlier_fits() -> None:
+    """Fits of other tests are forgotten."""
+    from MultiContrastSRLib.inr import cache
+
+    cache.forget()
+
+
+@pytest.fixture(scope="module")
+def truths() -> tuple[Volume, Volume]:
+    """The scene on the isotropic grid, in two contrasts."""
+    return ellipsoids(*ELLIPSOIDS)
+
+
+@pytest.fixture(scope="module")
+def views(truths) -> tuple[Volume, Volume]:
+    """The scans of the scene, thick slices in two orientations."""
+    return thick_views(truths)

@@ -1,4 +1,4 @@
-"""What the tests of live zoom share: views as matrices, a small pair of scans, and a method that encodes slices."""
+"""What the tests of live zoom share: views as matrices, a pair of scans, engines, a method that encodes slices."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from phantoms import pair, rotation
 
 from MultiContrastSRLib import Volume, degrade
@@ -18,9 +19,10 @@ from MultiContrastSRLib.live.engine import Engine, Frame, Request
 from MultiContrastSRLib.live.renderer import ViewRenderer
 from MultiContrastSRLib.live.view import view_grid
 from MultiContrastSRLib.methods import get
-from MultiContrastSRLib.methods.base import SliceEncoder
+from MultiContrastSRLib.methods.base import REGISTRY, SliceEncoder
 from MultiContrastSRLib.progress import Monitor
 
+TOLERANCE = 1e-4  # of the intensity range
 TINY = {
     "swift": {},
     "dual-arbnet": {"features": 4, "blocks": 1, "layers": 1, "fusion_layers": 1, "fusion_convs": 1},
@@ -39,7 +41,8 @@ TINY = {
 AXIAL, SAGITTAL = np.diag([-1.0, 1.0, 1.0]), np.array([[0.0, 0, 1], [-1, 0, 0], [0, 1, 0]])
 TILTED = rotation((0.12, 0.07, 0.3)) @ AXIAL  # a scan is hardly ever straight in the patient
 STEEP = rotation((0.7, 0.2, 0.4)) @ AXIAL
-PLANES = {"axial": AXIAL, "sagittal": SAGITTAL, "tilted": TILTED, "steep": STEEP}
+CORONAL = np.array([[-1.0, 0, 0], [0, 0, 1], [0, 1, 0]])
+PLANES = {"axial": AXIAL, "sagittal": SAGITTAL, "coronal": CORONAL, "tilted": TILTED, "steep": STEEP}
 
 
 def scans(shape=(6, 72, 66)) -> tuple[Volume, Volume]:
@@ -103,8 +106,12 @@ class SlowSlices(type(get("guided"))):
     seconds = 0.0
     sketched_by = ""
 
-    def prepare_slices(self, target, reference=None, *, device="cpu", progress=None, cancel=None, **options):
+    def prepare_slices(
+        self, target, reference=None, *, refine=None, device="cpu", progress=None, cancel=None, **options
+    ):
         """See `Method.prepare_slices`."""
+        if target.grid.slice_axis is None or (refine and refine[target.grid.slice_axis]):
+            return None
         return Encoder(self.prepare(target, reference, cancel=cancel, **options), self.seconds, self.sketched_by)
 
 
@@ -115,7 +122,7 @@ class Encoder(SliceEncoder):
 
     def __init__(self, image, seconds: float, sketched_by: str = "") -> None:
         self.target, self.lattice, self.notes = image.target, image.lattice, image.notes
-        self.sketched_by = sketched_by
+        self.sketched_by, self.axis = sketched_by, image.target.grid.slice_axis
         self._image, self._seconds = image, seconds
 
     def slices(self, start, stop, *, progress=None, cancel=None):
@@ -155,3 +162,35 @@ def settle(engine: Engine, timeout: float = 60.0) -> None:
 def live_threads() -> list[str]:
     """Names of the engines' threads that run."""
     return [t.name for t in threading.enumerate() if t.name == "MultiContrastSR live zoom"]
+
+
+@pytest.fixture
+def slow_slices():
+    """The method that encodes slices, registered for one test."""
+    made = type("SlowSlicesOfOneTest", (SlowSlices,), {})
+    REGISTRY.register(made)
+    Encoder.made = []
+    yield made
+    REGISTRY.unregister("slow-slices")
+
+
+@pytest.fixture
+def engine_of():
+    """Makes engines and closes them."""
+    engines = []
+
+    def make(target, reference, cache=None, quality="auto", **settings):
+        cache = Cache(1 << 26) if cache is None else cache
+        renderer = ViewRenderer(target, reference, cache, **{"register": "off", **settings})
+        engines.append(Engine(renderer, cache, quality))
+        return engines[-1]
+
+    yield make
+    for engine in engines:
+        assert engine.close(20) and engine.nbytes == 0
+    assert live_threads() == []
+
+
+def deviation(one: np.ndarray, other: np.ndarray, target: Volume | None = None) -> float:
+    """Largest difference as a share of the range of `target`, or else of `other`."""
+    return float(np.abs(one - other).max() / np.ptp(other if target is None else target.array))

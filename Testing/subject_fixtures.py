@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from phantoms import affine
 from scipy import ndimage
 
 import MultiContrastSRLib as mc
-from MultiContrastSRLib import Volume
+from MultiContrastSRLib import Grid, Volume
+from MultiContrastSRLib.acquisition import AcquisitionModel
+from MultiContrastSRLib.progress import Monitor
+
+if TYPE_CHECKING:
+    from MultiContrastSRLib.subject.total_variation import Channel
 
 
 def ellipsoids(shape: tuple[int, int, int], count: int, largest: float) -> tuple[Volume, Volume]:
@@ -34,3 +41,17 @@ def decibel(image: Volume | np.ndarray, truth: Volume) -> float:
     """PSNR relative to the truth's range."""
     array = getattr(image, "array", image)
     return float(10 * np.log10(np.ptp(truth.array) ** 2 / np.mean((array - truth.array) ** 2)))
+
+
+def channels_of(views: tuple[Volume, Volume], lattice: Grid) -> list[Channel]:
+    """What joint total variation knows of the two views on `lattice`, which belongs to the first."""
+    from MultiContrastSRLib.subject.noise import noise_level
+    from MultiContrastSRLib.subject.observation import observe, observe_target
+    from MultiContrastSRLib.subject.total_variation import Channel, gradient_size
+
+    model = AcquisitionModel.estimate(views[0])
+    scans = observe_target(views[0], model, lattice, Monitor()), observe(views[1], lattice, None, Monitor())
+    return [
+        Channel((scan,), (noise_level(volume),), gradient_size(scan.start, (1, 1, 1)))
+        for scan, volume in zip(scans, views, strict=True)
+    ]

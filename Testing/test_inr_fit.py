@@ -9,35 +9,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from inr_fixtures import ELLIPSOIDS, PLAIN, lattice_of, plain
-from subject_fixtures import ellipsoids, thick_views
+from inr_fixtures import PLAIN, lattice_of, plain
 
-from MultiContrastSRLib import Volume
 from MultiContrastSRLib.errors import FileReadError, InputError
 
 torch = pytest.importorskip("torch", reason="The subject-specific network needs torch, which is not installed here.")
 
-from MultiContrastSRLib.inr import cache, running  # noqa: E402
+from MultiContrastSRLib.inr import running  # noqa: E402
 from MultiContrastSRLib.inr.control import controlled  # noqa: E402
 from MultiContrastSRLib.inr.fitting import fit  # noqa: E402
 from MultiContrastSRLib.inr.model import SubjectModel  # noqa: E402
 from MultiContrastSRLib.inr.presets import PRESETS, Settings  # noqa: E402
 from MultiContrastSRLib.inr.stopping import settled  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def no_fits_of_other_tests():
-    cache.forget()
-
-
-@pytest.fixture(scope="module")
-def truths() -> tuple[Volume, Volume]:
-    return ellipsoids(*ELLIPSOIDS)
-
-
-@pytest.fixture(scope="module")
-def views(truths) -> tuple[Volume, Volume]:
-    return thick_views(truths)
+pytestmark = pytest.mark.usefixtures("no_earlier_fits")
 
 
 def test_a_curve_settles_at_its_plateau():

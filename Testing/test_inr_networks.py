@@ -6,32 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from inr_fixtures import CUBE, ELLIPSOIDS, PLAIN, lattice_of, plain
-from subject_fixtures import decibel, ellipsoids, thick_views
+from inr_fixtures import CUBE, PLAIN, lattice_of, plain
+from subject_fixtures import decibel
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
 
 torch = pytest.importorskip("torch", reason="The subject-specific network needs torch, which is not installed here.")
 
-from MultiContrastSRLib.inr import cache, networks  # noqa: E402
+from MultiContrastSRLib.inr import networks  # noqa: E402
 from MultiContrastSRLib.inr.presets import PRESETS, Architecture, Settings  # noqa: E402
 from MultiContrastSRLib.inr.samples import profile  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def no_fits_of_other_tests():
-    cache.forget()
-
-
-@pytest.fixture(scope="module")
-def truths() -> tuple[Volume, Volume]:
-    return ellipsoids(*ELLIPSOIDS)
-
-
-@pytest.fixture(scope="module")
-def views(truths) -> tuple[Volume, Volume]:
-    return thick_views(truths)
+pytestmark = pytest.mark.usefixtures("no_earlier_fits")
 
 
 @pytest.mark.parametrize(

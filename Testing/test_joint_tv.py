@@ -11,21 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from phantoms import affine, blob, centroid, pair, psnr, rotation
-from subject_fixtures import decibel, ellipsoids, thick_views
+from subject_fixtures import channels_of, decibel, ellipsoids, thick_views
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Grid, Volume
 from MultiContrastSRLib.acquisition import AcquisitionModel
 from MultiContrastSRLib.errors import CancelledError
 from MultiContrastSRLib.methods import get
-from MultiContrastSRLib.progress import Monitor
 
 torch = pytest.importorskip("torch", reason="Joint total variation needs torch, which is not installed here.")
 
 from MultiContrastSRLib.subject import joint  # noqa: E402
-from MultiContrastSRLib.subject.noise import noise_level  # noqa: E402
-from MultiContrastSRLib.subject.observation import observe, observe_target  # noqa: E402
-from MultiContrastSRLib.subject.total_variation import Channel, gradient_size, reconstruct  # noqa: E402
+from MultiContrastSRLib.subject.total_variation import reconstruct  # noqa: E402
 
 CUBE = (44, 48, 40)
 
@@ -47,21 +44,9 @@ def fit(target, reference, grid, method="joint-tv", **options):
 # ---------------------------------------------------------------- solver
 
 
-def _channels(views, truths):
-    model = AcquisitionModel.estimate(views[0])
-    scans = (
-        observe_target(views[0], model, truths[0].grid, Monitor()),
-        observe(views[1], truths[0].grid, None, Monitor()),
-    )
-    sizes = [gradient_size(scan.start, (1, 1, 1)) for scan in scans]
-    return [
-        Channel((scan,), (noise_level(volume),), size) for scan, volume, size in zip(scans, views, sizes, strict=True)
-    ]
-
-
 def test_the_objective_falls(views, truths):
     seen = []
-    reconstruct(_channels(views, truths), (1.0, 1.0, 1.0), iterations=40, watch=seen.append)
+    reconstruct(channels_of(views, truths[0].grid), (1.0, 1.0, 1.0), iterations=40, watch=seen.append)
     assert len(seen) == 11
     assert all(after <= before * (1 + 1e-4) for before, after in zip(seen, seen[1:], strict=False))
     assert seen[-1] < 0.6 * seen[0]

@@ -6,33 +6,20 @@ import time
 
 import numpy as np
 import pytest
-from live_fixtures import (
-    TINY,
-    Encoder,
-    SlowSlices,
-    collect,
-    live_threads,
-    prepared_renderer,
-    scans,
-    settle,
-    trained,
-    view,
-)
+from live_fixtures import TINY, TOLERANCE, Encoder, collect, deviation, prepared_renderer, scans, settle, trained, view
 from phantoms import pair
+from scipy import ndimage
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
+from MultiContrastSRLib.acquisition import AcquisitionModel
 from MultiContrastSRLib.consistency import make_consistent
 from MultiContrastSRLib.errors import CancelledError
 from MultiContrastSRLib.live.cache import Cache
-from MultiContrastSRLib.live.engine import Engine, Request
-from MultiContrastSRLib.live.renderer import ViewRenderer
+from MultiContrastSRLib.live.engine import Request
 from MultiContrastSRLib.live.sliced import SlicedImage
 from MultiContrastSRLib.live.view import Rectangle, neighbours, part_of
 from MultiContrastSRLib.methods import get
-from MultiContrastSRLib.methods.base import REGISTRY
-
-TOLERANCE = 1e-4  # of the intensity range
 
 
 @pytest.fixture(scope="module")
@@ -41,34 +28,26 @@ def small() -> tuple[Volume, Volume]:
 
 
 @pytest.fixture
-def slow_slices():
-    """A trained method that takes its time for a slice and has a sketch of it, registered for one test."""
-    made = type("SlowSlicesOfOneTest", (SlowSlices,), {"sketched_by": "guided", "seconds": 0.3})
-    REGISTRY.register(made)
-    Encoder.made = []
-    yield made
-    REGISTRY.unregister("slow-slices")
+def slow_slices(slow_slices):
+    """A trained method that takes its time for a slice and has a sketch of it."""
+    slow_slices.sketched_by, slow_slices.seconds = "guided", 0.3
+    return slow_slices
 
 
-@pytest.fixture
-def engine_of():
-    """Makes engines and closes them."""
-    engines = []
-
-    def make(target, reference, limit=1 << 26, **settings):
-        cache = Cache(limit)
-        engines.append(Engine(ViewRenderer(target, reference, cache, **{"register": "off", **settings}), cache))
-        return engines[-1]
-
-    yield make
-    for engine in engines:
-        assert engine.close(20) and engine.nbytes == 0
-    assert live_threads() == []
-
-
-def deviation(one: np.ndarray, other: np.ndarray) -> float:
-    """Largest difference as a share of the second's range."""
-    return float(np.abs(one - other).max() / np.ptp(other))
+@pytest.fixture(scope="module")
+def cubes() -> tuple[Volume, Volume]:
+    """Isotropic scans; the target was zero-filled along all axes, the reference has half its voxel size."""
+    truth = np.random.default_rng(4).random((40, 44, 36)).astype(np.float32)
+    truth = ndimage.gaussian_filter(truth, 0.5) * (ndimage.gaussian_filter(truth, 5.0) > 0.499)
+    spectrum = np.fft.fftn(truth)
+    for axis, n in enumerate(truth.shape):
+        frequencies = np.abs(np.fft.fftfreq(n)).reshape([-1 if a == axis else 1 for a in range(3)])
+        spectrum = spectrum * (frequencies < 0.34)
+    target = Volume(np.fft.ifftn(spectrum).real.astype(np.float32), np.eye(4), "target")
+    assert not any(axis.support.full for axis in AcquisitionModel.estimate(target).axes)
+    fine = ndimage.zoom(truth, 2, order=1, grid_mode=True, mode="nearest")
+    offset = np.array([[1, 0, 0, -0.25], [0, 1, 0, -0.25], [0, 0, 1, -0.25], [0, 0, 0, 1]])
+    return target, Volume(fine, offset @ np.diag([0.5, 0.5, 0.5, 1.0]), "reference")
 
 
 # ---------------------------------------------------------------------- slices
@@ -119,11 +98,29 @@ def test_slices_are_not_offered_where_they_are_not_independent():
     assert get("swift").prepare_slices(fits, None, **trained("swift")) is not None
 
 
-def test_swift_decodes_at_most_fourfold():
+@pytest.mark.parametrize("method", ["swift", "dual-arbnet", "dinet"])
+def test_networks_decode_at_most_fourfold(method):
     truth, reference = pair((3, 72, 66))
     target = mc.degrade(truth, "kspace", 6)
-    assert get("swift").prepare_slices(target, reference, **trained("swift")).lattice.shape == (3, 48, 44)
-    assert get("dual-arbnet").prepare_slices(target, reference, **trained("dual-arbnet")).lattice.shape == (3, 72, 66)
+    encoder = get(method).prepare_slices(target, reference, **trained(method))
+    shapes = []
+    encoder._pass.network.net.register_forward_hook(lambda net, inputs, image: shapes.append(tuple(image.shape[-2:])))
+    made = encoder.slices(1, 2)
+    assert encoder.lattice.shape == (3, 72, 66) and made.shape == (1, 72, 66)
+    assert shapes == [(48, 44)]
+
+
+@pytest.mark.parametrize("shape", [(3, 72, 66), (3, 71, 65)])
+def test_beyond_its_scales_a_network_adds_what_is_interpolated_to_the_guided_image(shape):
+    truth, reference = pair(shape)
+    target = mc.degrade(truth, "kspace", 6)
+    guided, _ = make_consistent(get("guided").prepare(target, reference))
+    encoder = get("swift").prepare_slices(target, reference, **trained("swift"))
+    assert deviation(encoder.sketch(1, 2), guided.array[1:2]) <= TOLERANCE
+    added = encoder.slices(1, 2) - encoder.sketch(1, 2)
+    for axis, n in ((1, 48), (2, 44)):
+        spectrum = np.abs(np.fft.rfft(added, axis=axis)).max(axis=tuple(a for a in range(3) if a != axis))
+        assert spectrum[n // 2 + 1 :].max() < 1e-4 * spectrum.max()  # nothing finer than the network's own lattice
 
 
 def test_a_cancel_is_heard_between_layers(small):
@@ -139,6 +136,18 @@ def test_a_cancel_is_heard_between_layers(small):
             encoder.slices(2, 3, cancel=lambda count=count: next(count, None) is None)
 
 
+@pytest.mark.parametrize("across", [0, 1, 2])
+def test_slices_of_an_isotropic_volume_are_those_of_the_volume_along_any_axis(across, cubes):
+    refine = tuple(axis != across for axis in range(3))
+    whole = get("swift").prepare(*cubes, refine=refine, **trained("swift"))
+    encoder = get("swift").prepare_slices(*cubes, refine=refine, **trained("swift"))
+    assert encoder.axis == across and encoder.lattice == whole.lattice
+    made = encoder.slices(7, 9)
+    assert made.shape[across] == 2
+    assert deviation(made, whole.array.take((7, 8), across)) <= TOLERANCE
+    assert deviation(encoder.sketch(7, 9), made) > 20 * TOLERANCE
+
+
 # ---------------------------------------------------------------------- views
 
 
@@ -150,6 +159,22 @@ def test_a_zoomed_view_is_the_crop_of_the_view_and_takes_no_network(small):
     renderer._state(whole)._encoder = None  # all that follows comes from slices that are there
     crop = renderer.render(part_of(whole, Rectangle(30, 60, 20, 55)))
     assert deviation(crop, image[:, 20:55, 30:60]) <= TOLERANCE
+
+
+@pytest.mark.parametrize(("plane", "across"), [("axial", 0), ("coronal", 1), ("sagittal", 2)])
+def test_isotropic_volumes_are_made_in_the_plane_of_the_view(plane, across, cubes):
+    target, reference = cubes
+    seen = view(target.grid, plane, pixel=0.4, size=(70, 60))
+    renderer = prepared_renderer(target, reference, seen, method="swift", **trained("swift"))
+    state = renderer._state(seen)
+    assert type(state) is SlicedImage and state.axis == across
+    assert renderer.missing(seen) == 0 < renderer.missing(view(target.grid, plane, offset=12.0))
+    assert renderer.within_slices(seen)
+    scale = tuple(1.0 if axis == across else 2.0 for axis in range(3))
+    applied = mc.prepare(target, reference, method="swift", register="off", **trained("swift"))
+    applied.render(target.grid.scaled(scale))
+    whole = applied.state(renderer.refinement(seen))
+    assert deviation(renderer.render(seen), whole.render(seen).array) <= TOLERANCE
 
 
 def test_frames_say_what_they_show(small, engine_of):
@@ -227,7 +252,7 @@ def test_views_larger_than_the_cache_are_shown_all_the_same(engine_of, slow_slic
     slow_slices.seconds = 0.0
     target, reference = scans((12, 40, 36))
     limit = 5 * 40 * 36 * 4
-    engine = engine_of(target, reference, limit, method="slow-slices")
+    engine = engine_of(target, reference, Cache(limit), method="slow-slices")
     for plane in ("axial", "tilted", "sagittal"):
         grid = view(target.grid, plane, size=(40, 30))
         last = collect(engine, Request("Red", grid, neighbours=neighbours(grid, 3.0)))[-1]

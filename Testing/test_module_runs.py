@@ -187,3 +187,17 @@ def test_leaving_the_module_lets_the_run_go_on(module, pair, harness, monkeypatc
     wait_idle(module, harness)
     module.enter()
     assert state(module) == "done" and "T2 guided 2x" in volume_names(harness)
+
+
+def test_warnings_stand_out_and_the_result_line_leaves_with_the_scene(module, pair, harness):
+    far = np.eye(4)
+    far[:3, 3] = 900, 900, 900
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "Far")
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(far))
+    pair[1].SetAndObserveTransformNodeID(transform.GetID())
+    run_to_end(module, harness)
+    warning = module.ui.warningLabel
+    assert "covers 0 % of the target" in warning.text and warning.isVisibleTo(module.panel)
+    assert "covers 0 %" not in module.ui.resultLabel.text and "b26a00" in warning.styleSheet
+    harness.new_scene()
+    assert state(module) == "idle" and module.ui.resultLabel.text == warning.text == ""

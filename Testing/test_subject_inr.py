@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inr_fixtures import CUBE, ELLIPSOIDS, lattice_of, plain, prepared
+from inr_fixtures import CUBE, lattice_of, plain, prepared
 from phantoms import affine, blob, centroid
-from subject_fixtures import decibel, ellipsoids, thick_views
+from subject_fixtures import decibel
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Grid, Volume
@@ -28,20 +28,7 @@ from MultiContrastSRLib.inr.fitting import fit  # noqa: E402
 from MultiContrastSRLib.inr.picture import draw_curve  # noqa: E402
 from MultiContrastSRLib.inr.presets import PRESETS, Settings  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def no_fits_of_other_tests():
-    cache.forget()
-
-
-@pytest.fixture(scope="module")
-def truths() -> tuple[Volume, Volume]:
-    return ellipsoids(*ELLIPSOIDS)
-
-
-@pytest.fixture(scope="module")
-def views(truths) -> tuple[Volume, Volume]:
-    return thick_views(truths)
+pytestmark = pytest.mark.usefixtures("no_earlier_fits")
 
 
 @pytest.fixture(scope="module")

@@ -93,3 +93,11 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def seeded(one_thread):
+    """Random weights and images are the same in every run."""
+    import torch
+
+    torch.manual_seed(7)

@@ -78,14 +78,13 @@ def _fit(
     groups: list[list[str]], chosen: dict, parsed: argparse.Namespace, device: str, callbacks: dict
 ) -> tuple[Fit, list[str]]:
     """(the fit, warnings)."""
-    from ..acquisition import AcquisitionModel
     from ..alignment import align
     from ..checks import check_volume
     from ..inr.fitting import fit
     from ..inr.model import SubjectModel
     from ..io import load_volume
     from ..memory import check_memory
-    from ..methods.joint_tv import COPIES, joint_samples
+    from ..methods.joint_tv import COPIES, joint_lattice
     from ..methods.subject_inr import settings
     from ..progress import Monitor
 
@@ -106,8 +105,7 @@ def _fit(
         if placed:
             contrasts.append(placed)
     finest = min((scan for group in contrasts for scan in group if scan is not target), key=_voxel, default=None)
-    model = AcquisitionModel.estimate(target)
-    lattice = model.lattice(joint_samples(target, model, finest, (True, True, True)))
+    _, lattice, _ = joint_lattice(target, finest, (True, True, True))
     copies = COPIES * max(2, len(contrasts)) / 2
     check_memory("The lattice of the subject-specific fit", lattice.shape, copies, "Crop the target first.")
     earlier = SubjectModel.load(parsed.earlier) if parsed.earlier else None

@@ -17,7 +17,7 @@ from .files import check_place, is_dicom, replaced_together
 from .formats import READABLE, SERIES_SEPARATOR, WRITABLE, suffix_of, write_image
 
 if TYPE_CHECKING:
-    from ..pipeline import Result
+    from ..result import Result
 
 __all__ = [
     "READABLE",
@@ -154,7 +154,7 @@ def report_path(path: str | Path) -> Path:
 
 
 def save_result(result: Result, path: str | Path, monitor: Monitor) -> tuple[Path, Path]:
-    """Image and report, both or neither; see `pipeline.Result.save`."""
+    """Image and report, both or neither; see `Result.save`."""
     scans = (result.prepared.target, result.prepared.reference)
     place = check_output(path, tuple(scan.metadata.get("source") for scan in scans if scan is not None))
     beside = report_path(place)

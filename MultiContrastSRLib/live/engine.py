@@ -280,7 +280,7 @@ class Engine:
     def _frame(self, request, grid, array, difference, seconds, *, final: bool, sketch: bool = False) -> Frame:
         renderer = self.renderer
         scale = effective_scale(renderer.target.grid, request.grid)
-        method = renderer.sketched_by if sketch else renderer.method.name
+        method = renderer.sketched_by(request.grid) if sketch else renderer.method.name
         within = renderer.within_slices(request.grid, sketch)
         return Frame(request, grid, array, difference, final, scale, seconds, method, within)
 

@@ -44,16 +44,24 @@ class ViewRenderer:
     def refinement(self, grid: Grid) -> Refinement:
         """Which axes (k, j, i) a view is super-resolved along: those that `pipeline.super_resolve` would on its grid.
 
-        Except across thick slices by methods that need minutes for it, or where memory does not allow it; see
-        `within_slices`.
+        Except across slices, thick or of an isotropic volume, by methods that need minutes for it, or where memory does
+        not allow it; see `within_slices`.
         """
         wanted = refinement_of(self.target.grid, grid)
+        return self._plain(grid) if self.method.group != "classical" or wanted in self._refused else wanted
+
+    def _plain(self, grid: Grid) -> Refinement:
+        """What a view is refined along at least: within thick slices; else, by methods that need minutes for all of a
+        volume, within those that lie in the view's plane."""
         plain = default_refinement(self.target.grid)
-        return plain if self.method.group != "classical" or wanted in self._refused else wanted
+        if not all(plain) or self.method.group != "trained":
+            return plain
+        across = grid.index_map_to(self.target.grid)[0][:, int(np.argmin(grid.shape))] * self.target.spacing
+        return tuple(axis != int(np.argmax(np.abs(across))) for axis in range(3))
 
     def within_slices(self, grid: Grid, sketch: bool = False) -> bool:
         """Whether detail is missing from what is rendered (or sketched) that `pipeline.super_resolve` would add."""
-        made = default_refinement(self.target.grid) if sketch else self.refinement(grid)
+        made = self._plain(grid) if sketch else self.refinement(grid)
         wanted = refinement_of(self.target.grid, grid)
         return any(w and not m for w, m in zip(wanted, made, strict=True))
 
@@ -98,15 +106,17 @@ class ViewRenderer:
         """
         if self._run is None:
             self._run = pipeline.prepare(
-                self.target, self.reference, by_slices=self._cache, cancel=cancel, **self._settings
+                self.target,
+                self.reference,
+                grid=self._finer(self._plain(grid)),
+                by_slices=self._cache,
+                cancel=cancel,
+                **self._settings,
             )
         refine = self.refinement(grid)
         if not self._run.has(refine):
             try:
-                # the check looks at along which axes a grid is finer than the target
-                check_memory_for(self.method, self.target, self.reference, self.target.grid.scaled(
-                    tuple(2.0 if r else 1.0 for r in refine)
-                ))  # fmt: skip
+                check_memory_for(self.method, self.target, self.reference, self._finer(refine))
             except NotEnoughMemoryError:
                 self._refused.add(refine)
             else:
@@ -125,20 +135,19 @@ class ViewRenderer:
 
     def can_sketch(self, grid: Grid) -> bool:
         """Whether `sketch` can begin at once."""
-        state = self._known(default_refinement(self.target.grid))
+        state = self._known(self._plain(grid))
         if isinstance(state, SlicedImage):
             return state.can_sketch(grid)
         return isinstance(state, LatticeImage) and state.ready_for(grid)
 
     def sketch(self, grid: Grid, cancel: CancelCallback | None = None) -> np.ndarray:
         """What can be seen meanwhile: a quicker method, or a reformat from what was made within the slices."""
-        state = self._run.state(default_refinement(self.target.grid))
+        state = self._run.state(self._plain(grid))
         return state.sketch(grid, cancel) if isinstance(state, SlicedImage) else state.render(grid, cancel=cancel).array
 
-    @property
-    def sketched_by(self) -> str:
+    def sketched_by(self, grid: Grid) -> str:
         """Name of the method that `sketch` shows."""
-        state = self._run.state(default_refinement(self.target.grid))
+        state = self._run.state(self._plain(grid))
         return state.sketched_by if isinstance(state, SlicedImage) else self.method.name
 
     def interpolate(self, grid: Grid) -> np.ndarray:
@@ -161,6 +170,10 @@ class ViewRenderer:
     def nbytes(self) -> int:
         """Memory that the prepared images hold, beside the cache."""
         return 0 if self._run is None else sum(getattr(s, "nbytes", 0) for s in self._run.prepared_states)
+
+    def _finer(self, refine: Refinement) -> Grid:
+        """A grid that asks for these axes to be super-resolved, by being finer along them."""
+        return self.target.grid.scaled(tuple(2.0 if refined else 1.0 for refined in refine))
 
     def _known(self, refine: Refinement) -> Prepared | None:
         """What was prepared for these axes, if it was."""

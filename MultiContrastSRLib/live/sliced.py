@@ -35,8 +35,8 @@ class SlicedImage(Prepared):
     def __init__(self, encoder: SliceEncoder, consistent: bool, cache: Cache) -> None:
         self.target, self.lattice, self.notes = encoder.target, encoder.lattice, encoder.notes
         self.sketched_by = encoder.sketched_by
-        self.model = AcquisitionModel.estimate(self.target)
-        self.axis = self.model.independent_axis(self.lattice.shape)
+        self.axis = encoder.axis
+        self.model = AcquisitionModel.estimate(self.target).refining([n != self.axis for n in range(3)])
         self._encoder, self._consistent, self._cache = encoder, consistent, cache
         self._readers: dict[bool, tuple[range, ObliqueReader]] = {}  # of the slices (False), of their sketches (True)
         self._looked_at: dict[Grid, range] = {}

@@ -130,6 +130,7 @@ class SliceEncoder(ABC):
     Attributes:
         target: the volume that was prepared.
         lattice: the canonical lattice; across the slices it is the target's own grid.
+        axis: the one (of k, j, i) across the slices.
         notes: plain sentences for the report.
         sketched_by: name of the quicker method that `sketch` shows; empty where there is no sketch.
         nbytes: memory that it holds for as long as it lives.
@@ -137,6 +138,7 @@ class SliceEncoder(ABC):
 
     target: Volume
     lattice: Grid
+    axis: int
     notes: tuple[str, ...] = ()
     sketched_by: str = ""
     nbytes: int = 0
@@ -145,7 +147,7 @@ class SliceEncoder(ABC):
     def slices(
         self, start: int, stop: int, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
     ) -> np.ndarray:
-        """Lattice slices start…stop−1 along the target's slice axis, float32; the other axes as in `lattice`.
+        """Lattice slices start…stop−1 along `axis`, float32; the other axes as in `lattice`.
 
         They are those that `Method.prepare` would make: whatever statistics the method needs come from the volume.
         """
@@ -237,12 +239,13 @@ class Method(ABC):
         target: Volume,
         reference: Volume | None = None,
         *,
+        refine: tuple[bool, ...] | None = None,
         device: str = "cpu",
         progress: ProgressCallback | None = None,
         cancel: CancelCallback | None = None,
         **options: bool | int | float | str,
     ) -> SliceEncoder | None:
-        """Like `prepare` for the axes within slices, but slices are computed when they are asked for.
+        """Like `prepare` where two axes are refined, but slices are computed when they are asked for.
 
         For methods whose `prepare` takes minutes, so that live zoom need not wait for slices nobody looks at. None
         (the default) says that the method does not offer it, or not for this target.

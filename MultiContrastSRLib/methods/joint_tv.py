@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..acquisition import AcquisitionModel
+from ..grid import Grid
 from ..lattice import LatticeImage, default_refinement, through_plane_factor
 from ..memory import check_memory
 from ..progress import CancelCallback, Monitor, ProgressCallback
@@ -61,11 +62,7 @@ class JointTV(Method):
 
         chosen = self.check_options(options)
         monitor = Monitor(progress, cancel, stage="prepare")
-        model = AcquisitionModel.estimate(target)
-        refined = refine or default_refinement(target.grid)
-        lattice = model.lattice(joint_samples(target, model, reference, refined))
-        slices = target.grid.slice_axis
-        across = slices if slices is not None and not refined[slices] else None
+        model, lattice, across = joint_lattice(target, reference, refine)
         check_memory("The lattice of joint total variation", lattice.shape, COPIES, "Crop the target first.")
         images, notes = joint_images(
             [[target]] if reference is None else [[target], [reference]],
@@ -85,18 +82,20 @@ class JointTV(Method):
         return result
 
 
-def joint_samples(
-    target: Volume, model: AcquisitionModel, reference: Volume | None, refined: tuple[bool, bool, bool]
-) -> list[int]:
-    """Samples per axis (k, j, i): the finer spacing of the two scans along refined axes.
+def joint_lattice(
+    target: Volume, reference: Volume | None, refine: tuple[bool, bool, bool] | None = None
+) -> tuple[AcquisitionModel, Grid, int | None]:
+    """(how the target was acquired, the lattice for both scans, its axis across slices that are worked on alone).
 
-    Where that makes no axis finer: slices as thin as pixels where detail across them is asked for, else twofold.
+    Along refined axes the lattice has the finer spacing of the two scans. Where that makes no axis finer: slices as
+    thin as pixels where detail across them is asked for, else twofold. The axis is None where slices are not alone.
     """
+    model, slices = AcquisitionModel.estimate(target), target.grid.slice_axis
+    refined = refine or default_refinement(target.grid)
     samples = list(target.shape) if reference is None else lattice_samples(model, reference.grid, refined)
-    if tuple(samples) != target.shape:
-        return samples
-    across = target.grid.slice_axis
-    if across is not None and refined[across]:
-        samples[across] *= through_plane_factor(target.grid)
-        return samples
-    return [2 * n if r and n > 1 else n for n, r in zip(target.shape, refined, strict=True)]
+    if tuple(samples) == target.shape:
+        if slices is not None and refined[slices]:
+            samples[slices] *= through_plane_factor(target.grid)
+        else:
+            samples = [2 * n if r and n > 1 else n for n, r in zip(target.shape, refined, strict=True)]
+    return model, model.lattice(samples), None if slices is None or refined[slices] else slices

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..acquisition import AcquisitionModel
 from ..errors import InputError
-from ..lattice import LatticeImage, default_refinement
+from ..lattice import LatticeImage
 from ..memory import check_memory
 from ..progress import CancelCallback, Monitor, ProgressCallback
 from ..volume import Volume
 from .base import Method, Option, register
-from .joint_tv import COPIES, joint_samples
+from .joint_tv import COPIES, joint_lattice
 
 if TYPE_CHECKING:
     from ..grid import Grid
@@ -91,15 +90,11 @@ class SubjectINR(Method):
 
         chosen = self.check_options(options)
         monitor = Monitor(progress, cancel, stage="prepare")
-        model = AcquisitionModel.estimate(target)
-        refined = refine or default_refinement(target.grid)
-        lattice = model.lattice(joint_samples(target, model, reference, refined))
+        model, lattice, across = joint_lattice(target, reference, refine)
         check_memory("The lattice of the subject-specific fit", lattice.shape, COPIES, "Crop the target first.")
         if chosen["model"]:
             fitted = _loaded(SubjectModel.load(chosen["model"]), target, reference)
         else:
-            slices = target.grid.slice_axis
-            across = slices if slices is not None and not refined[slices] else None
             scans = [[target]] if reference is None else [[target], [reference]]
             fitted = _fitted(scans, lattice, settings(chosen), across, device, monitor.part(0.0, 0.8))
         images = fitted.model.images(lattice, device, monitor.part(0.8, 1.0))

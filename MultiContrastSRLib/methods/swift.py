@@ -19,7 +19,6 @@ class SwiftMethod(TrainedMethod):
     summary = "Small trained network that corrects guided, for any scale: the one for live zoom."
     citation = "MultiContrastSR's own, 2026; residual U-Net after Ronneberger et al., MICCAI 2015"
     order = 5
-    finest = 4.0
 
     def network_for(self, model, axes, factors, weights, device):
         """See `TrainedMethod.network_for`."""

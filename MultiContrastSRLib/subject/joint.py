@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from .noise import noise_level
 from .observation import Observation, observe, observe_target
 from .total_variation import Channel, gradient_size, reconstruct
 
+_BACKGROUND, _NEAR = 0.25, 0.1  # a background is so many of the samples, and so little of the range above its lowest
 _BATCH = 1 << 20  # lattice samples of independent slices that are worked on together
 
 
@@ -51,7 +53,7 @@ def joint_images(
         images[number] = np.array(channel.start, dtype=np.float32)
         size = gradient_size(images[number], rates, monitor)
         if size > 1e-6 * max(1e-30, float(np.abs(images[number]).max())):  # else constant: there is nothing to find
-            channels[number] = Channel(channel.scans, channel.noise, size)
+            channels[number] = Channel(channel.scans, channel.noise, size, floor_of(contrasts[number]))
     notes: tuple[str, ...] = ()
     parts = _batches(lattice.shape, across)
     for count, part in enumerate(parts if channels else []):
@@ -91,6 +93,13 @@ def _observe(
     return observed
 
 
+def floor_of(scans: Sequence[Volume]) -> float:
+    """The intensity of a contrast's empty background, below which noise and ringing lie only; −∞ without background."""
+    low, high = min(float(np.percentile(s.array, 1)) for s in scans), max(float(s.array.max()) for s in scans)
+    near = sum(np.count_nonzero(s.array < low + _NEAR * (high - low)) for s in scans)
+    return low if near > _BACKGROUND * sum(s.array.size for s in scans) else -math.inf
+
+
 def _rates(lattice: Grid, across: int | None) -> tuple[float, float, float]:
     finest = min(lattice.spacing)
     return tuple(
@@ -109,4 +118,4 @@ def _batches(shape: tuple[int, int, int], across: int | None) -> list[tuple[slic
 
 
 def _slab(channel: Channel, part: tuple[slice, slice, slice]) -> Channel:
-    return Channel(tuple(scan.slab(part) for scan in channel.scans), channel.noise, channel.scale)
+    return Channel(tuple(scan.slab(part) for scan in channel.scans), channel.noise, channel.scale, channel.floor)

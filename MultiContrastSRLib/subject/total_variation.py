@@ -16,6 +16,7 @@ term of the first scan of a contrast is met in closed form, further scans of it 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,13 +27,14 @@ from torch import Tensor
 
 from ..progress import Monitor
 from . import coupling
-from .data_term import DataTerm
+from .data_term import DataTerm, expand, project
 from .observation import Observation
 
 STRENGTH = 0.1  # λ at smoothness 1
 _EVERY = 4  # iterations between bounds
 _STEP = 0.5  # of the images, in units of their gradients; the dual variables' follows from it
 _RELAXATION = 1.8
+_ROUNDS, _SHALLOW = 10, 5e-3  # of lifting to a floor; of the range, what may stay below it
 _BLOCK = 1 << 16  # voxels worked on at once: what is touched several times stays in the cache
 
 
@@ -44,11 +46,13 @@ class Channel:
         scans: its acquisitions, at least one.
         noise: standard deviation of the noise of each.
         scale: size of its gradients on the lattice: what makes contrasts comparable.
+        floor: the least intensity that its images may have; −∞ where nothing is known.
     """
 
     scans: tuple[Observation, ...]
     noise: tuple[float, ...]
     scale: float
+    floor: float = -math.inf
 
     @property
     def start(self) -> np.ndarray:
@@ -112,7 +116,7 @@ def reconstruct(
             solver.iterate(monitor.silent)
         if watch is not None:
             watch(solver.objective(monitor.silent))
-        return solver.images()
+        return solver.images(monitor.silent)
 
 
 @contextmanager
@@ -137,6 +141,7 @@ class _Solver:
     ) -> None:
         like = torch.empty(0, dtype=torch.float32, device=device)
         self.scales = [channel.scale for channel in channels]
+        self.floors = [channel.floor / channel.scale for channel in channels]
         self.axes = [axis for axis, rate in enumerate(rates) if rate > 0]
         self.rates = [rates[axis] for axis in self.axes]
         self.terms = [channel.terms(smoothness, like) for channel in channels]
@@ -159,9 +164,27 @@ class _Solver:
         shape = self.image.shape[1:]
         return shape[axis] if self.image.is_cuda else min(shape[axis], max(1, _BLOCK * shape[axis] // shape.numel()))
 
-    def images(self) -> list[np.ndarray]:
-        """In the scans' units."""
+    def images(self, monitor: Monitor) -> list[np.ndarray]:
+        """In the scans' units, lifted to their floors."""
+        for image, floor, terms in zip(self.image, self.floors, self.terms, strict=True):
+            self._lift(image, floor, terms, monitor)
         return [image.mul_(scale).cpu().numpy() for image, scale in zip(self.image, self.scales, strict=True)]
+
+    def _lift(self, image: Tensor, floor: float, terms: Sequence[DataTerm], monitor: Monitor) -> None:
+        """Raise what lies below `floor`, at the cost of what no scan has seen: what `terms` say of `image` stays.
+
+        In dark gaps between bright tissue, a fissure within one slab for one, the solver goes below zero. Highest
+        intensities need no bound of their own: with n voxels of mean y above a floor f, none exceeds f + n (y − f).
+        """
+        depth = _SHALLOW * (float(image.max()) - floor)
+        for _ in range(_ROUNDS):
+            monitor.check()
+            lack = torch.sub(floor, image, out=self.ahead[0]).clamp_(min=0.0)
+            if float(lack.max()) <= depth:
+                break
+            for term in terms:
+                expand(project(lack, term.bases).neg_(), term.bases, onto=lack)
+            image.add_(lack)
 
     def objective(self, monitor: Monitor) -> float:
         """What is minimised, divided by λ."""

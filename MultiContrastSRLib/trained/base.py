@@ -36,7 +36,7 @@ class Base:
     ) -> None:
         self.samples, self._target, self._fill = samples, volume.array, fill_value(volume)
         self._guidance = Guidance(volume, reference, refine, monitor=monitor.silent, resampled=resampled)
-        self._model = self._guidance.model
+        self._model = self._guidance.model.refining(refine)
         own, wanted = (self._model.independent_axis(n) for n in (self._guidance.samples, samples))
         self.across = own if own == wanted == self._guidance.across else None
         self._whole: np.ndarray | None = None

@@ -17,7 +17,7 @@ class TrainedSlices(SliceEncoder):
     def __init__(self, target: Volume, prepared: PreparedPass, notes: tuple[str, ...]) -> None:
         self.target, self.notes, self._pass = target, notes, prepared
         self.lattice = AcquisitionModel.estimate(target).lattice(prepared.samples)
-        self.sketched_by = prepared.base
+        self.sketched_by, self.axis = prepared.base, prepared.across
 
     @property
     def nbytes(self) -> int:
@@ -29,10 +29,10 @@ class TrainedSlices(SliceEncoder):
     ) -> np.ndarray:
         """See `SliceEncoder.slices`."""
         monitor = Monitor(progress, cancel, stage="prepare")
-        made = self._pass.slices(self._pass.across, slice(start, stop), monitor)
-        return np.moveaxis(made, 0, self._pass.across)
+        made = self._pass.slices(self.axis, slice(start, stop), monitor)
+        return np.moveaxis(made, 0, self.axis)
 
     def sketch(self, start: int, stop: int, *, cancel: CancelCallback | None = None) -> np.ndarray:
         """See `SliceEncoder.sketch`: what the network corrects."""
-        made = self._pass.bases(self._pass.across, slice(start, stop), Monitor(None, cancel))
-        return np.moveaxis(made, 0, self._pass.across)
+        made = self._pass.bases(self.axis, slice(start, stop), Monitor(None, cancel))
+        return np.moveaxis(made, 0, self.axis)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..acquisition import AcquisitionModel
 from ..errors import MethodUnavailableError
-from ..lattice import MAX_LATTICE_SCALE, LatticeImage, default_refinement
+from ..lattice import LatticeImage, default_refinement
 from ..methods.base import Method, Option, Prepared
 from ..models import shipped
 from ..progress import CancelCallback, Monitor, ProgressCallback
@@ -34,10 +34,10 @@ GATE = Option(
 
 
 class TrainedMethod(Method):
-    """A network that was trained, applied slice by slice. A subclass states which, and how fine its lattice is.
+    """A network that was trained, applied slice by slice. A subclass states which.
 
     Attributes:
-        finest: most lattice samples a target pixel in plane; views interpolate beyond.
+        finest: most lattice samples a target pixel in plane at which the network works; what it adds is interpolated.
     """
 
     group = "trained"
@@ -45,7 +45,7 @@ class TrainedMethod(Method):
     requires = ("torch",)
     devices = ("cpu", "cuda")
     options = (GATE, WEIGHTS)
-    finest: ClassVar[float] = MAX_LATTICE_SCALE
+    finest: ClassVar[float] = 4.0  # what networks are trained to: at ×6 they would lose 1 dB by decoding there
 
     def prepare(
         self,
@@ -85,6 +85,7 @@ class TrainedMethod(Method):
         target: Volume,
         reference: Volume | None = None,
         *,
+        refine: tuple[bool, ...] | None = None,
         device: str = "cpu",
         progress: ProgressCallback | None = None,
         cancel: CancelCallback | None = None,
@@ -96,11 +97,14 @@ class TrainedMethod(Method):
         chosen = self.check_options(options)
         monitor = Monitor(progress, cancel, stage="prepare")
         model = AcquisitionModel.estimate(target)
-        factors, steps = self._plan(model, reference, default_refinement(target.grid))
-        if len(steps) != 1 or model.independent_axis(target.shape) not in steps[0].stacks:
+        factors, steps = self._plan(model, reference, refine or default_refinement(target.grid))
+        if len(steps) != 1 or len(steps[0].stacks) != 1:
+            return None
+        across = model.axes[steps[0].stacks[0]]
+        if across.kind == "slab" and across.weight() is not None:  # slabs overlap
             return None
         prepared = self._set_up(target, reference, steps[0], factors, chosen, device, monitor)
-        if prepared.network is None or prepared.across is None:
+        if prepared.network is None:
             return None
         return TrainedSlices(target, prepared, _noted(reference, prepared.notes))
 
@@ -124,8 +128,15 @@ class TrainedMethod(Method):
 
         model = AcquisitionModel.estimate(volume)
         network = self.network_for(model, step.axes, factors, str(chosen["weights"]), device)
-        samples = self.samples_for(model, step.axes, factors, network)
-        return PreparedPass(volume, reference, step, samples, network, bool(chosen["check_reference"]), monitor)
+        decoded = self.samples_for(model, step.axes, factors, network)
+        finest = lattice_factors(model, reference, tuple(n in step.axes for n in range(3)))
+        wanted = TrainedMethod.samples_for(self, model, step.axes, finest, network)
+        samples = tuple(
+            max(least, n) if axis.kind == "kspace" else least
+            for axis, least, n in zip(model.axes, decoded, wanted, strict=True)
+        )
+        gated = bool(chosen["check_reference"])
+        return PreparedPass(volume, reference, step, samples, decoded, network, gated, monitor)
 
     @abstractmethod
     def network_for(

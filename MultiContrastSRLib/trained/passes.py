@@ -37,15 +37,18 @@ class _Shown:
 class PreparedPass:
     """One pass, set up: what needs the whole volume is decided, and any slices of any stack can be had.
 
-    That is the intensities, whether the reference helps, and where there is one.
+    That is the intensities, whether the reference helps, and where there is one. Beyond the scales that networks were
+    trained for, the base takes all that the reference shows, and what the network adds is interpolated.
 
     Args:
         volume: what is refined along the axes of `step` to `samples` (k, j, i).
+        decoded: samples of the lattice that the network works on, along no axis more than `samples`.
         network: None takes the base for the result.
         gated: whether the reference is left out when it does not help.
 
     Attributes:
-        across: the axis along which slices cost nothing beyond themselves; None where the base is one piece.
+        samples: of the lattice of the result.
+        across: the axis along which the slices are stacked; None where there are two.
         notes: plain sentences for the report.
     """
 
@@ -55,11 +58,13 @@ class PreparedPass:
         reference: Volume | None,
         step: Pass,
         samples: tuple[int, ...],
+        decoded: tuple[int, ...],
         network: SliceNetwork | None,
         gated: bool,
         monitor: Monitor,
     ) -> None:
         self.samples, self.network = samples, network
+        self._decoded = decoded
         self._model = AcquisitionModel.estimate(volume)
         self._stacks = step.stacks
         self._notes: list[str] = []
@@ -84,8 +89,7 @@ class PreparedPass:
                 base = Base(volume, guide, refine, samples, monitor, (seen, valid))
                 self._shown.append(_Shown(base, seen, statistics(seen, network.spec)))
                 self._coverage = _softened(valid)
-        alone = step.stacks == (self._shown[-1].base.across,)
-        self.across = step.stacks[0] if alone else None
+        self.across = step.stacks[0] if len(step.stacks) == 1 else None
 
     @property
     def notes(self) -> list[str]:
@@ -129,7 +133,16 @@ class PreparedPass:
     def _image(self, shown: _Shown, across: int, numbers: slice, monitor: Monitor) -> np.ndarray:
         base = shown.base.stack(across, numbers, monitor)
         monitor.check()
-        return self.network(self._stack(across, base, shown.reference, numbers), self._target, shown.intensity, monitor)
+        # axes of the network's lattice, as if it were recorded of the result's: their middles coincide too
+        axes = [AxisModel("kspace", n, 1.0) for axis, n in enumerate(self._decoded) if axis != across]
+        coarser = [axis.forward(n) for axis, n in zip(axes, base.shape[1:], strict=True)]
+        if all(operator is None for operator in coarser):
+            stack = self._stack(across, base, shown.reference, numbers)
+            return self.network(stack, self._target, shown.intensity, monitor)
+        seen = apply_separable(base, [None, *coarser])
+        made = self.network(self._stack(across, seen, shown.reference, numbers), self._target, shown.intensity, monitor)
+        finer = [axis.spread(n) for axis, n in zip(axes, base.shape[1:], strict=True)]
+        return base + apply_separable(made - seen, [None, *finer])
 
     def _stack(
         self, across: int, base: np.ndarray | None, reference: np.ndarray | None, numbers: slice = slice(None)
@@ -154,7 +167,7 @@ class PreparedPass:
     def _helped_by(self, seen: np.ndarray, monitor: Monitor) -> bool:
         on_target = _record(seen, self._axes)
         stack = self._stack(self._stacks[0], None, on_target)
-        factors = tuple(self.samples[n] / self._axes[n].samples for n in range(3) if n != self._stacks[0])
+        factors = tuple(self._decoded[n] / self._axes[n].samples for n in range(3) if n != self._stacks[0])
         intensity = statistics(on_target, self.network.spec)
         return helps(self.network, stack, factors, self._target, intensity, monitor)
 
@@ -164,7 +177,7 @@ class PreparedPass:
         """(the reference on the lattice, or on the target's own pixels where it is no finer; where it was acquired)."""
         if reference is None:
             return None, None
-        fine = self.samples
+        fine = self._decoded
         spacing = spacing_along(reference.grid, self._model.grid)
         finer = any(spacing[n] < 0.98 * self._axes[n].spacing for n in step.axes)
         if not finer and not hasattr(self.network.spec, "scale"):

@@ -1,0 +1,90 @@
+"""Live zoom's calls of the module's logic, for the Python console, scripts and the panel."""
+
+from __future__ import annotations
+
+from slicer import vtkMRMLScalarVolumeNode
+
+from .choices import Choices
+from .keeping import render_view
+from .session import LiveZoom
+
+
+class LiveCalls:
+    """What a logic with a `getParameterNode()` inherits, to show and keep slice views super-resolved."""
+
+    liveZoom: LiveZoom | None = None  # while it is on
+
+    def startLiveZoom(
+        self,
+        viewNames=None,
+        targetNode=None,
+        referenceNode=None,
+        *,
+        show="view",
+        lensSize=240,
+        split=0.5,
+        quality="auto",
+        cacheMegabytes=256,
+        onStatus=None,
+        onEnd=None,
+        **settings,
+    ) -> LiveZoom:
+        """Show slice views super-resolved while the user pans, zooms and scrolls; returns at once.
+
+        :param viewNames: slice views, such as ["Red"]; None for all.
+        :param targetNode: scalar volume; None takes those that the panel has chosen (with the reference).
+        :param referenceNode: scalar volume of another contrast, or None.
+        :param show: "view", "lens" (around the pointer, lensSize pixels wide) or "split" (right of the line at `split`,
+            0 to 1).
+        :param quality: "auto" (coarse first where it takes long), "full" or "draft".
+        :param cacheMegabytes: bound of the memory in which frames and slices are kept.
+        :param onStatus: called with a line of text about each frame. onEnd: called with the reason (an error, or None).
+        :param settings: as for `process`, without scale and spacing.
+        :returns: handle with `flip()`, `toggle_difference()`, `keep(viewName)`, `stop()`, `choices` and `redraw()`.
+        :raises MultiContrastSRError: it cannot be switched on; nothing was changed.
+        """
+        targetNode, referenceNode = self._chosen(targetNode, referenceNode)
+        self.stopLiveZoom()
+
+        def ended(reason):
+            self.liveZoom = None
+            if onEnd is not None:
+                onEnd(reason)
+
+        self.liveZoom = LiveZoom(
+            targetNode,
+            referenceNode,
+            viewNames,
+            choices=Choices(show, lensSize, split),
+            quality=quality,
+            cache_megabytes=cacheMegabytes,
+            on_status=onStatus,
+            on_end=ended,
+            **settings,
+        )
+        return self.liveZoom
+
+    def stopLiveZoom(self) -> None:
+        """Switch live zoom off; views, scene and memory are as they were before."""
+        if self.liveZoom is not None:
+            self.liveZoom.stop()
+
+    def renderView(self, viewName, targetNode=None, referenceNode=None, **settings) -> vtkMRMLScalarVolumeNode:
+        """What a slice view shows of the target, super-resolved at every screen pixel, as a new volume; waits for it.
+
+        While live zoom is on in that view (and no target is named), it is what live zoom shows. Otherwise the nodes
+        named, or those that the panel has chosen, with `settings` as for `process` (without scale and spacing).
+
+        :raises MultiContrastSRError: with the cause and what to do; the scene is as it was.
+        """
+        if targetNode is None and self.liveZoom is not None and viewName in self.liveZoom.views:
+            return self.liveZoom.keep(viewName)
+        targetNode, referenceNode = self._chosen(targetNode, referenceNode)
+        return render_view(viewName, targetNode, referenceNode, **settings)
+
+    def _chosen(self, target, reference) -> tuple:
+        """The nodes named, or those that the panel has chosen."""
+        if target is not None:
+            return target, reference
+        parameters = self.getParameterNode()
+        return parameters.target, reference or parameters.reference

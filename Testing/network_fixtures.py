@@ -1,0 +1,64 @@
+"""What the tests of the networks' modules share: small networks, random images, positions. Needs torch."""
+
+from __future__ import annotations
+
+import torch
+
+from MultiContrastSRLib.acquisition import AxisModel
+from MultiContrastSRLib.networks.positions import Positions
+from MultiContrastSRLib.networks.specs import build, published
+
+TINY = {
+    "dual-arbnet": {"features": 16, "blocks": 2, "layers": 2, "fusion_layers": 3, "fusion_convs": 2},
+    "dinet": {
+        "features": 8, "target_blocks": 2, "target_layers": 2, "reference_blocks": 2, "dimension": 12, "reduced": 6,
+        "rank": 3, "radius": 2, "hidden": 10,
+    },
+    "minet": {"features": 8, "stages": 2, "blocks": 2},
+}  # fmt: skip
+ARBITRARY = ("dual-arbnet", "dinet")
+VARIANTS = [
+    ("dual-arbnet", {}),
+    ("dual-arbnet", {"alignment": "bilinear", "skip": "linear"}),
+    ("dual-arbnet", {"modulation": "paper", "skip": "paper"}),
+    ("dual-arbnet", {"with_scale": False, "with_coordinates": False}),
+    ("dinet", {}),
+    ("dinet", {"ensemble": "predictions"}),
+    ("dinet", {"modulation": False, "attention": False, "kernels": 1}),
+]
+
+
+def tiny(network: str, **changes):
+    return build(published(network, **{**TINY[network], **changes})).eval()
+
+
+def stirred(net):
+    """The network with every parameter moved off its start: weights γ begin at zero and hide what they weigh."""
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return net
+
+
+def kspace(fine: int, samples: int) -> tuple[float, float]:
+    return AxisModel("kspace", samples, 1.0).lattice_positions(fine)
+
+
+def lattice(shape, target, reference=None) -> Positions:
+    """k-space aligned positions of an output of `shape`, in images of shapes `target` and `reference`."""
+    maps = [None if s is None else tuple(map(kspace, shape, s)) for s in (target, reference)]
+    return Positions.regular(shape, *maps)
+
+
+def case(shape=(14, 11), target=(7, 5), reference=(9, 13), channels=1, batch=2):
+    """(target, reference, positions) of random images."""
+    images = [torch.rand(batch, channels, *size) for size in (target, reference)]
+    return *images, lattice(shape, target, reference)
+
+
+def close(a, b, tolerance=1e-4) -> bool:
+    return a.shape == b.shape and bool((a - b).abs().max() <= tolerance * max(1.0, float(b.abs().max())))
+
+
+def count(module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
