@@ -1,12 +1,14 @@
 """Times live zoom over a scripted session in Slicer's own slice views: bench-output/bench_live.md and .json.
 
     OMP_NUM_THREADS=2 python Testing/bench_live.py
+    OMP_NUM_THREADS=2 python Testing/bench_live.py --method swift --coarser 2 --own-planes
 
 Real scans (patient12, from MULTICONTRASTSR_DATA or downloaded) are shown in one slice view of 512² and 1024² pixels, in
 the scan's own planes and in the patient's axes (to which the scan is oblique), and panned, zoomed from 1× to 12×,
 scrolled slice by slice (neighbours are made ahead) and moved to slices that nobody looked at. The event loop holds
 Python's lock, as in the application. "Main thread" is the time that our slots and timers take there, waiting for the
-engine (with the lock released) apart; what Slicer itself does to draw a view is not in it.
+engine (with the lock released) apart; what Slicer itself does to draw a view is not in it. "Encoded" is a slice of a
+trained method, in the background.
 """
 
 from __future__ import annotations
@@ -78,7 +80,8 @@ class MainThread:
 class Session:
     """The module in the harness, the scans in its scene, one view."""
 
-    def __init__(self) -> None:
+    def __init__(self, coarser: float) -> None:
+        self._coarser = coarser
         self.harness = Harness()
         self.module = self.harness.load(MODULE)
         from MultiContrastSRPanel.live.session import LiveZoom
@@ -92,23 +95,43 @@ class Session:
         for name in ("_node_modified", "_composite_modified"):
             self.main.watch(LiveView, name)
         self.main.leave_out(Engine, "wait")
+        self.encoded: list[float] = []
+        self._time_encoding()
         self.nodes = self._scans()
         self.view = self.harness.view("Red")
+
+    def _time_encoding(self) -> None:
+        from MultiContrastSRLib.live.sliced import SlicedImage
+
+        inner, encoded = SlicedImage._make, self.encoded
+
+        def timed(image, number, sketch, monitor):
+            begin = time.perf_counter()
+            array = inner(image, number, sketch, monitor)
+            if not sketch:
+                encoded.append(time.perf_counter() - begin)
+            return array
+
+        SlicedImage._make = timed
 
     def _scans(self) -> tuple:
         import slicer
 
+        from MultiContrastSRLib.acquisition import degrade
         from MultiContrastSRLib.sample import sample_volumes
 
         samples = sample_volumes("patient12", ("T2", "T1"), say=print)
         self.patient = samples.patient
-        nodes = []
+        nodes, shapes = [], []
         for name in ("T2", "T1"):
             volume = samples.volumes[name]
+            if name == "T2" and self._coarser > 1:
+                volume = degrade(volume, "kspace", (1, self._coarser, self._coarser))
+            shapes.append(volume.shape)
             node = slicer.util.addVolumeFromArray(np.array(volume.array), ijkToRAS=np.array(volume.affine), name=name)
             node.CreateDefaultDisplayNodes()
             nodes.append(node)
-        self.shapes = [samples.volumes[name].shape for name in ("T2", "T1")]
+        self.shapes = shapes
         return tuple(nodes)
 
     def show(self, size: int, straight: bool) -> None:
@@ -179,6 +202,7 @@ class Session:
         shown = ("coarse shown", "final shown", "jump coarse", "jump final")
         found: dict[str, list[float]] = {name: [] for name in ("first", "frame", *shown)}
         self.main.taken.clear()
+        self.encoded.clear()
         longest = []
         for kind, act in self.moves():
             before = len(self.main.taken)
@@ -198,7 +222,7 @@ class Session:
             else:
                 self.wait(lambda: not self.module.logic.liveZoom.busy)
             longest += self.main.taken[before:]
-        found["main thread"] = longest
+        found["main thread"], found["encoded"] = longest, list(self.encoded)
         return found
 
     def drag(self, seconds: float = 2.0) -> float:
@@ -232,13 +256,19 @@ def switched_on(session: Session, method: str) -> Iterator[float]:
     session.left = engine.nbytes
 
 
-def bench(method: str, sizes: tuple[int, ...] = SIZES) -> dict:
-    """All figures, as seconds."""
-    session = Session()
+def bench(method: str, coarser: float = 1.0, planes: tuple[bool, ...] = (True, False)) -> dict:
+    """All figures, as seconds.
+
+    Args:
+        coarser: by which the target is degraded in plane first.
+        planes: True for the scan's own, False for the patient's axes.
+    """
+    session = Session(coarser)
+    sizes = SIZES
     found: dict = {"method": method, "patient": session.patient, "shapes": session.shapes, "machine": machine()}
     found["cases"] = {}
     with session.harness.hold_gil():
-        for straight in (True, False):
+        for straight in planes:
             for size in sizes:
                 session.show(size, straight)
                 with switched_on(session, method) as ready:
@@ -278,8 +308,8 @@ def markdown(found: dict) -> str:
         "",
         "| view | main thread until interpolation is shown | main thread, each call | rendering a frame "
         "| move to first new frame | move to final frame | new slice: first frame | new slice: final frame "
-        "| frames a second while dragging | ready after |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| slice encoded | frames a second while dragging | ready after |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for name, case in found["cases"].items():
 
@@ -290,7 +320,7 @@ def markdown(found: dict) -> str:
         lines.append(
             f"| {name} | {both('first')} ({longest['first']}) | {both('main thread')} ({longest['main thread']}) "
             f"| {both('frame')} | {both('coarse shown')} | {both('final shown')} "
-            f"| {both('jump coarse')} | {both('jump final')} "
+            f"| {both('jump coarse')} | {both('jump final')} | {both('encoded')} "
             f"| {case['frames a second']:.0f} | {case['ready']:.1f} s |"
         )
     last = list(found["cases"].values())[-1]
@@ -307,8 +337,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("bench-output"), help="folder (default bench-output)")
     parser.add_argument("--method", default="guided", help="default guided")
+    parser.add_argument("--coarser", type=float, default=1.0, help="degrade the target in plane by this (default 1)")
+    parser.add_argument("--own-planes", action="store_true", help="leave the oblique views out")
     given = parser.parse_args(arguments)
-    found = bench(given.method)
+    found = bench(given.method, given.coarser, (True,) if given.own_planes else (True, False))
     given.output.mkdir(parents=True, exist_ok=True)
     (given.output / "bench_live.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     (given.output / "bench_live.md").write_text(markdown(found), encoding="utf-8")

@@ -13,6 +13,7 @@ from file_fixtures import SUFFIXES
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib.errors import CancelledError, FileWriteError
+from MultiContrastSRLib.io import check_output
 
 
 def test_unknown_extension_and_missing_folder(tmp_path, scan):
@@ -92,9 +93,13 @@ def test_a_full_disk_leaves_nothing(tmp_path, suffix):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_unwritable_folder_is_named(unwritable, scan):
+@pytest.mark.parametrize("before_the_work", [True, False])
+def test_an_unwritable_folder_is_named(unwritable, scan, before_the_work):
     with pytest.raises(FileWriteError) as caught:
-        mc.save_volume(scan, unwritable / "a.nii.gz")
+        if before_the_work:
+            check_output(unwritable / "a.nii.gz")
+        else:
+            mc.save_volume(scan, unwritable / "a.nii.gz")
     assert str(caught.value) == (
         f"Could not write {unwritable}/a.nii.gz: Permission denied. Nothing was left behind. Choose a folder that is "
         "writable and has space."

@@ -26,12 +26,14 @@ def check_place(place: Path, inputs: tuple[object, ...] = (), *, overwrite: bool
         overwrite: whether another file may lie there already.
 
     Raises:
-        FileWriteError: no such folder, an input, or a file that must not be overwritten.
+        FileWriteError: no such folder, or one that cannot be written to, an input, or a file that must stay.
     """
     if not place.parent.is_dir():
         raise FileWriteError(
             f"Output folder {place.parent} does not exist; expected an existing folder. Create it first."
         )
+    if not os.access(place.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise _not_written(place, "Permission denied")
     for source in inputs:
         if source and same_file(place, Path(str(source))):
             raise FileWriteError(
@@ -70,10 +72,13 @@ def replaced_together(*paths: Path) -> Iterator[list[Path]]:
     except OSError as error:
         if isinstance(error, FileWriteError):
             raise
-        raise FileWriteError(
-            f"Could not write {paths[0]}: {error.strerror or error}. Nothing was left behind. Choose a folder that is "
-            "writable and has space."
-        ) from error
+        raise _not_written(paths[0], error.strerror or str(error)) from error
     finally:
         for path in partial:
             path.unlink(missing_ok=True)
+
+
+def _not_written(path: Path, reason: str) -> FileWriteError:
+    return FileWriteError(
+        f"Could not write {path}: {reason}. Nothing was left behind. Choose a folder that is writable and has space."
+    )

@@ -28,8 +28,8 @@ TIMEOUT_S = 300.0
 class LivePictures:
     """The module, one view, and a case in it."""
 
-    def __init__(self, case: Case) -> None:
-        self.session = Session()
+    def __init__(self, case: Case, method: str) -> None:
+        self.session, self.method = Session(), method
         self.session.add(case)
         self.nodes = self.session.nodes[case.name]
         self.case = case
@@ -59,7 +59,12 @@ class LivePictures:
     def live(self, **settings) -> None:
         """Switch live zoom on and wait for it."""
         self.logic.startLiveZoom(
-            ["Red"], self.nodes["input"], self.nodes["reference"], register=self.case.register, **settings
+            ["Red"],
+            self.nodes["input"],
+            self.nodes["reference"],
+            method=self.method,
+            register=self.case.register,
+            **settings,
         )
         self.settle()
 
@@ -95,7 +100,8 @@ class LivePictures:
             self.settle()
             columns["live zoom"].append(self.shot())
         self.logic.stopLiveZoom()
-        titles = (f"Slicer interpolates T2 / {self.case.scale:g}", "live zoom (guided by T1)", "T2 as acquired")
+        shown = f"live zoom ({self.method}, with T1)"
+        titles = (f"Slicer interpolates T2 / {self.case.scale:g}", shown, "T2 as acquired")
         return _tile(titles, list(columns.values()))
 
     def animation(self) -> list[Image.Image]:
@@ -140,9 +146,11 @@ def _font():
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("demo-output"), help="default demo-output")
-    output = parser.parse_args(arguments).output
+    parser.add_argument("--method", default="swift", help="default swift")
+    given = parser.parse_args(arguments)
+    output = given.output
     output.mkdir(parents=True, exist_ok=True)
-    pictures = LivePictures(find_cases(print)[0])
+    pictures = LivePictures(find_cases(print)[0], given.method)
     strip = output / "live-zoom.png"
     _grey(pictures.strip()).save(strip, optimize=True)
     first, *more = [_grey(frame) for frame in pictures.animation()]
