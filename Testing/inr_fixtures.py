@@ -45,9 +45,9 @@ def no_earlier_fits() -> None:
 
 
 @pytest.fixture(scope="module")
-def truths() -> tuple[Volume, Volume]:
-    """The scene on the isotropic grid, in two contrasts."""
-    return ellipsoids(*ELLIPSOIDS)
+def truths(request) -> tuple[Volume, Volume]:
+    """The scene on the isotropic grid, in two contrasts; a module may name its own `SCENE`."""
+    return ellipsoids(*getattr(request.module, "SCENE", ELLIPSOIDS))
 
 
 @pytest.fixture(scope="module")

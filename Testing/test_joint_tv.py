@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from phantoms import affine, blob, centroid, pair, psnr, rotation
-from subject_fixtures import channels_of, decibel, ellipsoids, thick_views
+from subject_fixtures import channels_of, decibel
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Grid, Volume
@@ -25,16 +25,7 @@ from MultiContrastSRLib.subject import joint  # noqa: E402
 from MultiContrastSRLib.subject.total_variation import reconstruct  # noqa: E402
 
 CUBE = (44, 48, 40)
-
-
-@pytest.fixture(scope="module")
-def truths() -> tuple[Volume, Volume]:
-    return ellipsoids(CUBE, 69, 9)
-
-
-@pytest.fixture(scope="module")
-def views(truths) -> tuple[Volume, Volume]:
-    return thick_views(truths)
+SCENE = (CUBE, 69, 9)
 
 
 def fit(target, reference, grid, method="joint-tv", **options):

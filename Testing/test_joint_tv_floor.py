@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from subject_fixtures import channels_of, decibel, ellipsoids, thick_views
+from subject_fixtures import channels_of, decibel
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
@@ -19,15 +19,7 @@ from MultiContrastSRLib.subject.data_term import DataTerm  # noqa: E402
 from MultiContrastSRLib.subject.observation import observe  # noqa: E402
 from MultiContrastSRLib.subject.total_variation import reconstruct  # noqa: E402
 
-
-@pytest.fixture(scope="module")
-def truths() -> tuple[Volume, Volume]:
-    return ellipsoids((44, 48, 40), 69, 9)
-
-
-@pytest.fixture(scope="module")
-def views(truths) -> tuple[Volume, Volume]:
-    return thick_views(truths)
+SCENE = ((44, 48, 40), 69, 9)
 
 
 def test_no_image_lies_far_below_its_floor(views, truths):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import ndimage
-from subject_fixtures import ellipsoids, thick_views
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
@@ -21,16 +20,7 @@ from MultiContrastSRLib.subject.observation import aligned_grid, observe, observ
 
 LIKE = torch.empty(0)
 CUBE = (44, 48, 40)
-
-
-@pytest.fixture(scope="module")
-def truths() -> tuple[Volume, Volume]:
-    return ellipsoids(CUBE, 69, 9)
-
-
-@pytest.fixture(scope="module")
-def views(truths) -> tuple[Volume, Volume]:
-    return thick_views(truths)
+SCENE = (CUBE, 69, 9)
 
 
 @pytest.mark.parametrize("kind", ["slab", "spline", "kspace"])
