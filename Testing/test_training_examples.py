@@ -197,8 +197,6 @@ def test_augmentations():
         assert (augmentation.curved(ramp, rng(seed)).diff(dim=1) >= -1e-6).all()
         turned = augmentation.inverted(ramp, rng(seed))
         assert (turned[:, 3:].diff(dim=1) <= 1e-6).all() and abs(float(turned[0, 4]) - 1 + 4 / 47) < 1e-5
-    views = {augmentation.turned(ramp[None] + 2 * ramp.T[None], rng(s)).numpy().tobytes() for s in range(60)}
-    assert len(views) == 8
 
 
 def test_lesions_enter_one_image_or_both():

@@ -31,6 +31,14 @@ GATE = Option(
     "Check the reference",
     "Leave the reference out when a trial on the target itself is better without it.",
 )
+ORIENTATIONS = Option(
+    "orientations",
+    1,
+    "Orientations",
+    "Mean of the network's images of so many mirrored and turned slices: a little better, and so many times the time.",
+    minimum=1,
+    maximum=8,
+)
 
 
 class TrainedMethod(Method):
@@ -44,7 +52,7 @@ class TrainedMethod(Method):
     reference = "optional"
     requires = ("torch",)
     devices = ("cpu", "cuda")
-    options = (GATE, WEIGHTS)
+    options = (GATE, ORIENTATIONS, WEIGHTS)
     finest: ClassVar[float] = 4.0  # what networks are trained to: at ×6 they would lose 1 dB by decoding there
 
     def prepare(
@@ -128,6 +136,8 @@ class TrainedMethod(Method):
 
         model = AcquisitionModel.estimate(volume)
         network = self.network_for(model, step.axes, factors, str(chosen["weights"]), device)
+        if network is not None:
+            network.orientations = int(chosen["orientations"])
         decoded = self.samples_for(model, step.axes, factors, network)
         finest = lattice_factors(model, reference, tuple(n in step.axes for n in range(3)))
         wanted = TrainedMethod.samples_for(self, model, step.axes, finest, network)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..acquisition import AxisModel
 from ..networks.intensity import Intensity, intensity_of
 from ..networks.minet import MINet
+from ..networks.orientations import ORIENTATIONS, turned, turned_back, turned_positions
 from ..networks.positions import Positions
 from ..networks.specs import Spec
 from ..progress import Monitor
@@ -60,8 +61,11 @@ class SliceNetwork:
     """A network on a device, ready for stacks of slices.
 
     Attributes:
+        orientations: over how many of the eight mirrored and turned slices the mean is taken.
         notes: what was done about a device that ran out of memory.
     """
+
+    orientations = 1
 
     def __init__(self, net: nn.Module, device: str) -> None:
         self.device = torch.device(device)
@@ -126,21 +130,21 @@ class SliceNetwork:
         low = target.apply(self._tensor(stack.target))
         base = target.apply(self._tensor(stack.base)) if based else None
         seen = None if stack.reference is None else reference.apply(self._tensor(stack.reference))
-        if isinstance(self.net, MINet):
-            image = self._on_minet_lattice(stack, low, seen, base)
-        else:
-            image = self.net(low, seen, positions(stack), base=base)
-        return target.undo(image.float().cpu())[:, 0].numpy()
+        where = positions(stack)
+        run = self._on_minet_lattice if isinstance(self.net, MINet) else self.net
+        total = 0.0
+        for code in ORIENTATIONS[: self.orientations]:
+            there = turned_positions(where, code, low.shape[-2:], None if seen is None else seen.shape[-2:])
+            images = [None if x is None else turned(x, code) for x in (low, seen, base)]
+            total = total + turned_back(run(*images[:2], there, base=images[2]).float(), code)
+        return target.undo(total.cpu() / self.orientations)[:, 0].numpy()
 
-    def _on_minet_lattice(self, stack: Stack, low: Tensor, seen: Tensor | None, base: Tensor | None) -> Tensor:
+    def _on_minet_lattice(self, low: Tensor, seen: Tensor | None, where: Positions, base: Tensor | None) -> Tensor:
         """MINet's first output pixel lies on the first target pixel; for odd sizes the lattice begins earlier.
 
         By whole pixels, and in k-space what leaves a slice on one side comes in on the other.
         """
-        shifts = []
-        for axis, n in zip(stack.axes, stack.base.shape[1:], strict=True):
-            step, offset = axis.lattice_positions(n)
-            shifts.append(round(offset / step))
+        shifts = [round(float(vector[0]) / step) for vector, step in zip(where.in_target, where.step_t, strict=True)]
         seen, base = (None if x is None else x.roll(shifts, (-2, -1)) for x in (seen, base))
         return self.net(low, seen, base=base).roll([-s for s in shifts], (-2, -1))
 

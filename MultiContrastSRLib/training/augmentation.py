@@ -22,16 +22,6 @@ _LESION_STRENGTH = (0.1, 0.6)  # of the range
 _LESION_SIDES = {"target": 0.3, "reference": 0.5, "both": 0.2}  # who shows them
 
 
-def turned(pair: Tensor, rng: np.random.Generator) -> Tensor:
-    """One of the eight flips and quarter turns."""
-    code = int(rng.integers(8))
-    if code & 1:
-        pair = pair.flip(-1)
-    if code & 2:
-        pair = pair.flip(-2)
-    return pair.transpose(-1, -2) if code & 4 else pair
-
-
 def fitted(images: Tensor, canvas: tuple[int, int], rng: np.random.Generator | None = None) -> Tensor:
     """(…, h, w) → (…, *canvas): zeros around what is smaller, a random part of what is larger, faded out.
 

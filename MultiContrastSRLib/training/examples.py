@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from ..networks.intensity import Intensity, intensity_of
+from ..networks.orientations import turned
 from ..networks.positions import Positions
 from ..slicewise.acquisition import SliceAcquisition
 from ..slicewise.base import base_image
-from .augmentation import fitted, turned, varied_reference, with_lesions
+from .augmentation import fitted, varied_reference, with_lesions
 from .curriculum import Condition, condition
 from .data import split, without_background
 from .pack import Pack
@@ -93,7 +94,7 @@ class Examples:
         wanted = self.recipe.augmentation
         synthetic = bool(self._labels) and (not self._slices or rng.random() < wanted.synthetic)
         pair = self._from_labels(rng) if synthetic else self._from_scans(rng)
-        pair = fitted(turned(pair, rng) if wanted.flips else pair, drawn.canvas, rng)
+        pair = fitted(turned(pair, int(rng.integers(8))) if wanted.flips else pair, drawn.canvas, rng)
         if rng.random() < wanted.lesions:
             pair = with_lesions(pair, rng)
         if rng.random() < wanted.wrong:

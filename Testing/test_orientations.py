@@ -1,0 +1,85 @@
+"""Slices mirrored and turned: where their pixels lie, and that the mean over all ways does not know which was first."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="Networks need torch, which is not installed here.")
+
+from network_fixtures import stirred  # noqa: E402
+
+from MultiContrastSRLib.acquisition import AxisModel  # noqa: E402
+from MultiContrastSRLib.errors import OptionError  # noqa: E402
+from MultiContrastSRLib.methods import get  # noqa: E402
+from MultiContrastSRLib.networks.intensity import Intensity  # noqa: E402
+from MultiContrastSRLib.networks.orientations import (  # noqa: E402
+    ORIENTATIONS,
+    turned,
+    turned_back,
+    turned_positions,
+)
+from MultiContrastSRLib.networks.positions import Positions, sample_linear  # noqa: E402
+from MultiContrastSRLib.networks.specs import build, light  # noqa: E402
+from MultiContrastSRLib.trained.slices import SliceNetwork, Stack  # noqa: E402
+
+PLAIN = Intensity(torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1))
+
+
+@pytest.mark.parametrize("code", ORIENTATIONS)
+def test_turned_pixels_lie_where_they_did(code):
+    torch.manual_seed(0)
+    target, reference = torch.rand(1, 1, 9, 7), torch.rand(1, 1, 12, 15)
+    where = Positions.regular((16, 11), ((0.5, 0.25), (0.6, -0.1)), ((0.7, 0.3), (1.2, 0.4)))
+    there = turned_positions(where, code, (9, 7), (12, 15))
+    for image, places, places_there in (
+        (target, where.in_target, there.in_target),
+        (reference, where.in_reference, there.in_reference),
+    ):
+        read = turned_back(sample_linear(turned(image, code), *places_there), code)
+        assert torch.allclose(read, sample_linear(image, *places), atol=1e-6)
+    assert there.step_t == ((0.6, 0.5) if code & 4 else (0.5, 0.6))
+    alone = turned_positions(Positions.regular((4, 6), ((0.5, 0.0), (0.5, 0.0))), code, (2, 3), None)
+    assert alone.rows_r is None and alone.shape == ((6, 4) if code & 4 else (4, 6))
+
+
+def test_the_ways_are_eight():
+    ramp = torch.arange(12.0).view(3, 4)
+    assert len({tuple(turned(ramp, code).flatten().tolist()) for code in ORIENTATIONS}) == 8
+    assert all(torch.equal(turned_back(turned(ramp, code), code), ramp) for code in ORIENTATIONS)
+
+
+def stack(kind: str, measured: tuple[int, int], factor: float) -> Stack:
+    """Noise, on a lattice that looks the same from either end: odd numbers in k-space."""
+    rng = np.random.default_rng(3)
+    axes = tuple(AxisModel(kind, n, factor, factor if kind == "slab" else 0.0) for n in measured)
+    shape = tuple(round(n * factor) for n in measured)
+    target, base, reference = (rng.random((2, *size), dtype=np.float32) for size in (measured, shape, shape))
+    return Stack(axes, target, base, reference)
+
+
+def as_seen(images: Stack, code: int) -> Stack:
+    arrays = [turned(torch.from_numpy(a), code).numpy() for a in (images.target, images.base, images.reference)]
+    return Stack(images.axes[::-1] if code & 4 else images.axes, *arrays)
+
+
+@pytest.mark.parametrize("name", ["swift", "dual-arbnet", "dinet", "minet"])
+def test_the_mean_over_all_orientations_has_none(name):
+    torch.manual_seed(1)
+    network = SliceNetwork(stirred(build(light(name, base="guided"))).eval(), "cpu")
+    images = stack("kspace", (15, 21) if name != "minet" else (16, 22), 3.0 if name != "minet" else 2.0)
+    one = network(images, PLAIN, PLAIN)
+    network.orientations = 8
+    mean = network(images, PLAIN, PLAIN)
+    scale = np.abs(one - images.base).max()
+    assert np.abs(mean - one).max() > 1e-3 * scale  # the network alone does know
+    for code in (3, 4, 6) if name != "minet" else (4,):  # an even lattice is not its own mirror image
+        there = network(as_seen(images, code), PLAIN, PLAIN)
+        back = turned_back(torch.from_numpy(there), code).numpy()
+        assert np.abs(back - mean).max() < 1e-4 * scale
+
+
+def test_their_number_is_an_option():
+    assert get("swift").check_options({})["orientations"] == 1
+    with pytest.raises(OptionError, match="from 1 to 8"):
+        get("dinet").check_options({"orientations": 9})
