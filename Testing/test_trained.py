@@ -94,6 +94,13 @@ def test_the_image_lies_where_the_patient_is(method, shape):
     assert rms(result.volume.array, truth.array) < rms(np.roll(result.volume.array, 1, 2), truth.array)
 
 
+def test_says_that_small_structures_may_leak_at_strong_scales():
+    truth, reference = pair()
+    for factor, shown, warned in ((4, reference, True), (2, reference, False), (4, None, False)):
+        report = run("swift", degrade(truth, "kspace", factor), shown, truth, check_reference=False).report
+        assert any("smaller than an acquired voxel" in note for note in report.notes) == warned
+
+
 @pytest.mark.parametrize("method", NETWORKS)
 def test_runs_without_a_reference_and_says_so(method):
     truth, _ = pair()
