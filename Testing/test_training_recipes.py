@@ -148,6 +148,8 @@ def test_terms_are_weighed():
     total, terms = total_loss(Loss(target=0.7, reference=0.3), image, truth, (2, 2), mirrored, reference)
     assert total.item() == pytest.approx(0.7 * 0.5 + 0.3 * 0.75)
     assert {k: v.item() for k, v in terms.items()} == {"target": 0.5, "reference": 0.75}
+    total, terms = total_loss(Loss(square=8.0), image, truth, (2, 2))
+    assert total.item() == pytest.approx(0.5 + 8 * 0.25) and terms["square"].item() == 0.25
     # only the mean of the image differs, and that was measured
     total, _ = total_loss(Loss(kspace=0.05), image, truth, (2, 2))
     assert total.item() == pytest.approx(0.5)

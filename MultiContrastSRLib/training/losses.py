@@ -53,6 +53,9 @@ def total_loss(
     """
     terms = {"target": l1(image, truth)}
     total = wanted.target * terms["target"]
+    if wanted.square:
+        terms["square"] = (image.float() - truth.float()).square().mean()
+        total = total + wanted.square * terms["square"]
     if wanted.reference and mirrored is not None and reference is not None:
         terms["reference"] = l1(mirrored, reference)
         total = total + wanted.reference * terms["reference"]

@@ -105,15 +105,19 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Loss:
-    """What is minimised: target · L1(target) + reference · L1(auxiliary reference) + kspace · K-loss.
+    """What is minimised: target · L1(target) + square · MSE(target) + reference · L1(auxiliary reference)
+    + kspace · K-loss.
 
     Attributes:
+        square: weight of the mean squared error, which PSNR is the logarithm of. It heeds large errors, and so strong
+            downscaling, more than L1 does.
         consistent: judge what data consistency leaves of the error. A patch is taken for a field of view of its own,
             which is exact but for its borders.
         norm: "l1" or "l2" of the K-loss. band: "lost" counts the frequencies that were cut off, "measured" the others.
     """
 
     target: float = 1.0
+    square: float = 0.0
     reference: float = 0.0
     kspace: float = 0.0
     norm: str = "l1"
@@ -151,7 +155,8 @@ class Optimisation:
         ema: decay of the averaged weights, which are what is validated and exported.
         clip: largest norm of the gradient; 0 does not clip.
         amp: "auto" (bfloat16 on GPUs that have it), "bf16" or "off".
-        patience: steps in a row whose gradient may be not finite (each is skipped) before training stops.
+        patience: steps in a row that may be skipped, as their gradient is not finite or their loss far off, before
+            training stops.
         validate, save: every so many steps.
         slices: validation slices a pair.
         validation_scales: factors at which they are scored.
