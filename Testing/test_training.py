@@ -172,7 +172,7 @@ def test_a_step_that_is_not_a_number_or_far_off_is_skipped(by, tmp_path, monkeyp
 def test_gradients_that_stay_not_a_number_stop_the_training(tmp_path, monkeypatch):
     poison(monkeypatch, {2, 3, 4})
     r = recipe(optimisation={"steps": 20, "validate": 0, "save": 1, "patience": 3})
-    with pytest.raises(loop.DivergedError, match="not finite, or losses far off, in 3 steps.*last checkpoint stands.*Lower"):
+    with pytest.raises(loop.DivergedError, match="far off, in 3 steps.*last checkpoint stands.*Lower"):
         loop.train(r, phantom_pack(), tmp_path)
     state = load_state(tmp_path)
     assert state.step == 4 and all(torch.isfinite(t).all() for t in state.model.values())

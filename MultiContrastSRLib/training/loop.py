@@ -207,8 +207,8 @@ class _Training:
             if state.row >= wanted.patience:
                 raise DivergedError(
                     f"Gradients were not finite, or losses far off, in {state.row} steps in a row, up to step "
-                    f"{state.step + 1}; training stopped, and the last checkpoint stands. Lower optimisation.rate ({wanted.rate:g}), set a clip, "
-                    'or set amp = "off".'
+                    f"{state.step + 1}; training stopped, and the last checkpoint stands. Lower "
+                    f'optimisation.rate ({wanted.rate:g}), set a clip, or set amp = "off".'
                 )
             return
         state.row = 0
