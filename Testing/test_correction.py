@@ -105,3 +105,14 @@ def test_swift_reads_a_coarser_reference_at_its_place():
     linear[..., :, -1] = linear[..., :, -2]
     assert torch.allclose(net(low, coarse, half, base=base), base + net.correction(base, linear), atol=1e-5)
     assert torch.allclose(net(low, None, half, base=base), base + net.correction(base, None))
+
+
+def test_what_is_far_from_all_that_was_trained_on_is_not_seen():
+    """An inverted reference in bright air lay at -3, and the answer was a hundred times the range."""
+    net = stirred(Correction(1, 8, 1)).eval()
+    base, reference = torch.rand(1, 1, 24, 24), torch.rand(1, 1, 24, 24)
+    wild = reference.clone()
+    wild[..., 3:9, 4:7], wild[..., 12:20, 5:9] = -300.0, 900.0
+    with torch.no_grad():
+        assert torch.equal(net(base, wild), net(base, wild.clamp(*Correction.SEEN)))
+        assert torch.equal(net(base * 50, reference), net((base * 50).clamp(*Correction.SEEN), reference))

@@ -147,20 +147,19 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
         load_state(tmp_path / "gone")
 
 
-def poison(monkeypatch, bad_steps, by=float("nan")):
-    """The loss of these calls is not a number, or `by` times what it is."""
+def poison(monkeypatch, bad_steps):
+    """The loss of these calls is not a number."""
     count = iter(range(1000))
 
     def poisoned(*arguments, **keywords):
         total, terms = total_loss(*arguments, **keywords)
-        return total * (by if next(count) in bad_steps else 1.0), terms
+        return total * (float("nan") if next(count) in bad_steps else 1.0), terms
 
     monkeypatch.setattr(loop, "total_loss", poisoned)
 
 
-@pytest.mark.parametrize("by", [float("nan"), 1e3])
-def test_a_step_that_is_not_a_number_or_far_off_is_skipped(by, tmp_path, monkeypatch):
-    poison(monkeypatch, {1, 3}, by)
+def test_a_step_that_is_not_a_number_is_skipped(tmp_path, monkeypatch):
+    poison(monkeypatch, {1, 3})
     r = recipe(optimisation={"steps": 4, "validate": 4, "patience": 2})
     outcome = loop.train(r, phantom_pack(), tmp_path)
     state = load_state(tmp_path)
@@ -172,7 +171,7 @@ def test_a_step_that_is_not_a_number_or_far_off_is_skipped(by, tmp_path, monkeyp
 def test_gradients_that_stay_not_a_number_stop_the_training(tmp_path, monkeypatch):
     poison(monkeypatch, {2, 3, 4})
     r = recipe(optimisation={"steps": 20, "validate": 0, "save": 1, "patience": 3})
-    with pytest.raises(loop.DivergedError, match="far off, in 3 steps.*last checkpoint stands.*Lower"):
+    with pytest.raises(loop.DivergedError, match="not finite in 3 steps.*last checkpoint stands.*Lower"):
         loop.train(r, phantom_pack(), tmp_path)
     state = load_state(tmp_path)
     assert state.step == 4 and all(torch.isfinite(t).all() for t in state.model.values())

@@ -31,6 +31,10 @@ class Correction(nn.Module):
     at zero: an untrained network returns its base. No statistics of the slice enter: a tile is the crop of the whole.
     """
 
+    SEEN = (
+        -0.25,
+        2.0,
+    )  # what is darker or brighter is seen as this: far from what it was trained on a network runs wild
     MULTIPLE = 4  # pixels: a tile must begin at a multiple of this of the whole's pixels
 
     def __init__(self, in_channels: int, width: int, blocks: int, features: int = 0) -> None:
@@ -71,7 +75,7 @@ class Correction(nn.Module):
             )
         h, w = base.shape[-2:]
         seen = torch.zeros_like(base) if reference is None else reference
-        x = channels_last(self.head(torch.cat([base, seen], dim=1)))
+        x = channels_last(self.head(torch.cat([base, seen], dim=1).clamp(*self.SEEN)))
         if features is not None:
             x = x + self.enter(features)
         x = self.before(F.pad(x, (0, -w % self.MULTIPLE, 0, -h % self.MULTIPLE)))

@@ -22,9 +22,8 @@ class State:
 
     Attributes:
         recipe: as a table. step: steps done. model, average: weights, and their average. optimiser: its moments.
-        curve: one entry a validation. seconds: of work so far. skipped: steps whose gradient was not finite or
-        whose loss was far beyond what is usual, and `row` how many of them were the last ones. usual: running mean of
-        the loss. sources: what the data were. device: the hardware.
+        curve: one entry a validation. seconds: of work so far. skipped: steps whose gradient was not finite, and `row`
+        how many of them were the last ones. sources: what the data were. device: the hardware.
     """
 
     recipe: dict[str, object]
@@ -38,7 +37,6 @@ class State:
     row: int = 0
     loss_sum: float = 0.0
     loss_count: int = 0
-    usual: float = 0.0
     sources: list[str] = field(default_factory=list)
     device: str = ""
 

@@ -155,8 +155,7 @@ class Optimisation:
         ema: decay of the averaged weights, which are what is validated and exported.
         clip: largest norm of the gradient; 0 does not clip.
         amp: "auto" (bfloat16 on GPUs that have it), "bf16" or "off".
-        patience: steps in a row that may be skipped, as their gradient is not finite or their loss far off, before
-            training stops.
+        patience: steps in a row whose gradient may be not finite (each is skipped) before training stops.
         validate, save: every so many steps.
         slices: validation slices a pair.
         validation_scales: factors at which they are scored.
