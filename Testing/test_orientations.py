@@ -49,10 +49,10 @@ def test_the_ways_are_eight():
     assert all(torch.equal(turned_back(turned(ramp, code), code), ramp) for code in ORIENTATIONS)
 
 
-def stack(kind: str, measured: tuple[int, int], factor: float) -> Stack:
+def stack(measured: tuple[int, int], factor: float) -> Stack:
     """Noise, on a lattice that looks the same from either end: odd numbers in k-space."""
     rng = np.random.default_rng(3)
-    axes = tuple(AxisModel(kind, n, factor, factor if kind == "slab" else 0.0) for n in measured)
+    axes = tuple(AxisModel("kspace", n, factor) for n in measured)
     shape = tuple(round(n * factor) for n in measured)
     target, base, reference = (rng.random((2, *size), dtype=np.float32) for size in (measured, shape, shape))
     return Stack(axes, target, base, reference)
@@ -67,7 +67,7 @@ def as_seen(images: Stack, code: int) -> Stack:
 def test_the_mean_over_all_orientations_has_none(name):
     torch.manual_seed(1)
     network = SliceNetwork(stirred(build(light(name, base="guided"))).eval(), "cpu")
-    images = stack("kspace", (15, 21) if name != "minet" else (16, 22), 3.0 if name != "minet" else 2.0)
+    images = stack((15, 21) if name != "minet" else (16, 22), 3.0 if name != "minet" else 2.0)
     one = network(images, PLAIN, PLAIN)
     network.orientations = 8
     mean = network(images, PLAIN, PLAIN)

@@ -34,7 +34,7 @@ class Correction(nn.Module):
     SEEN = (
         -0.25,
         2.0,
-    )  # what is darker or brighter is seen as this: far from what it was trained on a network runs wild
+    )  # all else is seen as the nearer end: far from what it was trained on it runs wild
     MULTIPLE = 4  # pixels: a tile must begin at a multiple of this of the whole's pixels
 
     def __init__(self, in_channels: int, width: int, blocks: int, features: int = 0) -> None:
