@@ -268,7 +268,7 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveCalls):
         :param cancel: called often; return True to stop.
         :param settings: method="guided", scale=2.0 (or one per axis k, j, i) or spacing=mm, register="auto",
             data_consistency=True, device="auto", and the method's own options; companion=True also stores the
-            reference, super-resolved by the same run, for methods that make it (joint-tv, subject-inr).
+            reference, super-resolved by the same run, for methods that make it (joint-tv, joint-nonlocal, subject-inr).
         :raises MultiContrastSRError: with the cause and what to do; the scene is as it was.
         """
         request = Request.take(targetNode, referenceNode, outputNode, **settings)

@@ -15,7 +15,7 @@ from MultiContrastSRLib.inr.presets import Preset
 CUBE = (28, 32, 24)
 ELLIPSOIDS = (CUBE, 29, 8)
 # a network by itself, small enough for a test
-PLAIN = Preset("grid", 32, 2, (8.0, 4.0, 2.0), 4, False, False, 2048, 16, 1e-2, 0.0, 0.9, False, 0.4)
+PLAIN = Preset("grid", 32, 2, (8.0, 4.0, 2.0), 4, False, 0, False, 2048, 16, 1e-2, 0.0, 0.9, False, 0.4)
 
 
 def prepared(views: tuple[Volume, Volume | None], grid: Grid, method: str = "subject-inr", **options: Any) -> Any:

@@ -262,17 +262,19 @@ array = 100 + 50 * wave[:, None, None] * wave[:, None] * wave
 target = mc.degrade(mc.Volume(array, np.eye(4)), "slab", 4, axis="k")
 reference = mc.degrade(mc.Volume(300 - array, np.eye(4)), "slab", 4, axis="j")
 small = mc.Volume(array[:8, :24, :24], np.eye(4))
-get("joint-tv").prepare(small, small)  # imports
+get("{method}").prepare(small, small)  # imports
 before = peak()
-get("joint-tv").prepare(target, reference, refine=(True, False, False), iterations=5)
+get("{method}").prepare(target, reference, refine=(True, False, False), iterations=5{options})
 print(1024 * (peak() - before) / (4 * 128**3), joint_tv.COPIES)
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
-def test_the_memory_estimate_is_above_the_real_peak():
+@pytest.mark.parametrize(("method", "options"), [("joint-tv", ""), ("joint-nonlocal", ", rounds=1")])
+def test_the_memory_estimate_is_above_the_real_peak(method, options):
+    code = PEAK.replace("{method}", method).replace("{options}", options)
     done = subprocess.run(
-        [sys.executable, "-c", PEAK], capture_output=True, text=True, cwd=Path(mc.__file__).parents[1]
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(mc.__file__).parents[1]
     )
     assert done.returncode == 0, done.stderr
     copies, estimate = (float(number) for number in done.stdout.split())

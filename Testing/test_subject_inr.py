@@ -85,7 +85,7 @@ def test_it_is_no_worse_than_its_start_and_joint_is_better_than_single(run, view
     grid = truths[0].grid
     scores = {
         "joint": decibel(run.render(grid), truths[0]),
-        "start": decibel(prepared(views, grid, "joint-tv").render(grid), truths[0]),
+        "start": decibel(prepared(views, grid, "joint-nonlocal").render(grid), truths[0]),
         "single": decibel(prepared(views, grid, variant="single-contrast").render(grid), truths[0]),
         "spline": decibel(prepared((views[0], None), grid, "bspline").render(grid), truths[0]),
     }

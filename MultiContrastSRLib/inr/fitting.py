@@ -65,7 +65,9 @@ def fit(
     if settings.preset.start:
         # a network that is to know one contrast only must not begin from images that know them all
         taken = contrasts[:1] if settings.variant == "single-contrast" else contrasts
-        found, notes = joint_images(taken, lattice, across, device=device, monitor=monitor.part(0.0, 0.3))
+        found, notes = joint_images(
+            taken, lattice, across, rounds=settings.preset.rounds, device=device, monitor=monitor.part(0.0, 0.3)
+        )
         found += [None] * (len(contrasts) - len(found))
         used = [number for number, image in enumerate(found) if image is not None]
         scans, images = [contrasts[n] for n in used], [found[n] for n in used]

@@ -1,4 +1,4 @@
-"""Settings of a fit by name: the published one, and quicker ones that begin from joint total variation."""
+"""Settings of a fit by name: the published one, and quicker ones that begin from joint non-local means."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class Preset:
 
     Attributes:
         start: begin from joint total variation, of which the network is then a correction.
+        rounds: of self-similarity by which that is refined first.
         slab: integrate the network over each sample's slice profile; else it is compared at the sample's centre.
         batch: acquired samples a step, of all contrasts together.
         epochs: passes over the samples that take part, at most.
@@ -57,6 +58,7 @@ class Preset:
     levels: tuple[float, ...]
     features: int
     start: bool
+    rounds: int
     slab: bool
     batch: int
     epochs: int
@@ -68,9 +70,9 @@ class Preset:
 
 
 PRESETS = {
-    "fast": Preset("grid", 32, 2, (16.0, 8.0, 4.0), 4, True, True, 8192, 3, 5e-3, 0.05, 0.98, True, 0.4),
-    "balanced": Preset("grid", 64, 2, (16.0, 8.0, 4.0, 2.0), 4, True, True, 8192, 20, 4e-3, 0.05, 0.99, True, 0.4),
-    "paper": Preset("fourier", 1024, 5, (), 0, False, False, 1000, 50, 4e-4, 0.0, 0.0, False, 0.0),
+    "fast": Preset("grid", 32, 2, (16.0, 8.0, 4.0), 4, True, 4, True, 8192, 3, 5e-3, 0.05, 0.98, True, 0.4),
+    "balanced": Preset("grid", 64, 2, (16.0, 8.0, 4.0, 2.0), 4, True, 4, True, 8192, 20, 4e-3, 0.05, 0.99, True, 0.4),
+    "paper": Preset("fourier", 1024, 5, (), 0, False, 0, False, 1000, 50, 4e-4, 0.0, 0.0, False, 0.0),
 }
 
 

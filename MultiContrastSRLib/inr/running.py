@@ -263,7 +263,7 @@ class Running:
             replace(c, correction=c.correction * share) for c, share in zip(self.model.contrasts, shares, strict=True)
         )
         if not any(shares):
-            self.notes += ("The network explained nothing beyond joint total variation, whose result stands.",)
+            self.notes += ("The network explained nothing beyond joint non-local means, whose result stands.",)
 
 
 class ScanPoints:

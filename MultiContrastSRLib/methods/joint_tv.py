@@ -70,6 +70,7 @@ class JointTV(Method):
             across,
             smoothness=chosen["smoothness"],
             iterations=chosen["iterations"],
+            rounds=chosen.get("rounds", 0),
             device=device,
             monitor=monitor,
         )

@@ -29,7 +29,7 @@ class SubjectINR(Method):
     label = "Subject-specific network (INR)"
     summary = (
         "A coordinate network fitted to this patient's scans alone, both contrasts at once. The quick presets begin "
-        "from joint-tv and hardly differ from it."
+        "from joint-nonlocal and hardly differ from it."
     )
     group = "subject-specific"
     reference = "optional"
@@ -42,7 +42,7 @@ class SubjectINR(Method):
             "preset",
             "fast",
             "Preset",
-            "fast and balanced begin from joint total variation; paper is the published network: hours on a CPU.",
+            "fast and balanced begin from joint non-local means; paper is the published network: hours on a CPU.",
             choices=("fast", "balanced", "paper"),
         ),
         Option(

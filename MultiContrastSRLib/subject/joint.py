@@ -27,6 +27,7 @@ def joint_images(
     *,
     smoothness: float = 1.0,
     iterations: int = 40,
+    rounds: int = 0,
     device: str = "cpu",
     monitor: Monitor | None = None,
 ) -> tuple[list[np.ndarray | None], tuple[str, ...]]:
@@ -59,7 +60,7 @@ def joint_images(
     for count, part in enumerate(parts if channels else []):
         step = monitor.part(0.15 + 0.85 * count / len(parts), 0.15 + 0.85 * (count + 1) / len(parts))
         batch = [_slab(channel, part) for channel in channels.values()]
-        settings = {"smoothness": smoothness, "iterations": iterations, "monitor": step}
+        settings = {"smoothness": smoothness, "iterations": iterations, "rounds": rounds, "monitor": step}
         try:
             found = reconstruct(batch, rates, device=device, **settings)
         except torch.cuda.OutOfMemoryError:

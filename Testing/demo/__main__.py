@@ -86,6 +86,13 @@ def main(arguments: list[str] | None = None) -> int:
         gains.append(describe_gain(case, found))
         written += save_volumes(session, case, output / case.name)
         say(f"  {gains[-1]}")
+    if "subject-inr" in {m.name for m in methods() if m.unavailable() is None} and cases[0].name != "phantom":
+        from .thick import as_acquired, known_truth
+
+        say("patient26: T1 in sagittal, FLAIR in coronal slices of 4 mm, made isotropic")
+        written += known_truth(output, say)
+        say("patient12: FLAIR and T2 as acquired, made isotropic")
+        written += as_acquired(output, say)
     table = output / "comparison.md"
     table.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
     say("saving the scene")

@@ -1,0 +1,27 @@
+"""Joint total variation, and then what similar patches near by show of what no scan has seen."""
+
+from __future__ import annotations
+
+from .base import Option, register
+from .joint_tv import JointTV
+
+
+@register
+class JointNonLocal(JointTV):
+    """See `summary` and `MultiContrastSRLib.subject.similarity`."""
+
+    name = "joint-nonlocal"
+    label = "Joint non-local means"
+    summary = (
+        "Joint total variation, refined by patches near by that look alike in both contrasts: sharper between thick "
+        "slices. No training."
+    )
+    order = 25
+    options = (
+        *JointTV.options,
+        Option("rounds", 4, "Rounds of refinement", "More changes little; 0 is joint total variation.", 0, 12),
+    )
+    citation = (
+        "Manjón, Coupé, Buades et al., Medical Image Analysis 14(6), 2010 (non-local upsampling); Buades, Coll, Morel, "
+        "CVPR 2005; joint total variation as above"
+    )
