@@ -18,6 +18,7 @@ import numpy as np
 
 from .errors import FileReadError, InputError
 from .io.files import replaced_together
+from .models import shipped
 from .networks.specs import Spec, from_dict
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", 
 _NAMES = {np.dtype(code): name for name, code in _TYPES.items()}
 _LONGEST_HEADER = 100_000_000  # bytes, as the format's own limit
 _SPEC = "spec"  # the entry of the header's texts that holds the configuration
+_UPON = "built upon"  # the same, of the shipped weights of which a file holds none again: network and SHA-256
 _REMEDY = "Download the file again, or use the one that came with this version."
 
 
@@ -36,7 +38,7 @@ class Weights:
 
     Attributes:
         spec: the network that they belong to.
-        tensors: name → array, as the network's `state_dict` names them.
+        tensors: name → array, as the network's `state_dict` names them, with those that it is built upon.
         texts: everything else the header says.
         sha256: of the whole file.
     """
@@ -53,11 +55,13 @@ def save_weights(
     tensors: Mapping[str, np.ndarray],
     texts: Mapping[str, str] | None = None,
     *,
+    upon: str | None = None,
     half: bool = True,
 ) -> str:
     """Write `tensors` with their `spec`; all or nothing. Returns the file's SHA-256.
 
     Args:
+        upon: a network whose shipped weights `load_weights` is to add.
         half: floating-point numbers as float16.
 
     Raises:
@@ -65,7 +69,10 @@ def save_weights(
         FileWriteError: not writable, disk full.
     """
     arrays = {name: _stored(name, np.asarray(array), half) for name, array in sorted(tensors.items())}
-    data = encode(arrays, {**(texts or {}), _SPEC: json.dumps(spec.as_dict(), sort_keys=True)})
+    texts = {**(texts or {}), _SPEC: json.dumps(spec.as_dict(), sort_keys=True)}
+    if upon is not None:
+        texts[_UPON] = json.dumps({"network": upon, "sha256": shipped(upon)[0].sha256}, sort_keys=True)
+    data = encode(arrays, texts)
     with replaced_together(Path(path)) as (partial,):
         partial.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
@@ -119,7 +126,25 @@ def load_weights(path: str | Path, sha256: str | None = None) -> Weights:
             f"Weights {place} do not say which network they belong to; expected its configuration under {_SPEC!r} in "
             f"the header. Export them with `multicontrastsr train --export`."
         ) from error
+    if _UPON in texts:
+        tensors = {**_built_upon(place, texts[_UPON]), **tensors}
     return Weights(from_dict(values), tensors, {k: v for k, v in texts.items() if k != _SPEC}, found)
+
+
+def _built_upon(place: Path, text: str) -> Mapping[str, np.ndarray]:
+    """The shipped weights that the file at `place` leaves out."""
+    try:
+        wanted = json.loads(text)
+        network, digest = str(wanted["network"]), str(wanted["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise FileReadError(f"Weights {place} do not say what they are built upon: {text[:80]!r}. {_REMEDY}") from error
+    models = [model for model in shipped(network) if model.sha256 == digest]
+    if not models:
+        raise FileReadError(
+            f"Weights {place} are built upon those of {network!r} with SHA-256 {digest[:12]}…, which do not come with "
+            "this version. Train them again (multicontrastsr train), or use the version that they were made with."
+        )
+    return load_weights(models[0].path, digest).tensors
 
 
 def load_network(path: str | Path, sha256: str | None = None, *, network: str | None = None) -> nn.Module:

@@ -196,7 +196,17 @@ def markdown(found: dict) -> str:
     lines += [f"| {name} | {1e3 * taken:.0f} |" for name, taken in stages.items()]
     if found["networks"]:
         lines += bench_networks.markdown(found["networks"], found["size"])
+    if found["subject"]:
+        lines += ["", "Subject-specific methods on a real head (`Testing/bench_subject.py`).", "", found["subject"]]
     return "\n".join(lines) + "\n"
+
+
+def real_head(seconds: float) -> str:
+    """The table of `bench_subject`; nothing where there are no real scans."""
+    if not (seconds and os.environ.get("MULTICONTRASTSR_DATA")):
+        return ""
+    command = [sys.executable, str(Path(__file__).with_name("bench_subject.py")), "--seconds", str(seconds)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -206,6 +216,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--methods", nargs="*", help="names; default all")
     parser.add_argument("--networks", nargs="*", choices=NETWORKS, help="networks; default all, where torch is there")
     parser.add_argument("--size", type=int, default=SIZE, help=f"side of the networks' output (default {SIZE})")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of a fit to a real head (default 60; 0: none)")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.measure:
@@ -234,6 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
         "methods": medians,
         "stages": stages,
         "unavailable": unavailable,
+        "subject": real_head(given.seconds) if compared and not given.methods else "",
         "runs": runs,
     }
     given.output.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 README = Path(loop.__file__).with_name("README.md").read_text(encoding="utf-8")
 ROWS = [shlex.split(line) for line in re.findall("`ablate (.*?)`", README)]
+ABLATE = re.search(r'--output "ablations/\$1" (.*?) "\$\{@:3\}" &&', README).group(1).split()
 EVALUATIONS = [
     shlex.split(line)
     for line in README.replace("\\\n", " ").splitlines()
@@ -46,7 +47,7 @@ SHOWN = {"dual-alone": {"none"}, "minet-alone": {"none"}, "dual-high": {"high"},
 def recipe_of(row: list[str]) -> Recipe:
     """The recipe that `ablate` trains for a row, as the command line makes it."""
     name, base, *changes = row
-    parsed = build_parser().parse_args(["train", base, "--output", name, *changes])
+    parsed = build_parser().parse_args(["train", base, "--output", name, *ABLATE, *changes])
     return load_recipe(parsed.recipe, dict(text.split("=", 1) for text in parsed.set))
 
 

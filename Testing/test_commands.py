@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from subject_fixtures import ellipsoids
 
 ROOT = Path(__file__).resolve().parents[1]
 pytest.importorskip("slicer")
@@ -96,3 +97,26 @@ def test_bench_compares_networks_with_their_plain_form(tmp_path: Path) -> None:
     assert all(value >= 0 for measured in found.values() for value in measured.values())
     table = (tmp_path / "bench.md").read_text(encoding="utf-8")
     assert "| minet | ×2 |" in table and "| light |" in table
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        ["--seconds", "3", "--only", "bspline", "joint-nonlocal", "fast"],
+        ["--encodings", "--seconds", "1", "--only", "tri-planes to 1 mm", "hashed grids to 1 mm"],
+    ],
+)
+def test_bench_compares_what_is_fitted_to_a_subject(tmp_path: Path, capsys, wanted) -> None:
+    pytest.importorskip("torch", reason="Subject-specific methods need torch, which is not installed here.")
+    import bench_subject
+
+    import MultiContrastSRLib as mc
+
+    for contrast, volume in zip(("T1", "FLAIR"), ellipsoids((24, 32, 28), 20, 8), strict=True):
+        mc.save_volume(volume, tmp_path / f"{contrast}_n.nii.gz")
+    place = ["--folder", str(tmp_path), "--at", "0", "4", "0", "--crop", "24", "24", "28"]
+    assert bench_subject.main([*place, *wanted]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")][2:]
+    names = [row.split("|")[1].strip() for row in rows]
+    assert names == [name if name != "fast" else "subject-inr, *fast*" for name in wanted[wanted.index("--only") + 1 :]]
+    assert all(float(cell) > 0 for row in rows for cell in row.split("|")[-4:-3])

@@ -95,7 +95,7 @@ def test_swift_reads_a_coarser_reference_at_its_place():
     base, low = torch.rand(1, 1, *shape), torch.rand(1, 1, 12, 10)
     fine = torch.rand(1, 1, *shape)
     same = Positions.regular(shape, ((0.5, 0.0), (0.5, 0.0)), ((1.0, 0.0), (1.0, 0.0)))
-    assert torch.allclose(net(low, fine, same, base=base), base + net.correction(base, fine))
+    assert torch.allclose(net(low, fine, same, base=base), base + net.correction(base, fine, scale=(2.0, 2.0)))
     half = Positions.regular(shape, ((0.5, 0.0), (0.5, 0.0)), ((0.5, 0.0), (0.5, 0.0)))
     coarse = fine[..., ::2, ::2]
     linear = fine.clone()
@@ -103,8 +103,36 @@ def test_swift_reads_a_coarser_reference_at_its_place():
     linear[..., -1, :] = fine[..., -2, :]
     linear[..., :, 1:-1:2] = (linear[..., :, :-2:2] + linear[..., :, 2::2]) / 2
     linear[..., :, -1] = linear[..., :, -2]
-    assert torch.allclose(net(low, coarse, half, base=base), base + net.correction(base, linear), atol=1e-5)
-    assert torch.allclose(net(low, None, half, base=base), base + net.correction(base, None))
+    assert torch.allclose(
+        net(low, coarse, half, base=base), base + net.correction(base, linear, scale=(2.0, 2.0)), atol=1e-5
+    )
+    assert torch.allclose(net(low, None, half, base=base), base + net.correction(base, None, scale=(2.0, 2.0)))
+
+
+@torch.no_grad()
+def test_weights_follow_the_scale():
+    """One set up to x1.5, another from x4 on, their mean in the middle; of unlike factors the geometric mean counts."""
+    net, plain = stirred(small(features=3, by_scale=True)), small(features=3)
+    base, reference, features = torch.rand(1, 1, 12, 16), torch.rand(1, 1, 12, 16), torch.rand(1, 3, 12, 16)
+    more = net.strong.state_dict()
+    for scale, share in (
+        ((1.0, 1.2), 0.0),
+        ((2.75, 2.75), 0.5),
+        ((2.0, 3.78125), 0.5),
+        ((4.0, 4.0), 1.0),
+        ((9, 9), 1.0),
+    ):
+        mixed = {n: net.state_dict()[n] + share * more.get(n, torch.zeros(())) for n in plain.state_dict()}
+        plain.load_state_dict(mixed)
+        found = net(base, reference, features, scale)
+        assert torch.allclose(found, plain(base, reference, features), atol=1e-5)
+    assert not torch.allclose(found, net(base, reference, features), atol=1e-3)
+
+
+def test_both_sets_of_weights_are_learned():
+    net = stirred(small(by_scale=True))
+    net(torch.rand(1, 1, 12, 8), torch.rand(1, 1, 12, 8), scale=(3.0, 3.0)).sum().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in net.parameters())
 
 
 def test_what_is_far_from_all_that_was_trained_on_is_not_seen():

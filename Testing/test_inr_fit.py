@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from inr_fixtures import PLAIN, lattice_of, plain
+from subject_fixtures import decibel
 
 from MultiContrastSRLib.errors import FileReadError, InputError
 
@@ -21,6 +22,7 @@ from MultiContrastSRLib.inr.fitting import fit  # noqa: E402
 from MultiContrastSRLib.inr.model import SubjectModel  # noqa: E402
 from MultiContrastSRLib.inr.presets import PRESETS, Settings  # noqa: E402
 from MultiContrastSRLib.inr.stopping import settled  # noqa: E402
+from MultiContrastSRLib.subject.joint import joint_images  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("no_earlier_fits")
 
@@ -80,10 +82,35 @@ def test_watching_is_told_between_epochs_and_changes_nothing(views, monkeypatch)
     assert np.array_equal(alone.model.images(lattice)[0], watched.model.images(lattice)[0])
 
 
+def test_joint_total_variation_is_shown_before_it_is_refined(views):
+    lattice, seen = lattice_of(views[0]), []
+    with controlled(watch=lambda entry, draw: seen.append((entry, draw(lattice)))):
+        fit([[v] for v in views], lattice, Settings(replace(PRESETS["fast"], epochs=1)))
+    first, entry = joint_images([[v] for v in views], lattice)[0], seen[0][0]
+    for shown, image in zip(seen[0][1], first, strict=False):  # not lifted to the background yet
+        assert np.sqrt(np.mean((shown - image) ** 2)) < 0.01 * np.ptp(image)
+    assert entry.epoch == 0 and entry.information is None and seen[1][0].information is not None
+    assert np.sqrt(np.mean((seen[1][1][0] - first[0]) ** 2)) > 0.015 * np.ptp(first[0])
+
+
 def test_the_seed_decides(views):
     lattice, preset = lattice_of(views[0]), replace(PLAIN, epochs=2)
     first, second, other = (plain(views, lattice, preset=preset, seed=s).model.images(lattice)[0] for s in (1, 1, 2))
     assert np.array_equal(first, second) and not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("encoding", ["grid", "fourier"])
+def test_bfloat16_fits_as_well_and_leaves_nothing_of_it(views, truths, encoding):
+    lattice = lattice_of(views[0])
+    changes = {} if encoding == "grid" else {"encoding": "fourier", "levels": (), "width": 256, "rate": 1e-3}
+    preset = replace(PLAIN, epochs=8, **changes)
+    scores = []
+    for precision in ("float32", "bfloat16"):
+        done = plain(views, lattice, preset=preset, precision=precision)
+        scores.append(decibel(done.model.images(lattice)[0], truths[0]))
+        assert all(p.dtype == torch.float32 for p in done.model.network.parameters())
+        assert not done.model.network.brief
+    assert abs(scores[0] - scores[1]) < 0.3 and (scores[0] == scores[1]) == (encoding == "grid")  # its layers are small
 
 
 @pytest.mark.parametrize("preset", [PRESETS["fast"], replace(PLAIN, epochs=2)], ids=["started", "plain"])

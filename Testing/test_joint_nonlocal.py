@@ -117,7 +117,9 @@ def test_results_are_repeatable_on_any_number_of_threads(truths, views):
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            run = mc.prepare(*views, "joint-nonlocal", register="off", grid=truths[0].grid, device="cpu", iterations=8)
+            run = mc.prepare(
+                *views, "joint-nonlocal", register="off", grid=truths[0].grid, device="cpu", iterations=4, rounds=2
+            )
             results.append(run.render(truths[0].grid).array)
     finally:
         torch.set_num_threads(before)

@@ -109,7 +109,7 @@ def test_a_training_begins_with_given_weights(tmp_path):
         state, given = load_state(tmp_path / network), load_network(place).state_dict()
         assert all(torch.allclose(state.model[name], tensor, atol=1e-6) for name, tensor in given.items())
         assert any("started from start.safetensors, SHA-256 " in source for source in state.sources)
-    with pytest.raises(InputError, match=r"of which 1 of \d+ tensors have the name and shape"):
+    with pytest.raises(InputError, match=r"of which 2 of \d+ tensors have the name and shape"):
         changes = {"steps": 1, "start": str(place)}
         loop.train(recipe("swift", model={"correction_width": 12}, optimisation=changes), pack, tmp_path / "other")
     with pytest.raises(FileReadError, match="gone"):

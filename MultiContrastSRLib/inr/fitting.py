@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -60,13 +61,19 @@ def fit(
         InputError: `earlier` is another network.
         CancelledError: nothing is left behind, on a GPU neither.
     """
-    monitor, begun = monitor or Monitor(), time.perf_counter()
+    monitor, begun, control = monitor or Monitor(), time.perf_counter(), control or current()
     scans, images, outputs, notes = list(contrasts), None, tuple(range(len(contrasts))), ()
     if settings.preset.start:
         # a network that is to know one contrast only must not begin from images that know them all
         taken = contrasts[:1] if settings.variant == "single-contrast" else contrasts
         found, notes = joint_images(
-            taken, lattice, across, rounds=settings.preset.rounds, device=device, monitor=monitor.part(0.0, 0.3)
+            taken,
+            lattice,
+            across,
+            rounds=settings.preset.rounds,
+            device=device,
+            monitor=monitor.part(0.0, 0.3),
+            show=None if control.watch is None else partial(_preview, contrasts, settings, lattice, control, begun),
         )
         found += [None] * (len(contrasts) - len(found))
         used = [number for number, image in enumerate(found) if image is not None]
@@ -80,7 +87,7 @@ def fit(
     )
     if earlier is not None:
         _go_on_from(model, earlier)
-    running = Running(model, samples, settings, device, control or current(), begun)
+    running = Running(model, samples, settings, device, control, begun)
     curve, reason = running.run(monitor.part(0.3 if settings.preset.start else 0.0, 1.0))
     notes += running.notes
     model.provenance = {
@@ -90,6 +97,20 @@ def fit(
         "curve": [entry.as_dict() for entry in curve],
     }
     return Fit(model, tuple(curve), notes, outputs)
+
+
+def _preview(
+    contrasts: Sequence[Sequence[Volume]],
+    settings: Settings,
+    lattice: Grid,
+    control: Control,
+    begun: float,
+    images: Sequence[np.ndarray | None],
+) -> None:
+    """Show whoever watches joint total variation, which is there long before the fit."""
+    used = [number for number, image in enumerate(images) if image is not None]
+    model = _model([contrasts[n] for n in used], settings, [images[n] for n in used], lattice)
+    control.watch(Entry(0.0, 1.0, 1.0, None, time.perf_counter() - begun), model.images)
 
 
 def _model(

@@ -14,6 +14,8 @@ from torch.nn import functional
 
 from .presets import Architecture
 
+_LARGE = 256  # channels
+
 
 class Fourier(nn.Module):
     """[cos 2πBx, sin 2πBx] of positions x, with frequencies B ~ N(0, σ²) that are drawn once and kept."""
@@ -83,12 +85,14 @@ class Common(nn.Module):
             )
         else:
             self.heads = nn.ModuleList([nn.Linear(width, contrasts)])
+        self.brief = False  # layers in bfloat16; positions and weights never are
 
     def forward(self, positions: Tensor, conditions: Tensor | None = None) -> Tensor:
         """(p, 3), and (p, conditions) → (p, contrasts)."""
         inputs = self.encoding(positions)
-        hidden = self.trunk(inputs if conditions is None else torch.cat([inputs, conditions], dim=-1))
-        return torch.cat([head(hidden) for head in self.heads], dim=-1)
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.brief):
+            hidden = self.trunk(inputs if conditions is None else torch.cat([inputs, conditions], dim=-1))
+            return torch.cat([head(hidden) for head in self.heads], dim=-1).float()
 
     def silence(self) -> None:
         """Make the outputs 0, for a correction that begins as none."""
@@ -149,6 +153,13 @@ def _encoding(plan: Architecture, size: Sequence[float], longest: float) -> nn.M
 def parameters(network: nn.Module) -> int:
     """How many numbers are fitted."""
     return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+
+
+def set_brief(network: nn.Module, brief: bool) -> None:
+    """Let large layers work in bfloat16, or in float32. Small ones are no faster by it, and fit worse."""
+    for module in network.modules():
+        if isinstance(module, Common):
+            module.brief = brief and module.trunk[0].out_features >= _LARGE
 
 
 def open_levels(network: nn.Module, share: float) -> None:

@@ -83,6 +83,7 @@ class Settings:
     Attributes:
         stop: "plateau" (of mutual information or loss, whichever settles first), "information", "loss" or "never".
         max_seconds: of fitting; 0 is no limit.
+        precision: "float32", or "bfloat16" for the layers while they are fitted.
     """
 
     preset: Preset
@@ -90,6 +91,7 @@ class Settings:
     stop: str = "plateau"
     max_seconds: float = 0.0
     seed: int = 0
+    precision: str = "float32"
 
     def architecture(self, contrasts: int) -> Architecture:
         """The network for so many contrasts."""

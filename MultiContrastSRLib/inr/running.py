@@ -17,7 +17,7 @@ from ..evaluation.metrics import mutual_information
 from ..progress import Monitor
 from .control import Control, Entry
 from .model import SubjectModel
-from .networks import open_levels
+from .networks import open_levels, set_brief
 from .presets import Settings
 from .samples import Samples
 from .stopping import TOLERANCE, settled
@@ -69,7 +69,11 @@ class Running:
 
     def _run(self, monitor: Monitor) -> tuple[list[Entry], str]:
         with self.model.placed(self.device):
-            curve, reason = self._epochs(monitor)
+            set_brief(self.model.network, self.settings.precision == "bfloat16")
+            try:
+                curve, reason = self._epochs(monitor)
+            finally:
+                set_brief(self.model.network, False)
             if self.model.start is not None:
                 self._shrink(monitor.silent)
         return curve, reason

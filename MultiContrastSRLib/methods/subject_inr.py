@@ -69,6 +69,13 @@ class SubjectINR(Method):
         Option(
             "max_seconds", 0.0, "Longest fit", "Seconds after which the fit ends and keeps its best; 0 is no limit.", 0
         ),
+        Option(
+            "precision",
+            "float32",
+            "Precision",
+            "bfloat16 fits paper twice as fast on processors and GPUs that know it; small networks stay in float32.",
+            choices=("float32", "bfloat16"),
+        ),
         Option("seed", 0, "Seed", "Decides the random weights and batches: the same seed gives the same result.", 0),
         Option("model", "", "Fitted model", "A .safetensors file of an earlier fit to render from; empty to fit now."),
     )
@@ -114,7 +121,9 @@ def settings(chosen: dict[str, bool | int | float | str]) -> Settings:
     preset = PRESETS[chosen["preset"]]
     if chosen["slab"] != "preset":
         preset = replace(preset, slab=chosen["slab"] == "on")
-    return Settings(preset, chosen["variant"], chosen["stop"], chosen["max_seconds"], chosen["seed"])
+    return Settings(
+        preset, chosen["variant"], chosen["stop"], chosen["max_seconds"], chosen["seed"], chosen["precision"]
+    )
 
 
 def _fitted(

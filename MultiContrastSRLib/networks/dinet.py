@@ -73,7 +73,7 @@ class DINet(nn.Module):
         hidden = [m for a, b in zip(widths, widths[1:], strict=False) for m in (nn.Conv2d(a, b, 1), nn.ReLU())]
         self.mlp = nn.Sequential(*hidden, nn.Conv2d(spec.hidden, channels, 1))
         if spec.base != "none":
-            self.correction = Correction(channels, spec.correction_width, spec.correction_blocks, d)
+            self.correction = Correction(channels, spec.correction_width, spec.correction_blocks, d, by_scale=True)
             zeroed(self.mlp[-1])  # the correction begins at zero
 
     @property
@@ -168,7 +168,8 @@ class DINet(nn.Module):
             fused = self._fuse(feature.target, feature.reference, gates[i] if gates else None)
             image = image + feature.weight * self.mlp(fused)
             if self.spec.base != "none":
-                correction = correction + feature.weight * self.correction(base, other, fused)
+                more = self.correction(base, other, fused, positions.scale)
+                correction = correction + feature.weight * more
         if self.spec.base != "none":
             return image / 2 + correction + base
         return (image + sample_linear(target.image, *positions.in_target)) / 2 + 0.5

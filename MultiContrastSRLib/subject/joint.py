@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ def joint_images(
     rounds: int = 0,
     device: str = "cpu",
     monitor: Monitor | None = None,
+    show: Callable[[list[np.ndarray | None]], None] | None = None,
 ) -> tuple[list[np.ndarray | None], tuple[str, ...]]:
     """(the image of every contrast on `lattice`, sentences about choices that were made).
 
@@ -37,6 +39,7 @@ def joint_images(
         contrasts: the scans of every contrast, in any views; the first of the first is the scan that the lattice
             belongs to (`AcquisitionModel.estimate(scan).lattice(samples)`).
         across: lattice axis across slices that are to be worked on independently; None for one volume.
+        show: given the images of a volume before rounds of self-similarity.
         others: as in `total_variation.reconstruct`.
 
     An image is None where no scan of the contrast meets the lattice.
@@ -61,6 +64,8 @@ def joint_images(
         step = monitor.part(0.15 + 0.85 * count / len(parts), 0.15 + 0.85 * (count + 1) / len(parts))
         batch = [_slab(channel, part) for channel in channels.values()]
         settings = {"smoothness": smoothness, "iterations": iterations, "rounds": rounds, "monitor": step}
+        if show is not None and len(parts) == 1:
+            settings["show"] = partial(_pass_on, show, images, tuple(channels))
         try:
             found = reconstruct(batch, rates, device=device, **settings)
         except torch.cuda.OutOfMemoryError:
@@ -70,6 +75,19 @@ def joint_images(
         for number, image in zip(channels, found, strict=True):
             images[number][part] = image
     return images, notes
+
+
+def _pass_on(
+    show: Callable[[list[np.ndarray | None]], None],
+    images: Sequence[np.ndarray | None],
+    numbers: Sequence[int],
+    found: Sequence[np.ndarray],
+) -> None:
+    """`show` what was found of the contrasts `numbers`, and of the others what there is."""
+    shown = list(images)
+    for number, image in zip(numbers, found, strict=True):
+        shown[number] = image
+    show(shown)
 
 
 def _observe(

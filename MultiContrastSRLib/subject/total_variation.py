@@ -99,6 +99,7 @@ def reconstruct(
     device: str = "cpu",
     monitor: Monitor | None = None,
     watch: Callable[[float], None] | None = None,
+    show: Callable[[list[np.ndarray]], None] | None = None,
 ) -> list[np.ndarray]:
     """The image of every channel on the lattice, float32.
 
@@ -108,6 +109,7 @@ def reconstruct(
         smoothness: λ in units of `STRENGTH`.
         rounds: of self-similarity afterwards, see `similarity`.
         watch: told what is minimised, divided by λ, whenever a bound is laid and at the end.
+        show: given the images as they are before the rounds.
     """
     monitor = monitor or Monitor()
     total = iterations + _ROUND * rounds
@@ -124,6 +126,8 @@ def reconstruct(
             if watch is not None:
                 watch(solver.objective(monitor.silent))
         solver.rest()
+        if rounds and show is not None:
+            show([(image * scale).cpu().numpy() for image, scale in zip(solver.image, solver.scales, strict=True)])
         uncertain = solver.uncertain() if rounds else []
         for number, width in enumerate(widths(rounds)):
             monitor.update((iterations + _ROUND * number) / total)

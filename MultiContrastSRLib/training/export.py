@@ -10,10 +10,12 @@ from .. import __version__
 from ..errors import FileWriteError, InputError
 from ..io.files import check_place
 from ..model_card import save_card
+from ..networks.specs import build
 from ..weights import load_network, save_weights
 from .checkpoint import load_state
 from .pack import Pack
 from .recipe_file import from_mapping
+from .start import begin_with
 from .validation import Validation
 
 _SUFFIX = ".safetensors"
@@ -43,8 +45,12 @@ def export(folder: str | Path, output: str | Path, pack: Pack, *, overwrite: boo
     recipe = from_mapping(state.recipe)
     if state.step < 1:
         raise InputError(f"Checkpoint in {folder} has done {state.step} steps; expected at least one. Train first.")
-    tensors = {name: tensor.numpy() for name, tensor in state.average.items()}
-    digest = save_weights(place, recipe.spec, tensors, {"recipe": recipe.name, "version": __version__})
+    wanted, left_out = recipe.optimisation, frozenset()
+    if wanted.frozen:
+        left_out = begin_with(build(recipe.spec), wanted.start).taken
+    tensors = {name: tensor.numpy() for name, tensor in state.average.items() if name not in left_out}
+    texts = {"recipe": recipe.name, "version": __version__}
+    digest = save_weights(place, recipe.spec, tensors, texts, upon=wanted.start if wanted.frozen else None)
     net = load_network(place, digest)
     with torch.no_grad():
         scores = Validation(pack, recipe)(net)

@@ -109,18 +109,25 @@ class _Training:
         wanted = recipe.optimisation
         torch.manual_seed(wanted.seed)
         self.net = build(recipe.spec).to(device)
-        for parameter in self.net.parameters():
+        begun = (folder / NAME).exists()
+        start = None
+        if wanted.start and (wanted.frozen or not begun):
+            start = begin_with(self.net, wanted.start, frozen=wanted.frozen)
+        for name, parameter in self.net.named_parameters():
+            parameter.requires_grad_(not (wanted.frozen and name in start.taken))
+        self.trained = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
+        for parameter in self.trained:
             # a batch without reference leaves some untouched; they count as zero, with one process as with many
             parameter.grad = torch.zeros_like(parameter)
         self.optimiser = Optimiser(self.net, wanted)
-        if (folder / NAME).exists():
+        if begun:
             self.state = load_state(folder)
             check_recipe(self.state, recipe, folder)
             self.net.load_state_dict(self.state.model)
             self.optimiser.load_state_dict(self.state.optimiser)
             self.average = {k: v.to(device) for k, v in self.state.average.items()}
         else:
-            sources = [*pack.sources, *(begin_with(self.net, wanted.start) if wanted.start else [])]
+            sources = [*pack.sources, *(start.said if start else [])]
             self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
             self.state = State(recipe.as_dict(), 0, {}, {}, [], sources=sources, device=_hardware(device))
         self.examples = Examples(pack, recipe, device)
@@ -169,7 +176,7 @@ class _Training:
         """One step; whether any process wants to stop."""
         state = self.state
         batch = self._batch(state.step)
-        for parameter in self.net.parameters():
+        for parameter in self.trained:
             parameter.grad.zero_()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
             image, mirrored = predict(self.net, batch, mirror=self.recipe.loss.reference > 0)
@@ -181,7 +188,7 @@ class _Training:
         loss.backward()
         self._ahead = (state.step + 1, self._batch(state.step + 1))  # a GPU still works on the gradient
         told = torch.stack([loss.detach().float(), torch.tensor(float(stop), device=self.device)])
-        value, stopping = self.processes.average(self.net, told).tolist()
+        value, stopping = self.processes.average(self.trained, told).tolist()
         self._update(value)
         state.step += 1
         return stopping > 0
@@ -193,9 +200,8 @@ class _Training:
 
     def _update(self, loss: float) -> None:
         wanted, state = self.recipe.optimisation, self.state
-        parameters = list(self.net.parameters())
         limit = wanted.clip if wanted.clip else math.inf
-        norm = float(nn.utils.clip_grad_norm_(parameters, limit))
+        norm = float(nn.utils.clip_grad_norm_(self.trained, limit))
         if not (math.isfinite(norm) and math.isfinite(loss)):
             state.skipped += 1
             state.row += 1

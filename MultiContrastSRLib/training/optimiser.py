@@ -21,9 +21,10 @@ class Optimiser:
     """
 
     def __init__(self, net: nn.Module, wanted: Optimisation) -> None:
-        matrices = [p for p in net.parameters() if wanted.matrix_rate and _is_matrix(p)]
+        trained = [p for p in net.parameters() if p.requires_grad]
+        matrices = [p for p in trained if wanted.matrix_rate and _is_matrix(p)]
         chosen = {id(p) for p in matrices}
-        others = [p for p in net.parameters() if id(p) not in chosen]
+        others = [p for p in trained if id(p) not in chosen]
         self._parts: list[tuple[torch.optim.Optimizer, float]] = []
         if others:
             self._parts.append((torch.optim.Adam(others, lr=wanted.rate), wanted.rate))

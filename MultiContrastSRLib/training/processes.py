@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,11 +41,11 @@ class Processes:
         """The examples of a batch that are this one's."""
         return slice(self.rank, None, self.count)
 
-    def average(self, net: nn.Module, numbers: Tensor) -> Tensor:
-        """Average all gradients in place over the processes, and `numbers` (n,), which is returned."""
+    def average(self, parameters: Sequence[nn.Parameter], numbers: Tensor) -> Tensor:
+        """Average the parameters' gradients in place over the processes, and `numbers` (n,), which is returned."""
         if self.count == 1:
             return numbers
-        gradients = [p.grad for p in net.parameters()]
+        gradients = [p.grad for p in parameters]
         flat = torch.cat([*(g.flatten() for g in gradients), numbers.to(gradients[0])])
         distributed.all_reduce(flat)
         flat /= self.count

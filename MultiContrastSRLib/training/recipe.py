@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
 from ..errors import InputError
-from ..networks.specs import Spec
+from ..networks.specs import SPECS, Spec
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,7 @@ class Optimisation:
     Attributes:
         start: where weights of the same names and shapes are taken from: a method's shipped ones, or a .safetensors
             file. Empty begins at random.
+        frozen: weights taken from a method's shipped ones stay as they are; the exported file does not repeat them.
         rate: of Adam. matrix_rate: of Muon, to which the weights of convolutions are then given; 0 leaves all to Adam.
         schedule: "cosine" to zero after `warmup` steps, "halving" every `halve` steps, or "constant".
         patch: side of the target patches; 0 trains on whole slices.
@@ -163,6 +164,7 @@ class Optimisation:
 
     steps: int = 100_000
     start: str = ""
+    frozen: bool = False
     batch: int = 6
     patch: int = 32
     window: int = 0
@@ -285,6 +287,8 @@ def _problems(recipe: Recipe) -> Iterator[str]:
         yield f"optimisation.matrix_rate is {o.matrix_rate}; expected 0 or a number above it."
     if o.rate <= 0:
         yield f"optimisation.rate is {o.rate}; expected a number above 0."
+    if o.frozen and o.start not in SPECS:
+        yield f"optimisation.frozen is true, and start is {o.start!r}; expected a method whose weights ship."
     if o.schedule == "halving" and o.halve < 1:
         yield f"optimisation.halve is {o.halve}; expected the steps between halvings."
     if recipe.spec.in_channels != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,20 @@ from ..networks.specs import SPECS
 from ..weights import load_weights
 
 
-def begin_with(net: nn.Module, start: str) -> list[str]:
+@dataclass(frozen=True)
+class Start:
+    """What was taken: the names of the tensors, and a sentence for the model card."""
+
+    taken: frozenset[str]
+    said: list[str]
+
+
+def begin_with(net: nn.Module, start: str, *, frozen: bool = False) -> Start:
     """Put the weights of `start` into `net` where name and shape are the same.
 
     Args:
         start: a method whose weights ship, or a .safetensors file.
-
-    Returns:
-        What was taken, for the model card.
+        frozen: they will stay; only the sentence differs.
 
     Raises:
         InputError: less than half of them fit, or none ship.
@@ -45,4 +52,6 @@ def begin_with(net: nn.Module, start: str) -> list[str]:
             "at random."
         )
     net.load_state_dict({n: torch.from_numpy(t.astype(np.float32)) for n, t in taken.items()}, strict=False)
-    return [f"started from {place.name}, SHA-256 {weights.sha256}: {len(taken)} of {len(own)} tensors"]
+    how = "built upon, without a change," if frozen else "started from"
+    said = f"{how} {place.name}, SHA-256 {weights.sha256}: {len(taken)} of {len(own)} tensors"
+    return Start(frozenset(taken), [said])

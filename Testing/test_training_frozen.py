@@ -1,0 +1,93 @@
+"""Networks trained upon shipped weights that stay: what is trained, what is written, and what reads it again."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from training_fixtures import phantom_pack, recipe
+
+torch = pytest.importorskip("torch", reason="Training needs torch, which is not installed here.")
+
+from MultiContrastSRLib.errors import FileReadError, InputError  # noqa: E402
+from MultiContrastSRLib.models import shipped  # noqa: E402
+from MultiContrastSRLib.training import loop  # noqa: E402
+from MultiContrastSRLib.training.checkpoint import load_state  # noqa: E402
+from MultiContrastSRLib.training.export import export  # noqa: E402
+from MultiContrastSRLib.weights import decode, encode, load_network, load_weights, save_weights  # noqa: E402
+
+WANTED = {"steps": 2, "validate": 0, "rate": 1e-2, "matrix_rate": 1e-2, "start": "swift", "frozen": True}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """(folder of the checkpoint, exported file, names of Swift's weights)."""
+    place, pack = tmp_path_factory.mktemp("frozen"), phantom_pack()
+    light = {"correction_width": 32, "correction_blocks": 2}
+    torch.manual_seed(7)
+    loop.train(recipe("dual-arbnet", model=light, optimisation=WANTED), pack, place, minutes=0.0)
+    loop.train(recipe("dual-arbnet", model=light, optimisation=WANTED), pack, place)  # and goes on
+    file, _, _ = export(place, place / "upon.safetensors", pack)
+    return place, file, load_weights(shipped("swift")[0].path).tensors
+
+
+def test_what_was_taken_stays_and_the_rest_is_trained(trained):
+    place, _, given = trained
+    state = load_state(place)
+    assert state.step == 2
+    assert any("built upon, without a change, swift.safetensors, SHA-256 " in text for text in state.sources)
+    for name, array in given.items():
+        assert torch.equal(state.average[name], torch.from_numpy(array.astype("float32")))
+    fresh = loop.build(recipe("dual-arbnet", model={"correction_width": 32, "correction_blocks": 2}).spec)
+    begun = fresh.state_dict()["correction.enter.weight"]
+    assert float((state.average["correction.enter.weight"] - begun).abs().max()) > 1e-4
+
+
+def test_the_file_does_not_repeat_them_and_gives_the_whole_network(trained):
+    place, file, given = trained
+    tensors, texts = decode(file.read_bytes())
+    assert not tensors.keys() & given.keys() and "correction.enter.weight" in tensors
+    assert json.loads(texts["built upon"]) == {"network": "swift", "sha256": shipped("swift")[0].sha256}
+    net, average = load_network(file, network="dual-arbnet"), load_state(place).average
+    assert net.state_dict().keys() == average.keys()
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(tensor, average[name].half().float())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '{"network": "swift", "sha256": "00ff"}',
+            r"'swift' with SHA-256 00ff…, which do not come .* Train them again",
+        ),
+        ("nonsense", "do not say what they are built upon: 'nonsense'"),
+    ],
+)
+def test_other_weights_beneath_are_refused(trained, tmp_path, text, message):
+    tensors, texts = decode(trained[1].read_bytes())
+    place = tmp_path / "other.safetensors"
+    place.write_bytes(encode(tensors, {**texts, "built upon": text}))
+    with pytest.raises(FileReadError, match=message):
+        load_network(place)
+
+
+def test_a_training_may_begin_with_such_a_file(trained, tmp_path):
+    wanted = {"steps": 1, "validate": 0, "rate": 1e-12, "start": str(trained[1])}
+    light = {"correction_width": 32, "correction_blocks": 2}
+    loop.train(recipe("dual-arbnet", model=light, optimisation=wanted), phantom_pack(), tmp_path)
+    state, given = load_state(tmp_path), load_network(trained[1]).state_dict()
+    assert all(torch.allclose(state.model[name], tensor, atol=1e-6) for name, tensor in given.items())
+
+
+def test_only_shipped_weights_can_stay():
+    with pytest.raises(InputError, match="optimisation.frozen is true, and start is ''; expected a method"):
+        recipe(optimisation={"frozen": True})
+
+
+def test_weights_of_everybody_say_nothing_of_others(tmp_path):
+    spec = recipe("swift").spec
+    save_weights(
+        tmp_path / "a.safetensors", spec, {"a": load_weights(shipped("swift")[0].path).tensors["correction.tail.bias"]}
+    )
+    assert load_weights(tmp_path / "a.safetensors").tensors.keys() == {"a"}
