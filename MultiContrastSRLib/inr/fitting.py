@@ -110,7 +110,8 @@ def _preview(
     """Show whoever watches joint total variation, which is there long before the fit."""
     used = [number for number, image in enumerate(images) if image is not None]
     model = _model([contrasts[n] for n in used], settings, [images[n] for n in used], lattice)
-    control.watch(Entry(0.0, 1.0, 1.0, None, time.perf_counter() - begun), model.images)
+    nothing = float(len(used))  # every contrast's part of the loss is 1
+    control.watch(Entry(0.0, nothing, nothing, None, time.perf_counter() - begun), model.images)
 
 
 def _model(
