@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from phantoms import affine
 from scipy import ndimage
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Grid, Volume
 from MultiContrastSRLib.acquisition import AcquisitionModel
+from MultiContrastSRLib.errors import CancelledError
+from MultiContrastSRLib.methods import get
 from MultiContrastSRLib.progress import Monitor
 
 if TYPE_CHECKING:
@@ -41,6 +46,26 @@ def decibel(image: Volume | np.ndarray, truth: Volume) -> float:
     """PSNR relative to the truth's range."""
     array = getattr(image, "array", image)
     return float(10 * np.log10(np.ptp(truth.array) ** 2 / np.mean((array - truth.array) ** 2)))
+
+
+def seconds_until_cancelled(method: str, truths: tuple[Volume, Volume], share: float) -> tuple[float, set[str]]:
+    """Cancel `method` on eight times the scene once `share` of it is done; processor seconds until it was heard, and the
+    stages that were named.
+
+    Of computing: other programs may hold the processor longer.
+    """
+    big = [Volume(np.tile(v.array, (2, 2, 2)), v.affine, v.name) for v in truths]
+    asked, called, stages = threading.Event(), [], set()
+
+    def progress(fraction: float, stage: str) -> None:
+        stages.add(stage)
+        if fraction > share and not called:
+            called.append(time.process_time())
+            asked.set()
+
+    with pytest.raises(CancelledError):
+        get(method).prepare(*thick_views(big), refine=(False, False, True), progress=progress, cancel=asked.is_set)
+    return time.process_time() - called[0], stages
 
 
 def channels_of(views: tuple[Volume, Volume], lattice: Grid) -> list[Channel]:

@@ -76,7 +76,7 @@ class JointTV(Method):
         )
         companion = images[1] if len(images) > 1 else None
         if companion is None:
-            notes = ("No reference was used; the result is the target's own total variation.", *notes)
+            notes = ("No reference was used; the result was made from the target alone.", *notes)
         result = LatticeImage(target, model, images[0], notes)
         if companion is not None:
             result.companion = LatticeImage(reference, model, companion)

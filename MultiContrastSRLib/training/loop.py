@@ -127,7 +127,7 @@ class _Training:
             self.optimiser.load_state_dict(self.state.optimiser)
             self.average = {k: v.to(device) for k, v in self.state.average.items()}
         else:
-            sources = [*pack.sources, *(start.said if start else [])]
+            sources = [*pack.sources, *([start.said] if start else [])]
             self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
             self.state = State(recipe.as_dict(), 0, {}, {}, [], sources=sources, device=_hardware(device))
         self.examples = Examples(pack, recipe, device)

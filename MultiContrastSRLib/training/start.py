@@ -20,7 +20,7 @@ class Start:
     """What was taken: the names of the tensors, and a sentence for the model card."""
 
     taken: frozenset[str]
-    said: list[str]
+    said: str
 
 
 def begin_with(net: nn.Module, start: str, *, frozen: bool = False) -> Start:
@@ -54,4 +54,4 @@ def begin_with(net: nn.Module, start: str, *, frozen: bool = False) -> Start:
     net.load_state_dict({n: torch.from_numpy(t.astype(np.float32)) for n, t in taken.items()}, strict=False)
     how = "built upon, without a change," if frozen else "started from"
     said = f"{how} {place.name}, SHA-256 {weights.sha256}: {len(taken)} of {len(own)} tensors"
-    return Start(frozenset(taken), [said])
+    return Start(frozenset(taken), said)
