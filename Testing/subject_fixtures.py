@@ -49,10 +49,10 @@ def decibel(image: Volume | np.ndarray, truth: Volume) -> float:
 
 
 def seconds_until_cancelled(method: str, truths: tuple[Volume, Volume], share: float) -> tuple[float, set[str]]:
-    """Cancel `method` on eight times the scene once `share` of it is done; processor seconds until it was heard, and the
-    stages that were named.
+    """Cancel `method` on eight times the scene once `share` of it is done.
 
-    Of computing: other programs may hold the processor longer.
+    Returns:
+        Seconds until it was heard, of computing (other programs may hold the processor longer); the stages named.
     """
     big = [Volume(np.tile(v.array, (2, 2, 2)), v.affine, v.name) for v in truths]
     asked, called, stages = threading.Event(), [], set()
