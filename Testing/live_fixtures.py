@@ -82,7 +82,7 @@ def tiny_weights() -> dict[str, str]:
 
     folder = Path(tempfile.mkdtemp(prefix="tiny-weights-"))
     for name, sizes in TINY.items():
-        spec = light(name, base="guided", correction_width=4, correction_blocks=1, **sizes)
+        spec = light(name, base="guided+joint-tv", correction_width=4, correction_blocks=1, **sizes)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             state = build(spec).state_dict()

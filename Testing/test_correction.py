@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="The networks need torch, which is not installed here.")
@@ -92,10 +94,11 @@ def test_swift_reads_a_coarser_reference_at_its_place():
     assert from_dict(spec.as_dict()) == spec
     net = stirred(build(spec))
     shape = (24, 20)
-    base, low = torch.rand(1, 1, *shape), torch.rand(1, 1, 12, 10)
+    base, low = torch.rand(1, 2, *shape), torch.rand(1, 1, 12, 10)
+    image = base[:, :1]
     fine = torch.rand(1, 1, *shape)
     same = Positions.regular(shape, ((0.5, 0.0), (0.5, 0.0)), ((1.0, 0.0), (1.0, 0.0)))
-    assert torch.allclose(net(low, fine, same, base=base), base + net.correction(base, fine, scale=(2.0, 2.0)))
+    assert torch.allclose(net(low, fine, same, base=base), image + net.correction(base, fine, scale=(2.0, 2.0)))
     half = Positions.regular(shape, ((0.5, 0.0), (0.5, 0.0)), ((0.5, 0.0), (0.5, 0.0)))
     coarse = fine[..., ::2, ::2]
     linear = fine.clone()
@@ -104,35 +107,69 @@ def test_swift_reads_a_coarser_reference_at_its_place():
     linear[..., :, 1:-1:2] = (linear[..., :, :-2:2] + linear[..., :, 2::2]) / 2
     linear[..., :, -1] = linear[..., :, -2]
     assert torch.allclose(
-        net(low, coarse, half, base=base), base + net.correction(base, linear, scale=(2.0, 2.0)), atol=1e-5
+        net(low, coarse, half, base=base), image + net.correction(base, linear, scale=(2.0, 2.0)), atol=1e-5
     )
-    assert torch.allclose(net(low, None, half, base=base), base + net.correction(base, None, scale=(2.0, 2.0)))
+    assert torch.allclose(net(low, None, half, base=base), image + net.correction(base, None, scale=(2.0, 2.0)))
 
 
 @torch.no_grad()
 def test_weights_follow_the_scale():
-    """One set up to x1.5, another from x4 on, their mean in the middle; of unlike factors the geometric mean counts."""
+    """A set at x2, x3.5 and x6, which holds beyond the ends; between them means, even in ratio; of unlike factors the
+    geometric mean counts."""
     net, plain = stirred(small(features=3, by_scale=True)), small(features=3)
     base, reference, features = torch.rand(1, 1, 12, 16), torch.rand(1, 1, 12, 16), torch.rand(1, 3, 12, 16)
-    more = net.strong.state_dict()
-    for scale, share in (
-        ((1.0, 1.2), 0.0),
-        ((2.75, 2.75), 0.5),
-        ((2.0, 3.78125), 0.5),
-        ((4.0, 4.0), 1.0),
-        ((9, 9), 1.0),
+    first, more = net.state_dict(), [further.state_dict() for further in net.further]
+    assert Correction.SCALES == (2.0, 3.5, 6.0)
+    middle, later = math.sqrt(2.0 * 3.5), math.sqrt(3.5 * 6.0)
+    for scale, shares in (
+        ((1.0, 1.2), (0.0, 0.0)),
+        ((2.0, 2.0), (0.0, 0.0)),
+        ((middle, middle), (0.5, 0.0)),
+        ((2.0, 3.5), (0.5, 0.0)),
+        ((3.5, 3.5), (1.0, 0.0)),
+        ((3.5, 6.0), (1.0, 0.5)),
+        ((later, later), (1.0, 0.5)),
+        ((6.0, 6.0), (1.0, 1.0)),
+        ((9, 9), (1.0, 1.0)),
     ):
-        mixed = {n: net.state_dict()[n] + share * more.get(n, torch.zeros(())) for n in plain.state_dict()}
+        mixed = dict(first)
+        for share, further in zip(shares, more, strict=True):
+            mixed.update({name: (1 - share) * mixed[name] + share * weight for name, weight in further.items()})
+        mixed = {name: mixed[name] for name in plain.state_dict()}
         plain.load_state_dict(mixed)
         found = net(base, reference, features, scale)
         assert torch.allclose(found, plain(base, reference, features), atol=1e-5)
     assert not torch.allclose(found, net(base, reference, features), atol=1e-3)
 
 
-def test_both_sets_of_weights_are_learned():
-    net = stirred(small(by_scale=True))
-    net(torch.rand(1, 1, 12, 8), torch.rand(1, 1, 12, 8), scale=(3.0, 3.0)).sum().backward()
+def test_sets_of_weights_begin_alike_and_all_are_learned():
+    net = small(by_scale=True, beside=True)
+    for further in net.further:
+        assert all(torch.equal(weight, net.state_dict()[name]) for name, weight in further.state_dict().items())
+    stirred(net)
+    base, reference = torch.rand(1, 2, 12, 8), torch.rand(1, 1, 12, 8)
+    sum(net(base, reference, scale=(scale, scale)).sum() for scale in (3.0, 5.0)).backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in net.parameters())
+
+
+@torch.no_grad()
+def test_an_image_beside_the_base_is_seen_by_what_it_differs():
+    base, other, reference = torch.rand(3, 1, 1, 12, 20).unbind()
+    plain, seeing = stirred(small()), small(beside=True)
+    seeing.load_state_dict(plain.state_dict(), strict=False)
+    both = torch.cat([base, other], dim=1)
+    assert torch.equal(seeing(both, reference), plain(base, reference))  # it begins as if there were none
+    stirred(seeing)
+    seeing.beside.bias.zero_()
+    assert not torch.allclose(seeing(both, reference), seeing(torch.cat([base, base], dim=1), reference), atol=1e-3)
+    plain.load_state_dict(seeing.state_dict(), strict=False)
+    assert torch.equal(seeing(torch.cat([base, base], dim=1), reference), plain(base, reference))
+
+
+@pytest.mark.parametrize(("channels", "beside"), [(2, False), (1, True), (3, True)])
+def test_other_images_than_expected_are_refused(channels, beside):
+    with pytest.raises(InputError, match=f"has {channels} channels; expected {1 + beside}"):
+        small(beside=beside)(torch.rand(1, channels, 8, 8), None)
 
 
 def test_what_is_far_from_all_that_was_trained_on_is_not_seen():

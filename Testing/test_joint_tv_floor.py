@@ -58,8 +58,8 @@ def test_the_floor_is_the_background(offset):
     masked = np.where(np.arange(20) < 12, 0.0, tissue)
     masked[0, 0, :3] = -12.0  # ringing
     brighter = Volume(tissue + offset + 50.0, np.eye(4))
-    assert joint.floor_of([brighter, Volume(masked + offset, np.eye(4))]) == pytest.approx(offset)
-    assert joint.floor_of([brighter]) == -np.inf
+    assert joint.floor_of([brighter.array, masked + offset]) == pytest.approx(offset)
+    assert joint.floor_of([brighter.array]) == -np.inf
 
 
 @pytest.mark.parametrize("kind", ["slab", "spline"])

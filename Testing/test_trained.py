@@ -46,7 +46,7 @@ def untrained(tmp_path_factory) -> dict[str, str]:
     files = {}
     for name in NETWORKS:
         torch.manual_seed(0)
-        spec = light(name, base="guided")
+        spec = light(name, base="guided+joint-tv")
         tensors = {key: value.numpy() for key, value in build(spec).state_dict().items()}
         files[name] = str(folder / f"{name}.safetensors")
         save_weights(files[name], spec, tensors)

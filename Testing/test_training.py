@@ -26,6 +26,7 @@ from MultiContrastSRLib.training.curriculum import condition  # noqa: E402
 from MultiContrastSRLib.training.examples import Examples  # noqa: E402
 from MultiContrastSRLib.training.export import export  # noqa: E402
 from MultiContrastSRLib.training.losses import total_loss  # noqa: E402
+from MultiContrastSRLib.training.optimiser import Optimiser  # noqa: E402
 from MultiContrastSRLib.training.pack import save_pack  # noqa: E402
 from MultiContrastSRLib.training.predict import predict  # noqa: E402
 from MultiContrastSRLib.training.recipe_file import recipe_names  # noqa: E402
@@ -98,6 +99,28 @@ def test_muon_moves_convolutions_and_adam_the_rest(tmp_path):
     assert values.median() > 0.4 * values.max()  # about orthogonal; a gradient's own step is far from it
 
 
+@pytest.mark.parametrize("matrix_rate", [0.0, 1e-2])
+def test_what_has_no_part_in_a_step_stays_where_it_is(matrix_rate):
+    """Of sets of weights for several scales a batch has a part of two; momentum must not carry the others on."""
+    used, idle = torch.nn.Conv2d(8, 8, 3), torch.nn.Conv2d(8, 8, 3)
+    net = torch.nn.ModuleList([used, idle])
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimiser = Optimiser(net, recipe(optimisation={"rate": 1e-2, "matrix_rate": matrix_rate}).optimisation)
+    optimiser.step(1.0)
+    gradients = [parameter.grad for parameter in net.parameters()]
+    for parameter in idle.parameters():
+        parameter.grad.zero_()
+    before = [parameter.detach().clone() for parameter in net.parameters()]
+    optimiser.step(1.0)
+    for number, (parameter, old) in enumerate(zip(net.parameters(), before, strict=True)):
+        assert torch.equal(parameter, old) == (number >= 2)
+        assert parameter.grad is gradients[number]  # the tensor that processes average
+    idle.weight.grad.fill_(1.0)
+    optimiser.step(1.0)
+    assert not torch.equal(idle.weight, before[2])
+
+
 def test_a_training_begins_with_given_weights(tmp_path):
     pack, r = phantom_pack(), recipe("swift", optimisation={"steps": 2, "validate": 0})
     loop.train(r, pack, tmp_path / "first")
@@ -109,7 +132,7 @@ def test_a_training_begins_with_given_weights(tmp_path):
         state, given = load_state(tmp_path / network), load_network(place).state_dict()
         assert all(torch.allclose(state.model[name], tensor, atol=1e-6) for name, tensor in given.items())
         assert any("started from start.safetensors, SHA-256 " in source for source in state.sources)
-    with pytest.raises(InputError, match=r"of which 2 of \d+ tensors have the name and shape"):
+    with pytest.raises(InputError, match=r"of which 3 of \d+ tensors have the name and shape"):
         changes = {"steps": 1, "start": str(place)}
         loop.train(recipe("swift", model={"correction_width": 12}, optimisation=changes), pack, tmp_path / "other")
     with pytest.raises(FileReadError, match="gone"):

@@ -20,7 +20,7 @@ from MultiContrastSRLib.networks.specs import light  # noqa: E402
 from MultiContrastSRLib.sampling import apply_separable  # noqa: E402
 from MultiContrastSRLib.slicewise.acquisition import SliceAcquisition  # noqa: E402
 from MultiContrastSRLib.slicewise.guided import guided  # noqa: E402
-from MultiContrastSRLib.training import augmentation  # noqa: E402
+from MultiContrastSRLib.training import augmentation, loop  # noqa: E402
 from MultiContrastSRLib.training.examples import Examples  # noqa: E402
 from MultiContrastSRLib.training.pack import Pack  # noqa: E402
 from MultiContrastSRLib.training.recipe import Augmentation  # noqa: E402
@@ -147,6 +147,17 @@ def test_windows_cost_the_same_at_every_scale_and_the_last_batches_are_whole():
     shapes = [tuple(examples.batch(step).truth.shape) for step in range(10)]
     assert all(b == 3 and abs(h - 32) <= 4 and abs(w - 32) <= 4 for b, _, h, w in shapes[:8])
     assert shapes[8:] == [(2, 1, 72, 72)] * 2
+
+
+def test_without_whole_slices_every_process_has_its_part_of_the_last_batch(monkeypatch, tmp_path):
+    """The second of two had none of the batch after the last, which was made ahead."""
+    wanted = recipe(optimisation={"window": 24, "batch": 4, "steps": 2, "validate": 0}, degradation={"canvas": [72]})
+    examples = Examples(phantom_pack(2), wanted)
+    assert [len(examples.batch(step, slice(2, 4)).truth) for step in (1, 2)] == [2, 2]
+    asked, batch = [], Examples.batch
+    monkeypatch.setattr(Examples, "batch", lambda self, step, part: asked.append(step) or batch(self, step, part))
+    loop.train(wanted, phantom_pack(2), tmp_path)
+    assert asked == [0, 1]
 
 
 @pytest.mark.parametrize("slab", [0.0, 1.0])

@@ -17,16 +17,16 @@ from MultiContrastSRLib.training.export import export  # noqa: E402
 from MultiContrastSRLib.weights import decode, encode, load_network, load_weights, save_weights  # noqa: E402
 
 WANTED = {"steps": 2, "validate": 0, "rate": 1e-2, "matrix_rate": 1e-2, "start": "swift", "frozen": True}
+LIGHT = {"base": "guided+joint-tv", "correction_width": 32, "correction_blocks": 2}
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """(folder of the checkpoint, exported file, names of Swift's weights)."""
     place, pack = tmp_path_factory.mktemp("frozen"), phantom_pack()
-    light = {"correction_width": 32, "correction_blocks": 2}
     torch.manual_seed(7)
-    loop.train(recipe("dual-arbnet", model=light, optimisation=WANTED), pack, place, minutes=0.0)
-    loop.train(recipe("dual-arbnet", model=light, optimisation=WANTED), pack, place)  # and goes on
+    loop.train(recipe("dual-arbnet", model=LIGHT, optimisation=WANTED), pack, place, minutes=0.0)
+    loop.train(recipe("dual-arbnet", model=LIGHT, optimisation=WANTED), pack, place)  # and goes on
     file, _, _ = export(place, place / "upon.safetensors", pack)
     return place, file, load_weights(shipped("swift")[0].path).tensors
 
@@ -38,7 +38,7 @@ def test_what_was_taken_stays_and_the_rest_is_trained(trained):
     assert any("built upon, without a change, swift.safetensors, SHA-256 " in text for text in state.sources)
     for name, array in given.items():
         assert torch.equal(state.average[name], torch.from_numpy(array.astype("float32")))
-    fresh = loop.build(recipe("dual-arbnet", model={"correction_width": 32, "correction_blocks": 2}).spec)
+    fresh = loop.build(recipe("dual-arbnet", model=LIGHT).spec)
     begun = fresh.state_dict()["correction.enter.weight"]
     assert float((state.average["correction.enter.weight"] - begun).abs().max()) > 1e-4
 
@@ -74,8 +74,7 @@ def test_other_weights_beneath_are_refused(trained, tmp_path, text, message):
 
 def test_a_training_may_begin_with_such_a_file(trained, tmp_path):
     wanted = {"steps": 1, "validate": 0, "rate": 1e-12, "start": str(trained[1])}
-    light = {"correction_width": 32, "correction_blocks": 2}
-    loop.train(recipe("dual-arbnet", model=light, optimisation=wanted), phantom_pack(), tmp_path)
+    loop.train(recipe("dual-arbnet", model=LIGHT, optimisation=wanted), phantom_pack(), tmp_path)
     state, given = load_state(tmp_path), load_network(trained[1]).state_dict()
     assert all(torch.allclose(state.model[name], tensor, atol=1e-6) for name, tensor in given.items())
 
@@ -83,6 +82,13 @@ def test_a_training_may_begin_with_such_a_file(trained, tmp_path):
 def test_only_shipped_weights_can_stay():
     with pytest.raises(InputError, match="optimisation.frozen is true, and start is ''; expected a method"):
         recipe(optimisation={"frozen": True})
+
+
+def test_weights_that_stay_must_all_have_a_place(tmp_path):
+    """Found out before the training, not when it is exported."""
+    wanted = recipe("dual-arbnet", model={**LIGHT, "base": "guided"}, optimisation=WANTED)
+    with pytest.raises(InputError, match="'correction.beside.bias'; expected all.*the same base .'guided.joint-tv'"):
+        loop.train(wanted, phantom_pack(), tmp_path)
 
 
 def test_weights_of_everybody_say_nothing_of_others(tmp_path):

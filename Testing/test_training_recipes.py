@@ -59,6 +59,7 @@ def test_changes_are_laid_over_a_recipe():
         ({"optimisation": {"batch": 1.5}}, "tiny.optimisation.batch of the recipe is 1.5; expected a whole number"),
         ({"optimisation": {"rate": -1.0}}, "optimisation.rate is -1.0; expected a number above 0"),
         ({"degradation": {"scales": [0.5, 2.0]}}, "degradation.scales is .*; expected the lowest and the highest"),
+        ({"degradation": {"even": "log"}}, "degradation.even is 'log'; expected one of difference, ratio"),
         ({"augmentation": {"wrong": 3.0}}, "augmentation.wrong is 3.0; expected a share"),
         ({"optimisation": {"whole": 2.0}}, "optimisation.whole is 2.0; expected a share"),
         ({"optimisation": {"schedule": "steep"}}, "'steep'; expected one of cosine, halving, constant"),
@@ -109,6 +110,14 @@ def test_curriculum_goes_from_whole_factors_to_all_references():
     assert {d.reference for d in drawn["warmup"] + drawn["prelearning"]} == {"high"}
     shares = {kind: np.mean([d.reference == kind for d in drawn["full"]]) for kind in ("none", "low", "high")}
     assert abs(shares["none"] - 0.2) < 0.08 and abs(shares["low"] - 0.4) < 0.1
+
+
+def test_factors_are_drawn_evenly_in_difference_or_in_ratio():
+    for even, middle in (("difference", 4.0), ("ratio", 12**0.5)):
+        wanted = recipe(degradation={"scales": [2.0, 6.0], "step": 0.0, "even": even, "slab": 0.0, "anisotropic": 0.0})
+        factors = [condition(wanted, 10**6, np.random.default_rng(i)).factors[0] for i in range(2000)]
+        assert 2.0 <= min(factors) < 2.05 and 5.9 < max(factors) <= 6.0
+        assert abs(np.mean(np.array(factors) < middle) - 0.5) < 0.04  # 3.6 standard deviations
 
 
 def test_shares_of_the_rate():

@@ -10,8 +10,8 @@ from .base import register
 class SwiftMethod(TrainedMethod):
     """Ours, not a paper's: guided, corrected by one small network; see `networks.swift.Swift` and `trained`.
 
-    Made for live views. Everything heavy is done once a slice, on a lattice that is anchored to the target and at most
-    four times as fine; the pixels of a view, whatever its zoom and place, are interpolated from there.
+    Made for live views. Everything heavy is done once a slice, on a lattice that is anchored to the target; the pixels
+    of a view, whatever its zoom and place, are interpolated from there.
     """
 
     name = "swift"

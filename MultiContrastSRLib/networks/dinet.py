@@ -73,7 +73,9 @@ class DINet(nn.Module):
         hidden = [m for a, b in zip(widths, widths[1:], strict=False) for m in (nn.Conv2d(a, b, 1), nn.ReLU())]
         self.mlp = nn.Sequential(*hidden, nn.Conv2d(spec.hidden, channels, 1))
         if spec.base != "none":
-            self.correction = Correction(channels, spec.correction_width, spec.correction_blocks, d, by_scale=True)
+            self.correction = Correction(
+                channels, spec.correction_width, spec.correction_blocks, d, beside=spec.beside, by_scale=True
+            )
             zeroed(self.mlp[-1])  # the correction begins at zero
 
     @property
@@ -129,7 +131,8 @@ class DINet(nn.Module):
         """The image at `positions` (the whole slice, H×W), or the part `window` of it: (B, in_channels, H, W).
 
         Args:
-            base: (B, in_channels, H, W), required when the spec names a base.
+            base: (B, in_channels, H, W), required when the spec names a base; twice the channels where it names another
+                image beside it, see `Correction.forward`.
             window: (rows, columns) of a tile; it equals the crop of the whole.
             statistics: from `measure`, at these positions or at another lattice of the same slice (a zoomed view then
                 continues that lattice's image); for a tile measured here when not given, which costs half a decode
@@ -171,7 +174,7 @@ class DINet(nn.Module):
                 more = self.correction(base, other, fused, positions.scale)
                 correction = correction + feature.weight * more
         if self.spec.base != "none":
-            return image / 2 + correction + base
+            return image / 2 + correction + base[:, : self.spec.in_channels]
         return (image + sample_linear(target.image, *positions.in_target)) / 2 + 0.5
 
     def _reduce(self, target: Tensor, reference: Tensor | None) -> tuple[Tensor, Tensor | None]:

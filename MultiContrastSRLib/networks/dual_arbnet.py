@@ -93,7 +93,9 @@ class DualArbNet(nn.Module):
         self.last = nn.Conv2d(g, channels, 1)
         self.skip_target, self.skip_reference = (self._skip() for _ in range(2))
         if spec.base != "none":
-            self.correction = Correction(channels, spec.correction_width, spec.correction_blocks, 2 * g, by_scale=True)
+            self.correction = Correction(
+                channels, spec.correction_width, spec.correction_blocks, 2 * g, beside=spec.beside, by_scale=True
+            )
             # the correction begins at zero; whatever follows in the skip maps 0 to 0
             zeroed(self.last)
             zeroed([layer for layer in self.skip_target if isinstance(layer, nn.Conv2d)][-1])
@@ -154,7 +156,8 @@ class DualArbNet(nn.Module):
         """The image at `positions` (the whole slice, H×W), or the part `window` of it: (B, in_channels, H, W).
 
         Args:
-            base: (B, in_channels, H, W), required when the spec names a base.
+            base: (B, in_channels, H, W), required when the spec names a base; twice the channels where it names another
+                image beside it, see `Correction.forward`.
             window: (rows, columns) of a tile; it equals the crop of the whole.
             statistics: from `measure`; measured here when not given, which costs a decode of the whole slice.
         """
@@ -216,7 +219,7 @@ class DualArbNet(nn.Module):
             image = image / 2 + 0.5  # x → 2x − 1 undone
         else:
             other = None if reference is None else sample_linear(reference.image, *positions.in_reference)
-            image = image / 2 + self.correction(base, other, k, positions.scale) + base
+            image = image / 2 + self.correction(base, other, k, positions.scale) + base[:, : self.spec.in_channels]
         if not with_reference or reference is None:
             return image, None, used
         skip = self._after(self.skip_reference, sample(reference.skip, *positions.in_reference))

@@ -108,7 +108,9 @@ class MINet(nn.Module):
         self.target_last = conv3((1 + spec.integration) * g, g)
         self.reference_image, self.target_image = conv3(g, channels), conv3(g, channels)
         if spec.base != "none":
-            self.correction = Correction(channels, spec.correction_width, spec.correction_blocks, g)
+            self.correction = Correction(
+                channels, spec.correction_width, spec.correction_blocks, g, beside=spec.beside, by_scale=True
+            )
             zeroed(self.target_image)  # the correction begins at zero
 
     def positions(self, shape: tuple[int, int]) -> Positions:
@@ -138,7 +140,8 @@ class MINet(nn.Module):
     def decode(self, target: Tensor, reference: Encoded | None, *, base: Tensor | None = None) -> Tensor:
         """Head feature (B, G, H, W) and the reference's code → image (B, in_channels, H, W).
 
-        `base`, of the image's shape, is required when the spec names one.
+        `base`, of the image's shape, is required when the spec names one, and with another image beside it has twice
+        the channels.
         """
         nothing = [torch.zeros_like(target)] * (1 + len(self.fusions))
         maps, other = (nothing, None) if reference is None else reference
@@ -154,7 +157,10 @@ class MINet(nn.Module):
             x = torch.cat([x, self.integrate(stages.flatten(1, 2))], dim=1)
         features = self.target_last(x) + target
         image = self.target_image(features)
-        return image if self.spec.base == "none" else image + self.correction(base, other, features) + base
+        if self.spec.base == "none":
+            return image
+        correction = self.correction(base, other, features, (self.spec.scale,) * 2)
+        return image + correction + base[:, : self.spec.in_channels]
 
     def forward(self, target: Tensor, reference: Tensor | None, *, base: Tensor | None = None) -> Tensor:
         """target (B, C, h, w), reference (B, C, scale·h, scale·w) or None → (B, C, scale·h, scale·w)."""

@@ -20,7 +20,7 @@ from ..errors import InputError, UnknownNameError
 if TYPE_CHECKING:
     from torch import nn
 
-BASES = ("none", "sinc", "guided")
+BASES = ("none", "sinc", "guided", "guided+joint-tv")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Spec:
     Attributes:
         in_channels: channels of an image: 1 (magnitude) or 2 (real and imaginary part).
         base: "none", or the image that the network corrects: "sinc" (zero-filled) or "guided" (both with data
-            consistency). With a base the network also sees it, and returns base + correction.
+            consistency). With a base the network also sees it, and returns base + correction. "guided+joint-tv"
+            corrects guided and sees the image by joint total variation beside it.
         correction_width, correction_blocks: of `correction.Correction`, which only networks with a base have.
     """
 
@@ -59,6 +60,11 @@ class Spec:
                     f"Field {field.name!r} of the {self.network!r} configuration is {value!r}; expected {expected}. "
                     "Correct the configuration, or take a published or light one."
                 )
+
+    @property
+    def beside(self) -> bool:
+        """Whether another image is seen beside the base."""
+        return "+" in self.base
 
     def as_dict(self) -> dict[str, object]:
         """All fields and the network's name, ready for JSON."""
@@ -182,7 +188,7 @@ class SwiftSpec(Spec):
     network: ClassVar[str] = "swift"
     choices: ClassVar[dict[str, tuple]] = {"base": BASES[1:]}
 
-    base: str = "guided"
+    base: str = "guided+joint-tv"
 
 
 SPECS: dict[str, type[Spec]] = {cls.network: cls for cls in (DualArbNetSpec, DINetSpec, MINetSpec, SwiftSpec)}

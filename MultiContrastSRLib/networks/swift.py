@@ -19,11 +19,17 @@ class Swift(nn.Module):
     def __init__(self, spec: SwiftSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.correction = Correction(spec.in_channels, spec.correction_width, spec.correction_blocks, by_scale=True)
+        self.correction = Correction(
+            spec.in_channels, spec.correction_width, spec.correction_blocks, beside=spec.beside, by_scale=True
+        )
 
     def forward(
         self, target: Tensor, reference: Tensor | None, positions: Positions, *, base: Tensor | None = None
     ) -> Tensor:
-        """reference (B, C, any size) or None, base (B, C, H, W) → (B, C, H, W); the base tells all of the target."""
+        """reference (B, C, any size) or None, base (B, C or 2·C, H, W) → (B, C, H, W).
+
+        The base tells all of the target; see `Correction.forward`.
+        """
         seen = None if reference is None else sample_linear(reference, *positions.in_reference)
-        return base + self.correction(base, seen, scale=positions.scale)
+        correction = self.correction(base, seen, scale=positions.scale)
+        return base[:, : self.spec.in_channels] + correction

@@ -14,6 +14,7 @@ scans of one session.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 
@@ -56,7 +57,14 @@ class Observation:
         cls, samples: np.ndarray, operators: tuple, start: np.ndarray, known: np.ndarray | None = None
     ) -> Observation:
         """The observation of `samples` (m, m, m) made by `operators`, per axis (m, n) or None."""
-        decomposed = [None if operator is None else _decompose(operator) for operator in operators]
+        decomposed = [None if operator is None else decompose(operator) for operator in operators]
+        return cls.by(decomposed, samples, start, known)
+
+    @classmethod
+    def by(
+        cls, decomposed: Sequence[tuple | None], samples: np.ndarray, start: np.ndarray, known: np.ndarray | None = None
+    ) -> Observation:
+        """The observation of `samples` by operators that were decomposed before, per axis."""
         left, values, right = zip(*[(None, np.ones(1), None) if d is None else d for d in decomposed], strict=True)
         gains = values[0][:, None, None] * values[1][:, None] * values[2]
         coefficients = apply_separable(samples, [None if u is None else np.ascontiguousarray(u.T) for u in left])
@@ -167,7 +175,8 @@ def _acquisition(axis: AxisModel, n: int, positions: np.ndarray, step: float) ->
     return matrix.astype(np.float32)
 
 
-def _decompose(operator: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def decompose(operator: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(U, singular values, V) of a matrix, without those that say nothing."""
     left, values, right = np.linalg.svd(operator.astype(np.float64), full_matrices=False)
     kept = values > _WEAK * values[0]
     return left[:, kept].astype(np.float32), values[kept], np.ascontiguousarray(right[kept].T, dtype=np.float32)

@@ -12,7 +12,7 @@ import torch
 from ..networks.intensity import Intensity
 from ..progress import Monitor
 from ..slicewise.acquisition import SliceAcquisition
-from ..slicewise.base import base_image
+from ..slicewise.base import base_images
 from .slices import SliceNetwork, Stack
 
 _SLICES = 4
@@ -51,9 +51,10 @@ def helps(
     errors = []
     for shown in (other, None):
         monitor.check()
-        base = base_image(network.spec.base, acquisition, low, shown)
-        base = acquisition.zero_filled(low) if base is None else base
-        arrays = [None if x is None else x.numpy() for x in (low, base, shown)]
+        images = base_images(network.spec.base, acquisition, low, shown)
+        images = acquisition.zero_filled(low)[:, None] if images is None else images
+        beside = images[:, 1] if network.spec.beside else None
+        arrays = [None if x is None else x.numpy() for x in (low, images[:, 0], shown, beside)]
         image = torch.from_numpy(network(Stack(acquisition.axes, *arrays), target, reference, monitor.silent))
         errors.append(float((acquisition.consistent(image, low) - truth).square().sum()))
     return errors[0] < _WORTH * errors[1]

@@ -53,7 +53,7 @@ class TrainedMethod(Method):
     requires = ("torch",)
     devices = ("cpu", "cuda")
     options = (GATE, ORIENTATIONS, WEIGHTS)
-    finest: ClassVar[float] = 4.0  # what networks are trained to: at ×6 they would lose 1 dB by decoding there
+    finest: ClassVar[float] = 6.5  # what networks are trained to
 
     def prepare(
         self,

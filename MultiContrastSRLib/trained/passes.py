@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import ndimage
@@ -19,6 +19,7 @@ from ..sampling import apply_separable, sample
 from ..volume import Volume
 from .base import Base
 from .gate import helps
+from .joint import JointSlices
 from .plan import Pass, measured_axes
 from .slices import SliceNetwork, Stack, statistics
 
@@ -28,11 +29,17 @@ _COVERED = 0.02  # share of a slice that may lie outside the reference, or insid
 
 @dataclass(frozen=True)
 class _Shown:
-    """What a network is given beside the target: a base, and the reference or None."""
+    """What a network is given beside the target: a base, the reference or None, and by axis what it sees beside."""
 
     base: Base
     reference: np.ndarray | None = None
     intensity: Intensity | None = None
+    beside: dict[int, JointSlices] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        held = 0 if self.reference is None else self.reference.nbytes
+        return held + self.base.nbytes + sum(joint.nbytes for joint in self.beside.values())
 
 
 class PreparedPass:
@@ -84,11 +91,13 @@ class PreparedPass:
                 )
             self._shown = []
             if seen is None or valid.mean() <= 1 - _COVERED:
-                self._shown.append(_Shown(Base(volume, None, refine, samples, monitor)))
+                base = Base(volume, None, refine, samples, monitor)
+                self._shown.append(_Shown(base, beside=self._beside(volume, None, monitor)))
             if seen is not None:
-                guide = reference if network.spec.base == "guided" else None
+                guide = reference if network.spec.base.startswith("guided") else None
                 base = Base(volume, guide, refine, samples, monitor, (seen, valid))
-                self._shown.append(_Shown(base, seen, statistics(seen, network.spec)))
+                beside = self._beside(volume, reference, monitor)
+                self._shown.append(_Shown(base, seen, statistics(seen, network.spec), beside))
                 self._coverage = _softened(valid)
                 if max(n / axis.samples for n, axis in zip(samples, self._axes, strict=True)) > _SURE:
                     self._notes.append(
@@ -100,7 +109,8 @@ class PreparedPass:
     @property
     def notes(self) -> list[str]:
         """Plain sentences for the report."""
-        return self._notes + list(self.network.notes if self.network else ())
+        beside = [note for shown in self._shown for joint in shown.beside.values() for note in joint.notes]
+        return self._notes + beside + list(self.network.notes if self.network else ())
 
     @property
     def base(self) -> str:
@@ -110,8 +120,7 @@ class PreparedPass:
     @property
     def nbytes(self) -> int:
         """Memory that it holds."""
-        arrays = [shown.reference for shown in self._shown if shown.reference is not None]
-        return self._low.nbytes + sum(a.nbytes for a in arrays) + sum(shown.base.nbytes for shown in self._shown)
+        return self._low.nbytes + sum(shown.nbytes for shown in self._shown)
 
     def whole(self, monitor: Monitor) -> np.ndarray:
         """All of the lattice: the mean over the stacks."""
@@ -142,22 +151,36 @@ class PreparedPass:
         # axes of the network's lattice, as if it were recorded of the result's: their middles coincide too
         axes = [AxisModel("kspace", n, 1.0) for axis, n in enumerate(self._decoded) if axis != across]
         coarser = [axis.forward(n) for axis, n in zip(axes, base.shape[1:], strict=True)]
+        beside = shown.beside[across].stack(numbers, monitor) if shown.beside else None
         if all(operator is None for operator in coarser):
-            stack = self._stack(across, base, shown.reference, numbers)
+            stack = self._stack(across, base, shown.reference, numbers, beside)
             return self.network(stack, self._target, shown.intensity, monitor)
         seen = apply_separable(base, [None, *coarser])
-        made = self.network(self._stack(across, seen, shown.reference, numbers), self._target, shown.intensity, monitor)
+        stack = self._stack(across, seen, shown.reference, numbers, beside)
+        made = self.network(stack, self._target, shown.intensity, monitor)
         finer = [axis.spread(n) for axis, n in zip(axes, base.shape[1:], strict=True)]
         return base + apply_separable(made - seen, [None, *finer])
 
+    def _beside(self, volume: Volume, reference: Volume | None, monitor: Monitor) -> dict[int, JointSlices]:
+        """By axis along which slices are stacked, the images that the network sees beside the base."""
+        if not self.network.spec.beside:
+            return {}
+        lattice, device = self._model.lattice(self._decoded), str(self.network.device)
+        return {across: JointSlices(volume, reference, lattice, across, device, monitor) for across in self._stacks}
+
     def _stack(
-        self, across: int, base: np.ndarray | None, reference: np.ndarray | None, numbers: slice = slice(None)
+        self,
+        across: int,
+        base: np.ndarray | None,
+        reference: np.ndarray | None,
+        numbers: slice = slice(None),
+        beside: np.ndarray | None = None,
     ) -> Stack:
         """The slices `numbers` along `across`; `base` holds them alone, or is the target itself."""
         axes = tuple(axis for n, axis in enumerate(self._axes) if n != across)
         low = np.moveaxis(self._low, across, 0)[numbers]
         seen = None if reference is None else np.moveaxis(reference, across, 0)[numbers]
-        return Stack(axes, low, low if base is None else base, seen)
+        return Stack(axes, low, low if base is None else base, seen, beside)
 
     def _blended(self, images: list[np.ndarray], across: int, numbers: slice) -> np.ndarray:
         """The image made with the reference where there is one, else the one made without."""

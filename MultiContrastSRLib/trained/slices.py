@@ -29,17 +29,19 @@ class Stack:
         target: (N, h, w), what was measured.
         base: (N, H, W), what the network corrects, or what stands where there is nothing to see.
         reference: (N, H, W), or (N, h, w) for a reference of the target's resolution; None without.
+        beside: (N, H, W), what the network sees beside the base; None where it sees nothing there.
     """
 
     axes: tuple[AxisModel, AxisModel]
     target: np.ndarray
     base: np.ndarray
     reference: np.ndarray | None
+    beside: np.ndarray | None = None
 
     def part(self, numbers: slice) -> Stack:
         """Some of the slices."""
-        reference = None if self.reference is None else self.reference[numbers]
-        return Stack(self.axes, self.target[numbers], self.base[numbers], reference)
+        reference, beside = (None if images is None else images[numbers] for images in (self.reference, self.beside))
+        return Stack(self.axes, self.target[numbers], self.base[numbers], reference, beside)
 
 
 def statistics(volume: np.ndarray, spec: Spec) -> Intensity:
@@ -129,6 +131,8 @@ class SliceNetwork:
         based = self.spec.base != "none"
         low = target.apply(self._tensor(stack.target))
         base = target.apply(self._tensor(stack.base)) if based else None
+        if based and stack.beside is not None:
+            base = torch.cat([base, target.apply(self._tensor(stack.beside))], dim=1)
         seen = None if stack.reference is None else reference.apply(self._tensor(stack.reference))
         where = positions(stack)
         run = self._on_minet_lattice if isinstance(self.net, MINet) else self.net

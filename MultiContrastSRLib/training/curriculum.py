@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..acquisition import Kind
-from .recipe import Recipe
+from .recipe import Degradation, Recipe
 
 _WARMUP = (2, 3, 4)  # whole factors
 
@@ -49,9 +49,9 @@ def condition(recipe: Recipe, step: int, rng: np.random.Generator) -> Condition:
         whole = [s for s in _WARMUP if low <= s <= high] or [high]
         factor = float(rng.choice(whole))
         return Condition((factor, factor), kinds, canvas, "high")
-    factors = (_factor(low, high, wanted.step, rng),) * 2
+    factors = (_factor(wanted, rng),) * 2
     if rng.random() < wanted.anisotropic:
-        factors = (factors[0], _factor(low, high, wanted.step, rng))
+        factors = (factors[0], _factor(wanted, rng))
     if rng.random() < wanted.slab:
         factors, kinds = ((1.0, factors[0]), ("kspace", "slab"))
         if rng.random() < 0.5:
@@ -64,7 +64,10 @@ def condition(recipe: Recipe, step: int, rng: np.random.Generator) -> Condition:
     return Condition(factors, kinds, canvas, reference)
 
 
-def _factor(low: float, high: float, step: float, rng: np.random.Generator) -> float:
-    if step == 0:
+def _factor(wanted: Degradation, rng: np.random.Generator) -> float:
+    low, high = wanted.scales
+    if wanted.even == "ratio":
+        return float(low * (high / low) ** rng.random())
+    if wanted.step == 0:
         return float(rng.uniform(low, high))
-    return float(low + step * rng.integers(int(np.floor((high - low) / step + 1e-6)) + 1))
+    return float(low + wanted.step * rng.integers(int(np.floor((high - low) / wanted.step + 1e-6)) + 1))

@@ -1,6 +1,7 @@
 """Batches of examples. Example i of step t depends on the seed, t and i alone.
 
-So a resumed training sees what an uninterrupted one would have seen, and processes that share a batch see its parts.
+So a resumed training sees what an uninterrupted one would have seen, and processes that share a batch see its parts;
+of the two places that are drawn for a window, each process takes the one that shows more of its own part.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ..networks.intensity import Intensity, intensity_of
 from ..networks.orientations import turned
 from ..networks.positions import Positions
 from ..slicewise.acquisition import SliceAcquisition
-from ..slicewise.base import base_image
+from ..slicewise.base import base_images
 from .augmentation import fitted, varied_reference, with_lesions
 from .curriculum import Condition, condition
 from .data import split, without_background
@@ -32,7 +33,7 @@ class Batch:
     """Examples that share sizes and positions; all images (B, 1, ·, ·), as the network sees them.
 
     Attributes:
-        target: (h, w). truth: (H, W). reference: any size, or None. base: (H, W), or None.
+        target: (h, w). truth: (H, W). reference: any size, or None. base: (H, W), or None; with one beside it two.
         positions: of the truth's pixels.
         intensity: how the target's units became these.
         acquisition: of the slices, or of a patch as if it were all that there is.
@@ -69,7 +70,7 @@ class Examples:
         rng = np.random.default_rng((wanted.seed, step))
         drawn = condition(self.recipe, step, rng)
         patches = bool(wanted.patch or wanted.window)
-        whole = patches and step >= wanted.steps * (1 - wanted.whole)
+        whole = patches and wanted.whole > 0 and step >= wanted.steps * (1 - wanted.whole)
         numbers = range(wanted.whole_batch if whole else wanted.batch)[part]
         pairs = [self._pair(drawn, np.random.default_rng((wanted.seed, step, 1 + i))) for i in numbers]
         sigmas = [np.random.default_rng((wanted.seed, step, 1 + i, 1)) for i in numbers]
@@ -142,10 +143,9 @@ def make_batch(recipe: Recipe, pairs: Tensor, drawn: Condition, rngs: list[np.ra
         low = low + torch.stack(grain)
         gain = recipe.augmentation.gain
         gains = torch.tensor([1 + rng.uniform(-gain, gain) for rng in rngs]).view(-1, 1, 1, 1).to(truth)
-    high_reference = reference if drawn.reference == "high" else None
-    base = base_image(spec.base, acquisition, low, high_reference)
     if drawn.reference == "low":
         reference = acquisition.forward(reference)
+    base = base_images(spec.base, acquisition, low, None if drawn.reference == "none" else reference)
     low = low[:, None]
     intensity = intensity_of(low, spec)
     intensity = intensity._replace(scale=intensity.scale * gains)
@@ -160,7 +160,7 @@ def make_batch(recipe: Recipe, pairs: Tensor, drawn: Condition, rngs: list[np.ra
         intensity.apply(low),
         intensity.apply(truth[:, None]),
         seen,
-        None if base is None else intensity.apply(base[:, None]),
+        None if base is None else intensity.apply(base),
         positions,
         intensity,
         acquisition,

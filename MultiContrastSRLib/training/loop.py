@@ -186,7 +186,8 @@ class _Training:
         measured = tuple(batch.target.shape[-2:])
         loss, _ = total_loss(self.recipe.loss, image, batch.truth, measured, mirrored, batch.reference)
         loss.backward()
-        self._ahead = (state.step + 1, self._batch(state.step + 1))  # a GPU still works on the gradient
+        if state.step + 1 < self.recipe.optimisation.steps:
+            self._ahead = (state.step + 1, self._batch(state.step + 1))  # a GPU still works on the gradient
         told = torch.stack([loss.detach().float(), torch.tensor(float(stop), device=self.device)])
         value, stopping = self.processes.average(self.trained, told).tolist()
         self._update(value)

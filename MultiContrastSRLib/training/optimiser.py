@@ -36,11 +36,20 @@ class Optimiser:
             self._parts.append((muon, wanted.matrix_rate))
 
     def step(self, share: float) -> None:
-        """One step at `share` of the rates."""
+        """One step at `share` of the rates. What has no part in the loss (all of its gradient is 0) stays.
+
+        Else old momentum would move it: with Muon, whose steps have one size, as far as if it had a part.
+        """
         for optimiser, rate in self._parts:
+            idle = []
             for group in optimiser.param_groups:
                 group["lr"] = rate * share
+                idle += [(p, p.grad) for p in group["params"] if not p.grad.any()]
+            for parameter, _ in idle:
+                parameter.grad = None
             optimiser.step()
+            for parameter, gradient in idle:
+                parameter.grad = gradient
 
     def state_dict(self) -> list[dict[str, object]]:
         """The state of every part."""

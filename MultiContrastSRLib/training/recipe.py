@@ -63,6 +63,7 @@ class Degradation:
 
     Attributes:
         scales: lowest and highest factor. step: their grid; 0 draws real numbers.
+        even: "difference" draws all factors alike; "ratio" as many from 2 to 4 as from 3 to 6, real numbers.
         canvas: sizes of the slices, of which one is drawn an axis; multiples of 24 in the P1 protocol.
         anisotropic: share of batches with another factor on each axis.
         slab: share of batches with thick slices along one axis instead, and nothing along the other.
@@ -71,6 +72,7 @@ class Degradation:
 
     scales: tuple[float, float] = (1.0, 4.0)
     step: float = 0.1
+    even: str = "difference"
     canvas: tuple[int, ...] = (192, 216)
     anisotropic: float = 0.0
     slab: float = 0.0
@@ -259,6 +261,7 @@ def _problems(recipe: Recipe) -> Iterator[str]:
     choices = [
         ("loss.norm", recipe.loss.norm, ("l1", "l2")),
         ("loss.band", recipe.loss.band, ("lost", "measured")),
+        ("degradation.even", d.even, ("difference", "ratio")),
         ("optimisation.schedule", o.schedule, ("cosine", "halving", "constant")),
         ("optimisation.amp", o.amp, ("auto", "bf16", "off")),
         *(("source.part", s.part, ("train", "validation")) for s in recipe.sources),

@@ -28,10 +28,10 @@ def begin_with(net: nn.Module, start: str, *, frozen: bool = False) -> Start:
 
     Args:
         start: a method whose weights ship, or a .safetensors file.
-        frozen: they will stay; only the sentence differs.
+        frozen: they will stay, and what is written will name them; so all of them must fit.
 
     Raises:
-        InputError: less than half of them fit, or none ship.
+        InputError: less than half of them fit, or not all that stay; or none ship.
         FileReadError: not such a file.
     """
     place, digest = Path(start), None
@@ -50,6 +50,13 @@ def begin_with(net: nn.Module, start: str, *, frozen: bool = False) -> Start:
             f"optimisation.start is {start!r}, of which {len(taken)} of {len(weights.tensors)} tensors have the name "
             f"and shape of one here; expected most of them, of a part of {type(net).__name__}. Leave it empty to begin "
             "at random."
+        )
+    if frozen and len(taken) < len(weights.tensors):
+        missing = sorted(weights.tensors.keys() - taken.keys())[0]
+        raise InputError(
+            f"optimisation.frozen is true, but {len(weights.tensors) - len(taken)} of the tensors of {start!r} have no "
+            f"place in the network, first {missing!r}; expected all. Give the model the same base "
+            f"({weights.spec.base!r}) and size of correction, or train them too (frozen = false)."
         )
     net.load_state_dict({n: torch.from_numpy(t.astype(np.float32)) for n, t in taken.items()}, strict=False)
     how = "built upon, without a change," if frozen else "started from"

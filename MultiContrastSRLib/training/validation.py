@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..slicewise.acquisition import SliceAcquisition
-from ..slicewise.base import base_image
+from ..slicewise.base import base_images
 from .augmentation import fitted
 from .curriculum import Condition
 from .data import split
@@ -64,7 +64,7 @@ def classical(pairs: Tensor, scale: float) -> dict[str, list[float]]:
     truth, reference = pairs[:, 0], pairs[:, 1]
     acquisition = SliceAcquisition.of(tuple(truth.shape[-2:]), (scale, scale))
     low = acquisition.forward(truth)
-    return {name: psnr(base_image(name, acquisition, low, reference), truth) for name in FLOORS}
+    return {name: psnr(base_images(name, acquisition, low, reference)[:, 0], truth) for name in FLOORS}
 
 
 def psnr(image: Tensor, truth: Tensor) -> list[float]:
