@@ -63,13 +63,15 @@ def as_seen(images: Stack, code: int) -> Stack:
     return Stack(images.axes[::-1] if code & 4 else images.axes, *arrays)
 
 
-@pytest.mark.parametrize("name", ["swift", "dual-arbnet", "dinet", "minet"])
-def test_the_mean_over_all_orientations_has_none(name):
+@pytest.mark.parametrize(
+    ("name", "base"), [("swift", "guided"), ("dual-arbnet", "none"), ("dinet", "none"), ("minet", "none")]
+)
+def test_the_mean_over_all_orientations_has_none(name, base):
     torch.manual_seed(1)
-    network = SliceNetwork(stirred(build(light(name, base="guided"))).eval(), "cpu")
+    net = stirred(build(light(name, base=base))).eval()
     images = stack((15, 21) if name != "minet" else (16, 22), 3.0 if name != "minet" else 2.0)
-    one = network(images, PLAIN, PLAIN)
-    network.orientations = 8
+    one = SliceNetwork(net, "cpu")(images, PLAIN, PLAIN)
+    network = SliceNetwork(net, "cpu", 8)
     mean = network(images, PLAIN, PLAIN)
     scale = np.abs(one - images.base).max()
     assert np.abs(mean - one).max() > 1e-3 * scale  # the network alone does know
@@ -79,7 +81,32 @@ def test_the_mean_over_all_orientations_has_none(name):
         assert np.abs(back - mean).max() < 1e-4 * scale
 
 
+@pytest.mark.parametrize("name", ["dual-arbnet", "dinet", "minet"])
+def test_features_are_made_once_and_turned_with_the_rest(name):
+    torch.manual_seed(1)
+    net = stirred(build(light(name, base="guided"))).eval()
+    images = stack((15, 21) if name != "minet" else (16, 22), 3.0 if name != "minet" else 2.0)
+    seen, encoder = [], next(m for m in net.modules() if isinstance(m, torch.nn.Conv2d))
+    encoder.register_forward_hook(lambda *_: seen.append("encoded"))
+    net.correction.register_forward_hook(lambda module, given, made: seen.append((given, made)))
+    SliceNetwork(net, "cpu", 4)(images, PLAIN, PLAIN)
+    often = [entry for entry in seen if entry == "encoded"]
+    given, made = next(entry for entry in seen if entry != "encoded" and len(entry[0]) == 3)  # with weights mixed
+    net.correction.orientations = 1
+    alone = len(seen)
+    SliceNetwork(net, "cpu")(images, PLAIN, PLAIN)
+    assert [entry for entry in seen[alone:] if entry == "encoded"] == often
+    scale = tuple(net.positions((16, 22)).scale) if name == "minet" else (3.0, 3.0)
+    with torch.no_grad():
+        each = [
+            turned_back(net.correction(*(turned(x, code) for x in given), scale), code) for code in ORIENTATIONS[:4]
+        ]
+    assert float((sum(each) / 4 - made).abs().max()) < 1e-5 * float(made.abs().max())
+    assert float((each[1] - each[0]).abs().max()) > 1e-3 * float(made.abs().max())
+
+
 def test_their_number_is_an_option():
     assert get("swift").check_options({})["orientations"] == 1
+    assert get("dual-arbnet").check_options({})["orientations"] == 8
     with pytest.raises(OptionError, match="from 1 to 8"):
         get("dinet").check_options({"orientations": 9})

@@ -16,6 +16,6 @@ class DINetMethod(TrainedMethod):
     citation = "Wei et al., IEEE Trans. Circuits Syst. Video Technol., 2025 (DINet)"
     order = 20
 
-    def network_for(self, model, axes, factors, weights, device):
+    def network_for(self, model, axes, factors, chosen, device):
         """See `TrainedMethod.network_for`."""
-        return self.load(weights, device)
+        return self.load(chosen, device)

@@ -16,6 +16,6 @@ class DualArbNetMethod(TrainedMethod):
     citation = "Zhang et al., MICCAI 2023 (Dual Arbitrary Scale Super-Resolution for Multi-Contrast MRI)"
     order = 10
 
-    def network_for(self, model, axes, factors, weights, device):
+    def network_for(self, model, axes, factors, chosen, device):
         """See `TrainedMethod.network_for`."""
-        return self.load(weights, device)
+        return self.load(chosen, device)

@@ -21,12 +21,12 @@ class MINetMethod(TrainedMethod):
     fixed_scales = (2.0, 4.0)
     order = 30
 
-    def network_for(self, model, axes, factors, weights, device):
+    def network_for(self, model, axes, factors, chosen, device):
         """See `TrainedMethod.network_for`."""
         if len(axes) != 2 or any(model.axes[n].kind == "slab" for n in axes):
             return None
         wanted = max(factors[n] for n in axes)
-        return self.load(weights, device, None if weights else 2 if wanted <= _LARGEST_BY_TWO else 4)
+        return self.load(chosen, device, None if chosen["weights"] else 2 if wanted <= _LARGEST_BY_TWO else 4)
 
     def samples_for(self, model, axes, factors, network):
         """See `TrainedMethod.samples_for`: exactly the network's scale."""

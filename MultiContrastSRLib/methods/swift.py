@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..trained.method import TrainedMethod
+from dataclasses import replace
+
+from ..trained.method import GATE, ORIENTATIONS, WEIGHTS, TrainedMethod
 from .base import register
 
 
@@ -19,7 +21,8 @@ class SwiftMethod(TrainedMethod):
     summary = "Small trained network that corrects guided, for any scale: the one for live zoom."
     citation = "MultiContrastSR's own, 2026; residual U-Net after Ronneberger et al., MICCAI 2015"
     order = 5
+    options = (GATE, replace(ORIENTATIONS, default=1), WEIGHTS)  # quick above all
 
-    def network_for(self, model, axes, factors, weights, device):
+    def network_for(self, model, axes, factors, chosen, device):
         """See `TrainedMethod.network_for`."""
-        return self.load(weights, device)
+        return self.load(chosen, device)

@@ -11,6 +11,7 @@ from torch.func import functional_call
 
 from ..errors import InputError
 from .layers import channels_last, conv3, zeroed
+from .orientations import ORIENTATIONS, turned, turned_back
 
 
 class ResidualBlock(nn.Module):
@@ -37,12 +38,16 @@ class Correction(nn.Module):
     What is to be done at mild and at strong downscaling differs, and one set of weights is a compromise. So there can
     be a set at each of some scales; between two of them their mean is taken, as near to each as the scale is (weights
     mixed by a condition: Yang, Bender, Le, Ngiam, NeurIPS 2019, "CondConv"). A slice costs no more than with one.
+
+    Attributes:
+        orientations: over how many of the eight mirrored and turned inputs the mean is taken; see `orientations`.
     """
 
     # all else is seen as the nearer end: far from what it was trained on it runs wild
     SEEN = (-0.25, 2.0)
     DIFFERENCE = 4.0  # what the other image differs by from the base is seen so many times larger
     SCALES = (2.0, 3.5, 6.0)  # that have a set of weights of their own, the first as all below, the last as all above
+    orientations = 1
     MULTIPLE = 4  # pixels: a tile must begin at a multiple of this of the whole's pixels
 
     def __init__(
@@ -121,6 +126,19 @@ class Correction(nn.Module):
         """
         if len(self.further) and scale is not None:
             return functional_call(self, self.weights_at(scale), (base, reference, features))
+        if self.orientations > 1:
+            return self._mean((base, reference, features))
+        return self._correct(base, reference, features)
+
+    def _mean(self, images: tuple[Tensor | None, ...]) -> Tensor:
+        """Over the first `orientations`."""
+        total = 0.0
+        for code in ORIENTATIONS[: self.orientations]:
+            seen = (None if image is None else turned(image, code) for image in images)
+            total = total + turned_back(self._correct(*seen), code)
+        return total / self.orientations
+
+    def _correct(self, base: Tensor | None, reference: Tensor | None, features: Tensor | None) -> Tensor:
         if base is None:
             raise InputError(
                 "This network corrects a base image but none is given; pass `base` on the output's lattice."

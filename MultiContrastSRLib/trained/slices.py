@@ -62,16 +62,20 @@ class _Ear:
 class SliceNetwork:
     """A network on a device, ready for stacks of slices.
 
+    Args:
+        orientations: over how many of the eight mirrored and turned slices the mean is taken. Where the network
+            corrects a base, that is done within the correction: the network's own features are made once.
+
     Attributes:
-        orientations: over how many of the eight mirrored and turned slices the mean is taken.
         notes: what was done about a device that ran out of memory.
     """
 
-    orientations = 1
-
-    def __init__(self, net: nn.Module, device: str) -> None:
+    def __init__(self, net: nn.Module, device: str, orientations: int = 1) -> None:
         self.device = torch.device(device)
         self.net = net.to(self.device)
+        self._orientations = orientations
+        if net.spec.base != "none":
+            net.correction.orientations, self._orientations = orientations, 1
         self.notes: tuple[str, ...] = ()
         self._ear = _Ear()
         for layer in net.modules():
@@ -137,11 +141,11 @@ class SliceNetwork:
         where = positions(stack)
         run = self._on_minet_lattice if isinstance(self.net, MINet) else self.net
         total = 0.0
-        for code in ORIENTATIONS[: self.orientations]:
+        for code in ORIENTATIONS[: self._orientations]:
             there = turned_positions(where, code, low.shape[-2:], None if seen is None else seen.shape[-2:])
             images = [None if x is None else turned(x, code) for x in (low, seen, base)]
             total = total + turned_back(run(*images[:2], there, base=images[2]).float(), code)
-        return target.undo(total.cpu() / self.orientations)[:, 0].numpy()
+        return target.undo(total.cpu() / self._orientations)[:, 0].numpy()
 
     def _on_minet_lattice(self, low: Tensor, seen: Tensor | None, where: Positions, base: Tensor | None) -> Tensor:
         """MINet's first output pixel lies on the first target pixel; for odd sizes the lattice begins earlier.
