@@ -36,7 +36,7 @@ ORIENTATIONS = Option(
     "orientations",
     8,
     "Orientations",
-    "Mean of what the network adds to so many mirrored and turned slices: 8 are 0.1 dB better than 1, and take three to "
+    "Mean of what the network adds to so many mirrored and turned slices: 8 are 0.1 dB better than 1 and take three to "
     "four times as long.",
     minimum=1,
     maximum=8,
