@@ -17,6 +17,9 @@ pytest.importorskip("slicer")
 pytest.importorskip("matplotlib")
 
 
+pytestmark = pytest.mark.timeout(900)  # of the whole demo, 140 s where nothing else runs
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """(output folder, what it printed) of the demonstration without data, cache or network."""
