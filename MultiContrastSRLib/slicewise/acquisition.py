@@ -15,6 +15,7 @@ from torch import Tensor
 from ..acquisition import AxisModel, Kind
 from ..networks.positions import Positions
 
+ACROSS = AxisModel("slab", 1, 1.0, 1.0)  # of a slice that is a volume of its own
 KEPT = 4096  # matrices, some 100 kB each: sizes are whole numbers, so that a training soon meets them all again
 
 

@@ -17,9 +17,7 @@ from torch import Tensor
 from .. import kernels
 from ..acquisition import AxisModel
 from ..detail import BAND, CANDIDATES, OCTAVE, RADII, Level
-from .acquisition import KEPT, SliceAcquisition, operator, separable
-
-_ACROSS = AxisModel("slab", 1, 1.0, 1.0)  # slices are alone
+from .acquisition import ACROSS, KEPT, SliceAcquisition, operator, separable
 
 
 class _Features(NamedTuple):
@@ -89,7 +87,7 @@ def guided(acquisition: SliceAcquisition, target: Tensor, reference: Tensor) -> 
     refined = tuple(n > axis.samples for axis, n in zip(acquisition.axes, acquisition.fine, strict=True))
     if not any(refined):
         return image
-    slices = _Slices(Level((_ACROSS, *acquisition.axes), (1, *acquisition.fine), (False, *refined)))
+    slices = _Slices(Level((ACROSS, *acquisition.axes), (1, *acquisition.fine), (False, *refined)))
     weights = _learn(slices, target, reference)
     features = _Features.of(reference)
     total = torch.zeros(2, *target.shape, dtype=target.dtype, device=target.device)

@@ -16,11 +16,10 @@ from ..subject.joint import channel_of
 from ..subject.noise import noise_of
 from ..subject.observation import Observation, decompose
 from ..subject.total_variation import reconstruct
-from .acquisition import KEPT, SliceAcquisition
+from .acquisition import ACROSS, KEPT, SliceAcquisition
 
 ITERATIONS = 24  # 40 make a better image by 0.1 to 0.2 dB, which is worth less than the time
 _RATES = (0.0, 1.0, 1.0)  # slices are alone
-_ACROSS = AxisModel("slab", 1, 1.0, 1.0)
 
 
 def joint_tv(acquisition: SliceAcquisition, target: Tensor, reference: Tensor | None) -> Tensor:
@@ -52,7 +51,7 @@ def _observed(
         axes, parts = [AxisModel("kspace", n, 1.0) for n in samples.shape[1:]], (None, None)
     else:
         axes, parts = acquisition.axes, tuple(map(_decomposed, acquisition.axes, acquisition.fine))
-    return Observation.by((None, *parts), samples, image), noise_of(samples, (_ACROSS, *axes)), samples
+    return Observation.by((None, *parts), samples, image), noise_of(samples, (ACROSS, *axes)), samples
 
 
 def _reconstructed(contrasts: list[tuple[Observation, float, np.ndarray]], device: torch.device) -> Tensor:
