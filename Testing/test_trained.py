@@ -19,6 +19,7 @@ from MultiContrastSRLib.networks.specs import build, light
 from MultiContrastSRLib.phantom import head_phantom
 from MultiContrastSRLib.report import Report
 from MultiContrastSRLib.support import Support
+from MultiContrastSRLib.trained import gate
 from MultiContrastSRLib.trained.plan import Pass, lattice_factors, measured_axes, plan
 from MultiContrastSRLib.volume import Volume
 from MultiContrastSRLib.weights import save_weights
@@ -117,6 +118,27 @@ def test_a_reference_that_misleads_is_left_out(method):
     alone = run(method, target, None, truth).volume.array
     checked = run(method, target, noise, truth)
     assert rms(checked.volume.array, truth.array) <= 1.02 * rms(alone, truth.array)
+
+
+@pytest.mark.parametrize("size", [(168, 152), (172, 148)])
+def test_the_reference_of_a_network_of_by_four_is_judged_one_octave_down(size, monkeypatch):
+    """Two octaves down 10 pixels are left of 168. The reference lies where the target does, for odd sizes too."""
+    truth, reference = pair(grid((3, *size), (4.0, 1.2, 1.2)))
+    target, seen = degrade(truth, "kspace", 4), []
+    right = gate.SliceAcquisition.consistent
+
+    def watched(acquisition, image, low):
+        seen.append(acquisition.measured)
+        return right(acquisition, image, low)
+
+    monkeypatch.setattr(gate.SliceAcquisition, "consistent", watched)
+    beside = Volume(np.roll(reference.array, 4, axis=2), reference.affine, "beside")
+    found = {}
+    for name, other in (("right", reference), ("beside", beside)):
+        notes = run("minet", target, other, truth, orientations=1).report.notes
+        found[name] = any("did not help" in note for note in notes)
+    assert found == {"right": False, "beside": True}
+    assert set(seen) == {(20, 16)}  # half of 42 or 43 by 38 or 37 pixels, in whole eights
 
 
 @pytest.mark.parametrize("method", ["dual-arbnet", "dinet"])

@@ -18,7 +18,7 @@ from ..reference import resample_reference
 from ..sampling import apply_separable, sample
 from ..volume import Volume
 from .base import Base
-from .gate import helps
+from .gate import finer, helps
 from .joint import JointSlices
 from .plan import Pass, measured_axes
 from .slices import SliceNetwork, Stack, statistics
@@ -194,7 +194,12 @@ class PreparedPass:
         return without + np.moveaxis(share, across, 0) * (seeing - without)
 
     def _helped_by(self, seen: np.ndarray, monitor: Monitor) -> bool:
-        on_target = _record(seen, self._axes)
+        times = finer(self.network)
+        axes = tuple(
+            axis if n in self._stacks else replace(axis, samples=times * axis.samples, spacing=axis.spacing / times)
+            for n, axis in enumerate(self._axes)
+        )
+        on_target = _record(seen, axes)
         stack = self._stack(self._stacks[0], None, on_target)
         factors = tuple(self._decoded[n] / self._axes[n].samples for n in range(3) if n != self._stacks[0])
         intensity = statistics(on_target, self.network.spec)
