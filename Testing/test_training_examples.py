@@ -218,6 +218,22 @@ def test_lesions_enter_one_image_or_both():
     assert torch.equal(augmentation.with_lesions(scan * 0, rng()), scan * 0)  # no tissue, no lesion
 
 
+def test_structures_are_planted_into_the_reference_alone():
+    scan = torch.full((2, 96, 96), 0.5)
+    changed = (augmentation.planted(scan, rng()) - scan).abs() > 0.02
+    assert not changed[0].any() and 0.02 < float(changed[1].float().mean()) < 0.5
+    pack, r = phantom_pack(2), recipe(**RICH)
+    r = replace(r, augmentation=replace(r.augmentation, planted=1.0), optimisation=replace(r.optimisation, window=40))
+    batches = [b for b in map(Examples(pack, r).batch, range(6)) if b.twins]
+    assert batches
+    for batch in batches:
+        (low, twin), (before, after) = batch.target.chunk(2), batch.reference.chunk(2)
+        assert len(batch.truth) == 4 and torch.equal(low, twin) and torch.equal(*batch.truth.chunk(2))
+        assert ((after - before).abs() > 0.02).any()
+    parts = [Examples(pack, r).batch(0, slice(n, None, 2)) for n in range(2)]
+    assert all(p.twins and len(p.truth) == 2 for p in parts)
+
+
 def test_examples_show_something():
     """Slices without tissue are drawn again: their intensity would be that of noise."""
     stack = phantom_stack("train", 1)

@@ -14,7 +14,7 @@ from training_fixtures import recipe, tables  # noqa: E402
 from MultiContrastSRLib.errors import FileReadError, InputError, UnknownNameError  # noqa: E402
 from MultiContrastSRLib.training import loop  # noqa: E402
 from MultiContrastSRLib.training.curriculum import condition, stage  # noqa: E402
-from MultiContrastSRLib.training.losses import kspace_loss, total_loss  # noqa: E402
+from MultiContrastSRLib.training.losses import kspace_loss, leak_loss, total_loss  # noqa: E402
 from MultiContrastSRLib.training.recipe import Loss  # noqa: E402
 from MultiContrastSRLib.training.recipe_file import from_mapping, load_recipe, recipe_names  # noqa: E402
 
@@ -162,3 +162,16 @@ def test_terms_are_weighed():
     # only the mean of the image differs, and that was measured
     total, _ = total_loss(Loss(kspace=0.05), image, truth, (2, 2))
     assert total.item() == pytest.approx(0.5)
+
+
+def test_a_leak_is_what_only_a_planted_reference_shows():
+    reference = torch.zeros(4, 1, 20, 20)
+    reference[2:, :, 8:12, 8:12] = 0.5
+    image = torch.rand(2, 1, 20, 20).repeat(2, 1, 1, 1)
+    assert leak_loss(image, reference).item() == 0
+    leaking = (image + 0.1 * reference).requires_grad_()
+    assert leak_loss(leaking, reference).item() == pytest.approx(0.01, rel=0.01)  # of the energy
+    leak_loss(leaking, reference).backward()
+    assert leaking.grad[:2].abs().max() == 0 < leaking.grad[2:].abs().max()  # the image without is not to follow
+    nothing = leak_loss(image + torch.randn(4, 1, 20, 20) * 0.01, reference[:2].repeat(2, 1, 1, 1))
+    assert nothing.item() < 10  # a window in which nothing is planted

@@ -19,6 +19,7 @@ _TURN = 1.0  # degrees, largest rotation of a misregistration
 _LESIONS = (1, 6)  # how many
 _LESION_AXES = (1.2, 9.0)  # half axes in pixels, as many small ones as large ones
 _LESION_STRENGTH = (0.1, 0.6)  # of the range
+_PLANTED, _PLANTED_AXES = 24, (1.2, 6.0)  # how many, and their half axes in pixels
 _LESION_SIDES = {"target": 0.3, "reference": 0.5, "both": 0.2}  # who shows them
 
 
@@ -48,26 +49,41 @@ def _fade(size: int) -> Tensor:
 
 def with_lesions(pair: Tensor, rng: np.random.Generator) -> Tensor:
     """Soft ellipses inside the tissue, drawn into the target only, the reference only, or both unlike."""
-    shape = tuple(pair.shape[-2:])
     tissue = (pair > 0.1).all(dim=0)
-    places = tissue.nonzero()
-    if len(places) == 0:
-        return pair
-    rows, cols = (torch.arange(n, device=pair.device, dtype=pair.dtype) for n in shape)
     which = rng.choice(list(_LESION_SIDES), p=list(_LESION_SIDES.values()))
-    added = torch.zeros_like(pair)
-    for _ in range(int(rng.integers(*_LESIONS))):
+    shown = [which in ("both", side) for side in ("target", "reference")]
+    return _added(pair, tissue, _ellipses(tissue, int(rng.integers(*_LESIONS)), _LESION_AXES, shown, rng))
+
+
+def planted(pair: Tensor, rng: np.random.Generator) -> Tensor:
+    """Many small soft ellipses inside the tissue of the reference alone: nothing of them should show in the target."""
+    tissue = (pair > 0.1).all(dim=0)
+    return _added(pair, tissue, _ellipses(tissue, _PLANTED, _PLANTED_AXES, [False, True], rng))
+
+
+def _ellipses(
+    tissue: Tensor, count: int, axes: tuple[float, float], shown: list[bool], rng: np.random.Generator
+) -> Tensor:
+    """(2, H, W): ellipses in the images that are `shown`, each of a strength of its own."""
+    added = torch.zeros(2, *tissue.shape, device=tissue.device)
+    places = tissue.nonzero()
+    rows, cols = (torch.arange(n, device=tissue.device, dtype=added.dtype) for n in tissue.shape)
+    for _ in range(count if len(places) else 0):
         r, c = places[int(rng.integers(len(places)))].tolist()
-        a, b = np.exp(rng.uniform(*np.log(_LESION_AXES), 2))
+        a, b = np.exp(rng.uniform(*np.log(axes), 2))
         angle = rng.uniform(0, np.pi)
         y, x = (rows - r)[:, None], (cols - c)[None]
         u, v = np.cos(angle) * y + np.sin(angle) * x, -np.sin(angle) * y + np.cos(angle) * x
         mask = ((1 - (u / a) ** 2 - (v / b) ** 2) * 2).clamp(0, 1)
         for image in range(2):
             strength = rng.uniform(*_LESION_STRENGTH) * rng.choice((-1, 1))
-            if which in ("both", ("target", "reference")[image]):
+            if shown[image]:
                 added[image] = torch.where(mask > 0, strength * mask, added[image])
-    return torch.where(tissue, (pair + blurred(added, 0.6)).clamp(min=0), pair)
+    return added
+
+
+def _added(pair: Tensor, tissue: Tensor, lesions: Tensor) -> Tensor:
+    return torch.where(tissue, (pair + blurred(lesions, 0.6)).clamp(min=0), pair)
 
 
 def misregistered(image: Tensor, largest: float, rng: np.random.Generator) -> Tensor:

@@ -17,7 +17,7 @@ from ..networks.orientations import turned
 from ..networks.positions import Positions
 from ..slicewise.acquisition import SliceAcquisition
 from ..slicewise.base import base_images
-from .augmentation import fitted, varied_reference, with_lesions
+from .augmentation import fitted, planted, varied_reference, with_lesions
 from .curriculum import Condition, condition
 from .data import split, without_background
 from .pack import Pack
@@ -37,6 +37,7 @@ class Batch:
         positions: of the truth's pixels.
         intensity: how the target's units became these.
         acquisition: of the slices, or of a patch as if it were all that there is.
+        twins: the second half are the first half with structures planted in the reference alone.
     """
 
     target: Tensor
@@ -46,6 +47,7 @@ class Batch:
     positions: Positions
     intensity: Intensity
     acquisition: SliceAcquisition
+    twins: bool = False
 
 
 class Examples:
@@ -71,10 +73,16 @@ class Examples:
         drawn = condition(self.recipe, step, rng)
         patches = bool(wanted.patch or wanted.window)
         whole = patches and wanted.whole > 0 and step >= wanted.steps * (1 - wanted.whole)
-        numbers = range(wanted.whole_batch if whole else wanted.batch)[part]
+        count = wanted.whole_batch if whole else wanted.batch
+        share = self.recipe.augmentation.planted
+        twins = share > 0 and drawn.reference == "high" and rng.random() < share
+        numbers = range(count // 2 if twins else count)[part]
         pairs = [self._pair(drawn, np.random.default_rng((wanted.seed, step, 1 + i))) for i in numbers]
-        sigmas = [np.random.default_rng((wanted.seed, step, 1 + i, 1)) for i in numbers]
-        batch = make_batch(self.recipe, torch.stack(pairs), drawn, sigmas)
+        if twins:
+            pairs += [planted(pair, np.random.default_rng((wanted.seed, step, 1 + i, 2)))
+                      for i, pair in zip(numbers, pairs, strict=True)]  # fmt: skip
+        sigmas = [np.random.default_rng((wanted.seed, step, 1 + i, 1)) for i in (*numbers, *numbers)[: len(pairs)]]
+        batch = replace(make_batch(self.recipe, torch.stack(pairs), drawn, sigmas), twins=twins)
         if whole or not patches:
             return batch
         return cropped(batch, _sides(wanted, drawn.factors), rng, fixed=hasattr(self.recipe.spec, "scale"))
@@ -206,6 +214,7 @@ def cropped(batch: Batch, sides: tuple[int, int], rng: np.random.Generator, fixe
         positions,
         batch.intensity,
         batch.acquisition.cut((height, width), tuple(part.stop - part.start for part in window)),
+        batch.twins,
     )
 
 

@@ -19,7 +19,7 @@ from ..progress import CancelCallback, ProgressCallback
 from .checkpoint import NAME, State, check_recipe, load_state, save_state
 from .curve import PICTURE, Log, draw_curve, line
 from .examples import Batch, Examples
-from .losses import total_loss
+from .losses import leak_loss, total_loss
 from .optimiser import Optimiser
 from .pack import Pack
 from .predict import predict
@@ -87,9 +87,11 @@ def train(
     place, processes = Path(folder), Processes.join(device)
     for field in ("batch", "whole_batch") if recipe.optimisation.whole else ("batch",):
         shared = getattr(recipe.optimisation, field)
-        if shared % processes.count:
+        # with structures planted in half of it, each process has its share of either half
+        least = processes.count * (2 if recipe.augmentation.planted else 1)
+        if shared % least:
             raise InputError(
-                f"{field} is {shared} for {processes.count} processes; expected a multiple of it. "
+                f"{field} is {shared} for {processes.count} processes; expected a multiple of {least}. "
                 f"Set optimisation.{field}."
             )
     place.mkdir(parents=True, exist_ok=True)
@@ -185,6 +187,8 @@ class _Training:
             image = batch.acquisition.consistent(image.float(), batch.acquisition.forward(batch.truth))
         measured = tuple(batch.target.shape[-2:])
         loss, _ = total_loss(self.recipe.loss, image, batch.truth, measured, mirrored, batch.reference)
+        if batch.twins:
+            loss = loss + self.recipe.loss.leak * leak_loss(image, batch.reference)
         loss.backward()
         if state.step + 1 < self.recipe.optimisation.steps:
             self._ahead = (state.step + 1, self._batch(state.step + 1))  # a GPU still works on the gradient

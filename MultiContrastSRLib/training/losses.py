@@ -8,6 +8,9 @@ from torch import Tensor
 from .recipe import Loss
 
 
+_LITTLE = 1e-4  # energy of a window with next to nothing planted, which would rule the mean
+
+
 def kspace_loss(
     image: Tensor, truth: Tensor, measured: tuple[int, int], norm: str = "l1", band: str = "lost"
 ) -> Tensor:
@@ -35,6 +38,19 @@ def kspace_loss(
 def l1(image: Tensor, truth: Tensor) -> Tensor:
     """Mean absolute difference."""
     return (image.float() - truth.float()).abs().mean()
+
+
+def leak_loss(image: Tensor, reference: Tensor) -> Tensor:
+    """Energy with which structures that only the reference has appear, relative to theirs in the reference.
+
+    Args:
+        image, reference: (2·B, 1, H, W), the second half with structures planted in the reference; the image's first
+            half is taken as it is: that of an untouched reference is not to come closer to the other.
+    """
+    without, leaking = image.float().chunk(2)
+    before, after = reference.chunk(2)
+    appears = (leaking - without.detach()).square().mean((-3, -2, -1))
+    return (appears / ((after - before).square().mean((-3, -2, -1)) + _LITTLE)).mean()
 
 
 def total_loss(

@@ -90,6 +90,7 @@ class Augmentation:
         shift: largest misregistration in pixels of the truth. shifted: share that is misregistered.
         wrong: with the reference of another slice. missing: batches without a reference.
         lesions: with lesions drawn into one image only, or both.
+        planted: batches of which half are the other half with small structures planted in the reference alone.
         gain: largest relative change of the intensities that normalisation leaves.
     """
 
@@ -102,19 +103,21 @@ class Augmentation:
     wrong: float = 0.0
     missing: float = 0.0
     lesions: float = 0.0
+    planted: float = 0.0
     gain: float = 0.0
 
 
 @dataclass(frozen=True)
 class Loss:
     """What is minimised: target · L1(target) + square · MSE(target) + reference · L1(auxiliary reference)
-    + kspace · K-loss.
+    + kspace · K-loss + leak · energy of what only the reference has.
 
     Attributes:
         square: weight of the mean squared error, which PSNR is the logarithm of. It heeds large errors, and so strong
             downscaling, more than L1 does.
         consistent: judge what data consistency leaves of the error. A patch is taken for a field of view of its own,
             which is exact but for its borders.
+        leak: weight of `losses.leak_loss`, in batches that `Augmentation.planted` makes.
         norm: "l1" or "l2" of the K-loss. band: "lost" counts the frequencies that were cut off, "measured" the others.
     """
 
@@ -122,6 +125,7 @@ class Loss:
     square: float = 0.0
     reference: float = 0.0
     kspace: float = 0.0
+    leak: float = 0.0
     norm: str = "l1"
     band: str = "lost"
     consistent: bool = False
@@ -246,6 +250,7 @@ def _problems(recipe: Recipe) -> Iterator[str]:
     shares = {
         **{f"augmentation.{n}": getattr(a, n) for n in ("synthetic", "curve", "invert", "shifted", "wrong", "missing")},
         "augmentation.lesions": a.lesions,
+        "augmentation.planted": a.planted,
         "augmentation.gain": a.gain,
         "source.validation": max((s.validation for s in recipe.sources), default=0.0),
         "degradation.anisotropic": d.anisotropic,
