@@ -7,7 +7,6 @@ from torch import Tensor
 
 from .recipe import Loss
 
-
 _LITTLE = 1e-4  # energy of a window with next to nothing planted, which would rule the mean
 
 
