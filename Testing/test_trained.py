@@ -21,6 +21,7 @@ from MultiContrastSRLib.report import Report
 from MultiContrastSRLib.support import Support
 from MultiContrastSRLib.trained import gate
 from MultiContrastSRLib.trained.plan import Pass, lattice_factors, measured_axes, plan
+from MultiContrastSRLib.trained.slices import SliceNetwork
 from MultiContrastSRLib.volume import Volume
 from MultiContrastSRLib.weights import save_weights
 
@@ -139,6 +140,19 @@ def test_the_reference_of_a_network_of_by_four_is_judged_one_octave_down(size, m
         found[name] = any("did not help" in note for note in notes)
     assert found == {"right": False, "beside": True}
     assert set(seen) == {(20, 16)}  # half of 42 or 43 by 38 or 37 pixels, in whole eights
+
+
+def test_the_trial_of_a_reference_sees_slices_as_they_lie(monkeypatch):
+    truth, reference = pair()
+    seen, right = [], SliceNetwork.__call__
+
+    def watched(network, *arguments):
+        seen.append(network.net.correction.orientations)
+        return right(network, *arguments)
+
+    monkeypatch.setattr(SliceNetwork, "__call__", watched)
+    run("swift", degrade(truth, "kspace", 2), reference, truth, orientations=4)
+    assert seen[:2] == [1, 1] and set(seen[2:]) == {4}
 
 
 @pytest.mark.parametrize("method", ["dual-arbnet", "dinet"])

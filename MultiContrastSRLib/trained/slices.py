@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,9 +75,8 @@ class SliceNetwork:
     def __init__(self, net: nn.Module, device: str, orientations: int = 1) -> None:
         self.device = torch.device(device)
         self.net = net.to(self.device)
-        self._orientations = orientations
-        if net.spec.base != "none":
-            net.correction.orientations, self._orientations = orientations, 1
+        self._wanted = orientations
+        self._turn(orientations)
         self.notes: tuple[str, ...] = ()
         self._ear = _Ear()
         for layer in net.modules():
@@ -91,6 +92,21 @@ class SliceNetwork:
     def at_once(shape: tuple[int, int]) -> int:
         """How many slices of `shape` on the lattice make a batch."""
         return max(1, _AT_ONCE // int(np.prod(shape)))
+
+    @contextmanager
+    def quick(self) -> Iterator[None]:
+        """Slices as they lie alone, for trials."""
+        self._turn(1)
+        try:
+            yield
+        finally:
+            self._turn(self._wanted)
+
+    def _turn(self, orientations: int) -> None:
+        within = self.net.spec.base != "none"
+        if within:
+            self.net.correction.orientations = orientations
+        self._orientations = 1 if within else orientations
 
     def __call__(
         self, stack: Stack, target: Intensity, reference: Intensity | None, monitor: Monitor | None = None
