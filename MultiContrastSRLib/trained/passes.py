@@ -23,7 +23,7 @@ from .joint import JointSlices
 from .plan import Pass, measured_axes
 from .slices import SliceNetwork, Stack, statistics
 
-_SURE = 3.2  # times finer: below that, leaks of small structures stay within 5 % (README, Lesions)
+_SURE = 4.2  # times finer: below that, leaks of small structures stay within 5 % (README, Lesions)
 _COVERED = 0.02  # share of a slice that may lie outside the reference, or inside, without being looked at
 
 
@@ -101,7 +101,7 @@ class PreparedPass:
                 self._coverage = _softened(valid)
                 if max(n / axis.samples for n, axis in zip(samples, self._axes, strict=True)) > _SURE:
                     self._notes.append(
-                        "More than three times finer, structures of the reference that are smaller than an acquired "
+                        "More than four times finer, structures of the reference that are smaller than an acquired "
                         "voxel may show in the result though the target has none (lesions of 2 mm: see the README)."
                     )
         self.across = step.stacks[0] if len(step.stacks) == 1 else None

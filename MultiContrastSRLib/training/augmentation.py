@@ -19,7 +19,8 @@ _TURN = 1.0  # degrees, largest rotation of a misregistration
 _LESIONS = (1, 6)  # how many
 _LESION_AXES = (1.2, 9.0)  # half axes in pixels, as many small ones as large ones
 _LESION_STRENGTH = (0.1, 0.6)  # of the range
-_PLANTED, _PLANTED_AXES = 24, (1.2, 6.0)  # how many, and their half axes in pixels
+# Planted structures are small and faint: leaks of large or bright ones are easily learned, and would outweigh theirs.
+_PLANTED, _PLANTED_AXES, _PLANTED_STRENGTH = 40, (1.2, 3.0), (0.1, 0.35)  # how many, half axes in pixels, of the range
 _LESION_SIDES = {"target": 0.3, "reference": 0.5, "both": 0.2}  # who shows them
 
 
@@ -52,17 +53,24 @@ def with_lesions(pair: Tensor, rng: np.random.Generator) -> Tensor:
     tissue = (pair > 0.1).all(dim=0)
     which = rng.choice(list(_LESION_SIDES), p=list(_LESION_SIDES.values()))
     shown = [which in ("both", side) for side in ("target", "reference")]
-    return _added(pair, tissue, _ellipses(tissue, int(rng.integers(*_LESIONS)), _LESION_AXES, shown, rng))
+    count = int(rng.integers(*_LESIONS))
+    return _added(pair, tissue, _ellipses(tissue, count, _LESION_AXES, _LESION_STRENGTH, shown, rng))
 
 
 def planted(pair: Tensor, rng: np.random.Generator) -> Tensor:
     """Many small soft ellipses inside the tissue of the reference alone: nothing of them should show in the target."""
     tissue = (pair > 0.1).all(dim=0)
-    return _added(pair, tissue, _ellipses(tissue, _PLANTED, _PLANTED_AXES, [False, True], rng))
+    shown = [False, True]
+    return _added(pair, tissue, _ellipses(tissue, _PLANTED, _PLANTED_AXES, _PLANTED_STRENGTH, shown, rng))
 
 
 def _ellipses(
-    tissue: Tensor, count: int, axes: tuple[float, float], shown: list[bool], rng: np.random.Generator
+    tissue: Tensor,
+    count: int,
+    axes: tuple[float, float],
+    strengths: tuple[float, float],
+    shown: list[bool],
+    rng: np.random.Generator,
 ) -> Tensor:
     """(2, H, W): ellipses in the images that are `shown`, each of a strength of its own."""
     added = torch.zeros(2, *tissue.shape, device=tissue.device)
@@ -76,7 +84,7 @@ def _ellipses(
         u, v = np.cos(angle) * y + np.sin(angle) * x, -np.sin(angle) * y + np.cos(angle) * x
         mask = ((1 - (u / a) ** 2 - (v / b) ** 2) * 2).clamp(0, 1)
         for image in range(2):
-            strength = rng.uniform(*_LESION_STRENGTH) * rng.choice((-1, 1))
+            strength = rng.uniform(*strengths) * rng.choice((-1, 1))
             if shown[image]:
                 added[image] = torch.where(mask > 0, strength * mask, added[image])
     return added

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from .recipe import Loss
+from .synthetic import blurred
 
+_LESION = 1.0  # pixels, standard deviation of the blur that leaks are seen through
 _LITTLE = 1e-4  # energy of a window with next to nothing planted, which would rule the mean
 
 
@@ -42,14 +44,17 @@ def l1(image: Tensor, truth: Tensor) -> Tensor:
 def leak_loss(image: Tensor, reference: Tensor) -> Tensor:
     """Energy with which structures that only the reference has appear, relative to theirs in the reference.
 
+    Both are blurred to the size of a small lesion, so that what counts is whether it is seen there, not each edge.
+
     Args:
         image, reference: (2·B, 1, H, W), the second half with structures planted in the reference; the image's first
             half is taken as it is: that of an untouched reference is not to come closer to the other.
     """
     without, leaking = image.float().chunk(2)
     before, after = reference.chunk(2)
-    appears = (leaking - without.detach()).square().mean((-3, -2, -1))
-    return (appears / ((after - before).square().mean((-3, -2, -1)) + _LITTLE)).mean()
+    appears, planted = (blurred(x, _LESION).square().mean((-3, -2, -1))
+                        for x in (leaking - without.detach(), after - before))  # fmt: skip
+    return (appears / (planted + _LITTLE)).mean()
 
 
 def total_loss(
