@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import signal
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -137,6 +138,12 @@ def halved(name: str) -> None:
     Path(name).write_bytes(raw[: len(raw) // 2])
 
 
+def inflated(name: str) -> int:
+    """Bytes that are left in a halved NRRD: how far compression gets depends on the processor."""
+    data = Path(name).read_bytes().partition(b"\n\n")[2]
+    return len(zlib.decompressobj(wbits=31).decompress(data))
+
+
 def colours(name: str) -> None:
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 5, 6, 3), np.uint8), isVector=True), name)
 
@@ -170,7 +177,8 @@ BAD_FILES: dict[str, Callable[[str], object]] = {
 @pytest.mark.parametrize("name", BAD_FILES)
 def test_bad_files(fails, name):
     BAD_FILES[name](name)
-    fails(f"super-resolve {name} t1.nii.gz -o out.nii.gz")
+    places = {"received": inflated(name)} if name == "half.nrrd" else {}
+    fails(f"super-resolve {name} t1.nii.gz -o out.nii.gz", **places)
 
 
 # ---------------------------------------------------------------------- the place of the output
