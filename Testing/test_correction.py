@@ -114,20 +114,20 @@ def test_swift_reads_a_coarser_reference_at_its_place():
 
 @torch.no_grad()
 def test_weights_follow_the_scale():
-    """A set at x2, x3.5 and x6, which holds beyond the ends; between them means, even in ratio; of unlike factors the
+    """A set at x2, x4 and x6, which holds beyond the ends; between them means, even in ratio; of unlike factors the
     geometric mean counts."""
     net, plain = stirred(small(features=3, by_scale=True)), small(features=3)
     base, reference, features = torch.rand(1, 1, 12, 16), torch.rand(1, 1, 12, 16), torch.rand(1, 3, 12, 16)
     first, more = net.state_dict(), [further.state_dict() for further in net.further]
-    assert Correction.SCALES == (2.0, 3.5, 6.0)
-    middle, later = math.sqrt(2.0 * 3.5), math.sqrt(3.5 * 6.0)
+    assert Correction.SCALES == (2.0, 4.0, 6.0)
+    middle, later = math.sqrt(2.0 * 4.0), math.sqrt(4.0 * 6.0)
     for scale, shares in (
         ((1.0, 1.2), (0.0, 0.0)),
         ((2.0, 2.0), (0.0, 0.0)),
         ((middle, middle), (0.5, 0.0)),
-        ((2.0, 3.5), (0.5, 0.0)),
-        ((3.5, 3.5), (1.0, 0.0)),
-        ((3.5, 6.0), (1.0, 0.5)),
+        ((2.0, 4.0), (0.5, 0.0)),
+        ((4.0, 4.0), (1.0, 0.0)),
+        ((4.0, 6.0), (1.0, 0.5)),
         ((later, later), (1.0, 0.5)),
         ((6.0, 6.0), (1.0, 1.0)),
         ((9, 9), (1.0, 1.0)),

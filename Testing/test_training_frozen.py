@@ -97,3 +97,24 @@ def test_weights_of_everybody_say_nothing_of_others(tmp_path):
         tmp_path / "a.safetensors", spec, {"a": load_weights(shipped("swift")[0].path).tensors["correction.tail.bias"]}
     )
     assert load_weights(tmp_path / "a.safetensors").tensors.keys() == {"a"}
+
+
+def test_only_the_named_parameters_are_trained(tmp_path):
+    """Swift's set for x4, as when one scale is to be better and the others are to stay."""
+    light = {"base": "guided", "correction_width": 8, "correction_blocks": 1}
+    wanted = {"steps": 2, "validate": 0, "rate": 1e-2, "matrix_rate": 1e-2, "only": "correction.further.0.*"}
+    plan = {"degradation": {"scales": (3.0, 3.0)}}
+    states = []
+    for steps in (1, 2):
+        short = recipe("swift", model=light, optimisation={**wanted, "steps": steps}, **plan)
+        states.append(load_state(loop.train(short, phantom_pack(), tmp_path / str(steps)).folder).model)
+    one, two = states
+    changed = {name for name in one if not torch.equal(one[name], two[name])}
+    assert changed and all(name.startswith("correction.further.0.") for name in changed)
+    assert len(changed) > len(one) // 3 - 5  # nearly all of that set
+
+
+def test_a_pattern_that_names_nothing_is_refused(tmp_path):
+    wanted = recipe("swift", model={"base": "guided"}, optimisation={"only": "trunk.*"})
+    with pytest.raises(InputError, match=r"'trunk\.\*', which leaves nothing to train; .* 'correction.head.weight'"):
+        loop.train(wanted, phantom_pack(), tmp_path)

@@ -46,7 +46,7 @@ class Correction(nn.Module):
     # all else is seen as the nearer end: far from what it was trained on it runs wild
     SEEN = (-0.25, 2.0)
     DIFFERENCE = 4.0  # what the other image differs by from the base is seen so many times larger
-    SCALES = (2.0, 3.5, 6.0)  # that have a set of weights of their own, the first as all below, the last as all above
+    SCALES = (2.0, 4.0, 6.0)  # that have a set of weights of their own, the first as all below, the last as all above
     orientations = 1
     MULTIPLE = 4  # pixels: a tile must begin at a multiple of this of the whole's pixels
 

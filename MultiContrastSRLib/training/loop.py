@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import torch
@@ -116,8 +117,15 @@ class _Training:
         if wanted.start and (wanted.frozen or not begun):
             start = begin_with(self.net, wanted.start, frozen=wanted.frozen)
         for name, parameter in self.net.named_parameters():
-            parameter.requires_grad_(not (wanted.frozen and name in start.taken))
+            stays = wanted.frozen and name in start.taken
+            parameter.requires_grad_(fnmatchcase(name, wanted.only or "*") and not stays)
         self.trained = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
+        if not self.trained:
+            first = next(name for name, _ in self.net.named_parameters())
+            raise InputError(
+                f"optimisation.only is {wanted.only!r}, which leaves nothing to train; expected a pattern of "
+                f"parameters' names, such as {first!r}. Leave it empty to train all."
+            )
         for parameter in self.trained:
             # a batch without reference leaves some untouched; they count as zero, with one process as with many
             parameter.grad = torch.zeros_like(parameter)

@@ -153,6 +153,8 @@ class Optimisation:
         start: where weights of the same names and shapes are taken from: a method's shipped ones, or a .safetensors
             file. Empty begins at random.
         frozen: weights taken from a method's shipped ones stay as they are; the exported file does not repeat them.
+        only: names of the parameters that are trained, as a shell pattern ("correction.further.0.*": those of the
+            second scale that has a set of its own); empty trains all.
         rate: of Adam. matrix_rate: of Muon, to which the weights of convolutions are then given; 0 leaves all to Adam.
         schedule: "cosine" to zero after `warmup` steps, "halving" every `halve` steps, or "constant".
         patch: side of the target patches; 0 trains on whole slices.
@@ -171,6 +173,7 @@ class Optimisation:
     steps: int = 100_000
     start: str = ""
     frozen: bool = False
+    only: str = ""
     batch: int = 6
     patch: int = 32
     window: int = 0

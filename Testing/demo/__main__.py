@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from MultiContrastSRLib import methods, save_volume
@@ -29,10 +30,22 @@ def kept_methods() -> list[str]:
     return [PANEL_METHOD, *(name for name in KEPT if name in compared_methods())]
 
 
-def compare(case: Case) -> Evaluation:
-    """All methods against the truth."""
+def compare(case: Case, say: Callable[[str], None]) -> Evaluation:
+    """All methods against the truth; says which it is at, for some take minutes."""
+    said: set[str] = set()
+
+    def progress(fraction: float, stage: str) -> None:
+        if stage not in said:
+            said.add(stage)
+            say(f"  comparing all methods, {fraction:4.0%}: {stage}")
+
     return evaluate(
-        case.truth, case.reference, methods=compared_methods(), scales=(case.scale,), register=case.register
+        case.truth,
+        case.reference,
+        methods=compared_methods(),
+        scales=(case.scale,),
+        register=case.register,
+        progress=progress,
     )
 
 
@@ -80,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
             else:
                 session.process(case, method)
         written.append(session.picture(case, (PANEL_METHOD, "input", "truth"), output / f"{case.name}-panel.png"))
-        found = compare(case)
+        found = compare(case, say)
         written.append(found.figure(output / f"{case.name}-comparison.png", case.scale))
         tables.append(f"# {case.name}\n\n{case.title}.\n\n{found.table('markdown')}")
         gains.append(describe_gain(case, found))
