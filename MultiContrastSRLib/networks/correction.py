@@ -126,9 +126,11 @@ class Correction(nn.Module):
         """
         if len(self.further) and scale is not None:
             return functional_call(self, self.weights_at(scale), (base, reference, features))
+        # pixel by pixel, and so the same for all orientations
+        entering = None if features is None else self.enter(features)
         if self.orientations > 1:
-            return self._mean((base, reference, features))
-        return self._correct(base, reference, features)
+            return self._mean((base, reference, entering))
+        return self._correct(base, reference, entering)
 
     def _mean(self, images: tuple[Tensor | None, ...]) -> Tensor:
         """Over the first `orientations`."""
@@ -138,7 +140,7 @@ class Correction(nn.Module):
             total = total + turned_back(self._correct(*seen), code)
         return total / self.orientations
 
-    def _correct(self, base: Tensor | None, reference: Tensor | None, features: Tensor | None) -> Tensor:
+    def _correct(self, base: Tensor | None, reference: Tensor | None, entering: Tensor | None) -> Tensor:
         if base is None:
             raise InputError(
                 "This network corrects a base image but none is given; pass `base` on the output's lattice."
@@ -155,8 +157,8 @@ class Correction(nn.Module):
         if len(other[0]):
             low, high = self.SEEN
             x = x + self.beside((self.DIFFERENCE * (other - base)).clamp(low - high, high - low))
-        if features is not None:
-            x = x + self.enter(features)
+        if entering is not None:
+            x = x + entering
         x = self.before(F.pad(x, (0, -w % self.MULTIPLE, 0, -h % self.MULTIPLE)))
         y = self.before_half(self.down(x))
         y = self.after_half(y + self.up_half(self.quarter(self.down_half(y))))

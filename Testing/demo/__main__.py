@@ -45,6 +45,7 @@ def compare(case: Case, say: Callable[[str], None]) -> Evaluation:
         methods=compared_methods(),
         scales=(case.scale,),
         register=case.register,
+        alone=True,  # none of them looks at a slice's neighbours, and only every third slice is scored
         progress=progress,
     )
 
