@@ -18,7 +18,7 @@ from .slices import SliceNetwork, Stack
 _SLICES = 4
 _SMALLEST = 24  # samples that the degraded slices must have along each axis
 _FACTOR = 2.0
-# Of the squared error. References in place got 0.19 to 0.90 at x2 to x4, each slice judged alone (patient26, five pairs);
+# Of the squared error. References in place got 0.19 to 0.90 at x2 to x4, each slice judged alone (patient26, 5 pairs);
 # shifted by three pixels, which with no gate costs 0.2 to 1 dB, 0.91 to 1.13 at x2, three of sixty slices below 0.95.
 _WORTH = 0.93
 
