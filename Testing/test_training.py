@@ -57,6 +57,15 @@ def test_every_network_trains_with_and_without_reference(network, amp, tmp_path)
     assert any(not torch.equal(state.model[n], fresh[n]) for n in fresh)
 
 
+@pytest.mark.parametrize("tiles", [False, True])
+def test_auto_takes_bfloat16_on_processors_that_are_faster_by_it(tiles, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True, "amx_bf16": tiles})
+    asked, autocast = [], torch.autocast
+    monkeypatch.setattr(torch, "autocast", lambda *a, enabled: asked.append(enabled) or autocast(*a, enabled=enabled))
+    loop.train(recipe("swift", optimisation={"steps": 1, "validate": 0, "amp": "auto"}), phantom_pack(), tmp_path)
+    assert asked == [tiles]
+
+
 @pytest.mark.parametrize("matrix_rate", [0.0, 2e-3])
 def test_resume_equals_uninterrupted(matrix_rate, tmp_path):
     optimisation = {"steps": 5, "batch": 2, "validate": 2, "save": 10, "matrix_rate": matrix_rate}

@@ -163,7 +163,7 @@ class Optimisation:
         whole_batch: slices in a batch of those.
         ema: decay of the averaged weights, which are what is validated and exported.
         clip: largest norm of the gradient; 0 does not clip.
-        amp: "auto" (bfloat16 on GPUs that have it), "bf16" or "off".
+        amp: "auto" (bfloat16 on GPUs that have it and CPUs with AMX, which are faster by it), "bf16" or "off".
         patience: steps in a row whose gradient may be not finite (each is skipped) before training stops.
         validate, save: every so many steps.
         slices: validation slices a pair.
