@@ -143,7 +143,7 @@ class _Training:
         self.examples = Examples(pack, recipe, device)
         self._ahead: tuple[int, Batch] | None = None
         self.validation = Validation(pack, recipe, device) if processes.first and wanted.validate else None
-        self.amp = wanted.amp == "bf16" or (wanted.amp == "auto" and bfloat16_pays(device))
+        self.amp = wanted.amp == "bf16" or (wanted.amp == "auto" and _bfloat16_pays(device))
 
     def run(
         self,
@@ -276,7 +276,7 @@ def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
 
-def bfloat16_pays(device: torch.device) -> bool:
+def _bfloat16_pays(device: torch.device) -> bool:
     """Whether training is faster in it. A CPU that knows it without tiles took a quarter longer than in float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
