@@ -165,7 +165,8 @@ def load_network(path: str | Path, sha256: str | None = None, *, network: str | 
         raise InputError(
             f"Weights {path} belong to {weights.spec.network!r}; expected {network!r}. Choose the file made for it."
         )
-    module = build(weights.spec)
+    with torch.device("meta"):  # fresh random weights would take longer to draw than these to read
+        module = build(weights.spec)
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     given = {name: array.shape for name, array in weights.tensors.items()}
     if given != expected:
@@ -175,7 +176,8 @@ def load_network(path: str | Path, sha256: str | None = None, *, network: str | 
             f"Weights {path} do not fit {weights.spec.network!r}: {len(differing)} tensors differ, first {name!r} with "
             f"shape {given.get(name, 'missing')}; expected {expected.get(name, 'none of that name')}. {_REMEDY}"
         )
-    module.load_state_dict({n: torch.from_numpy(a.astype(np.float32)) for n, a in weights.tensors.items()})
+    read = {n: torch.from_numpy(a.astype(np.float32)) for n, a in weights.tensors.items()}
+    module.load_state_dict(read, assign=True)
     return module.eval()
 
 
