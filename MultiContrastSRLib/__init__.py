@@ -13,17 +13,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .errors import MultiContrastSRError
-from .grid import Grid
-from .volume import Volume
+from ._version import __version__ as __version__
+from .core.errors import MultiContrastSRError
+from .image.grid import Grid
+from .image.volume import Volume
 
 if TYPE_CHECKING:
     from . import methods
-    from .acquisition import degrade
+    from .acquisition.model import degrade
     from .io import load_volume, save_volume
     from .pipeline import prepare, super_resolve
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Grid",
@@ -38,7 +37,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "degrade": "acquisition",
+    "degrade": "acquisition.model",
     "load_volume": "io",
     "prepare": "pipeline",
     "save_volume": "io",

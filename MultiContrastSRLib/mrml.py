@@ -11,9 +11,9 @@ import numpy as np
 import slicer
 import vtk
 
-from .errors import GeometryError, InputError
-from .grid import Grid
-from .volume import Volume
+from .core.errors import GeometryError, InputError
+from .image.grid import Grid
+from .image.volume import Volume
 
 if TYPE_CHECKING:
     from slicer import vtkMRMLScalarVolumeNode, vtkMRMLScene, vtkMRMLVolumeNode

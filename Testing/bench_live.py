@@ -101,7 +101,7 @@ class Session:
         self.view = self.harness.view("Red")
 
     def _time_encoding(self) -> None:
-        from MultiContrastSRLib.live.sliced import SlicedImage
+        from MultiContrastSRLib.pipeline.sliced import SlicedImage
 
         inner, encoded = SlicedImage._make, self.encoded
 
@@ -117,8 +117,8 @@ class Session:
     def _scans(self) -> tuple:
         import slicer
 
-        from MultiContrastSRLib.acquisition import degrade
-        from MultiContrastSRLib.sample import sample_volumes
+        from MultiContrastSRLib.acquisition.model import degrade
+        from MultiContrastSRLib.samples.scans import sample_volumes
 
         samples = sample_volumes("patient12", ("T2", "T1"), say=print)
         self.patient = samples.patient

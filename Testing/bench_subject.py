@@ -24,7 +24,7 @@ from inr_encodings import ENCODINGS
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
-from MultiContrastSRLib.acquisition import AcquisitionModel
+from MultiContrastSRLib.acquisition.model import AcquisitionModel
 from MultiContrastSRLib.inr import networks
 from MultiContrastSRLib.inr.control import Control, Entry
 from MultiContrastSRLib.inr.fitting import fit

@@ -9,7 +9,7 @@ from subject_fixtures import ellipsoids, thick_views
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Grid, Volume
-from MultiContrastSRLib.acquisition import AcquisitionModel
+from MultiContrastSRLib.acquisition.model import AcquisitionModel
 from MultiContrastSRLib.inr.presets import Preset
 
 CUBE = (28, 32, 24)

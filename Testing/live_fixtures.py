@@ -13,14 +13,15 @@ import pytest
 from phantoms import pair, rotation
 
 from MultiContrastSRLib import Volume, degrade
-from MultiContrastSRLib.grid import Grid
-from MultiContrastSRLib.live.cache import Cache
+from MultiContrastSRLib.core.cache import Cache
+from MultiContrastSRLib.core.progress import Monitor
+from MultiContrastSRLib.image.grid import Grid
+from MultiContrastSRLib.image.prepared import SliceEncoder
 from MultiContrastSRLib.live.engine import Engine, Frame, Request
 from MultiContrastSRLib.live.renderer import ViewRenderer
 from MultiContrastSRLib.live.view import view_grid
 from MultiContrastSRLib.methods import get
-from MultiContrastSRLib.methods.base import REGISTRY, SliceEncoder
-from MultiContrastSRLib.progress import Monitor
+from MultiContrastSRLib.methods.contract import REGISTRY
 
 TOLERANCE = 1e-4  # of the intensity range
 TINY = {
@@ -78,7 +79,7 @@ def tiny_weights() -> dict[str, str]:
     import torch
 
     from MultiContrastSRLib.networks.specs import build, light
-    from MultiContrastSRLib.weights import save_weights
+    from MultiContrastSRLib.weights.file import save_weights
 
     folder = Path(tempfile.mkdtemp(prefix="tiny-weights-"))
     for name, sizes in TINY.items():

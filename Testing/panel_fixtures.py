@@ -38,7 +38,7 @@ def pair(module, harness):
 def dummy_method():
     """Registers methods made for one test; forgets them after it."""
     from MultiContrastSRLib.methods import get
-    from MultiContrastSRLib.methods.base import REGISTRY
+    from MultiContrastSRLib.methods.contract import REGISTRY
 
     names = []
 

@@ -13,10 +13,10 @@ from scipy import ndimage
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Grid, Volume
-from MultiContrastSRLib.acquisition import AcquisitionModel
-from MultiContrastSRLib.errors import CancelledError
+from MultiContrastSRLib.acquisition.model import AcquisitionModel
+from MultiContrastSRLib.core.errors import CancelledError
+from MultiContrastSRLib.core.progress import Monitor
 from MultiContrastSRLib.methods import get
-from MultiContrastSRLib.progress import Monitor
 
 if TYPE_CHECKING:
     from MultiContrastSRLib.subject.total_variation import Channel

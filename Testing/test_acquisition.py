@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from phantoms import affine, blob, centroid, pair, real_volume
 
 import MultiContrastSRLib as mc
-from MultiContrastSRLib import Grid, Volume, kernels
-from MultiContrastSRLib.acquisition import AcquisitionModel, AxisModel
-from MultiContrastSRLib.errors import InputError
-from MultiContrastSRLib.support import estimate_support
+from MultiContrastSRLib import Grid, Volume
+from MultiContrastSRLib.acquisition.model import AcquisitionModel, AxisModel
+from MultiContrastSRLib.acquisition.support import estimate_support
+from MultiContrastSRLib.core.errors import InputError
+from MultiContrastSRLib.image import kernels
 
 
 @pytest.mark.parametrize("n", [24, 25, 32, 33])

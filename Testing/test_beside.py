@@ -9,15 +9,15 @@ torch = pytest.importorskip("torch", reason="The networks need torch, which is n
 
 import MultiContrastSRLib as mc  # noqa: E402
 from MultiContrastSRLib import Grid, Volume  # noqa: E402
-from MultiContrastSRLib.acquisition import AcquisitionModel  # noqa: E402
-from MultiContrastSRLib.errors import CancelledError  # noqa: E402
+from MultiContrastSRLib.acquisition.model import AcquisitionModel  # noqa: E402
+from MultiContrastSRLib.acquisition.slices import SliceAcquisition  # noqa: E402
+from MultiContrastSRLib.core.errors import CancelledError  # noqa: E402
+from MultiContrastSRLib.core.progress import Monitor  # noqa: E402
+from MultiContrastSRLib.inference.auxiliary import JointSlices  # noqa: E402
+from MultiContrastSRLib.inference.base_slices import base_images  # noqa: E402
 from MultiContrastSRLib.methods import get  # noqa: E402
-from MultiContrastSRLib.phantom import head_phantom  # noqa: E402
-from MultiContrastSRLib.progress import Monitor  # noqa: E402
-from MultiContrastSRLib.slicewise.acquisition import SliceAcquisition  # noqa: E402
-from MultiContrastSRLib.slicewise.base import base_images  # noqa: E402
+from MultiContrastSRLib.samples.phantom import head_phantom  # noqa: E402
 from MultiContrastSRLib.slicewise.joint import ITERATIONS, joint_tv  # noqa: E402
-from MultiContrastSRLib.trained.joint import JointSlices  # noqa: E402
 
 SHAPE = (64, 56)
 

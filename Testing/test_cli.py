@@ -17,7 +17,7 @@ from phantoms import pair
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib.cli import build_parser, console, main
-from MultiContrastSRLib.methods import Option, base, register
+from MultiContrastSRLib.methods import Option, contract, register
 from MultiContrastSRLib.methods.linear import Linear
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -114,7 +114,7 @@ def test_every_type_of_option_is_read():
             "other": "1",
         }
     finally:
-        base.REGISTRY.unregister("dummy-cli")
+        contract.REGISTRY.unregister("dummy-cli")
 
 
 def test_an_earlier_result_is_replaced_when_asked(folder):

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="The networks need torch, which is not installed here.")
 
-from MultiContrastSRLib.errors import InputError  # noqa: E402
+from MultiContrastSRLib.core.errors import InputError  # noqa: E402
 from MultiContrastSRLib.networks.correction import Correction  # noqa: E402
 from MultiContrastSRLib.networks.positions import Positions, widen  # noqa: E402
 from MultiContrastSRLib.networks.specs import build, from_dict, light  # noqa: E402

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "MultiContrastSR
 
 from MultiContrastSRPanel import dependencies  # noqa: E402
 
-from MultiContrastSRLib.errors import MethodUnavailableError, MultiContrastSRError  # noqa: E402
+from MultiContrastSRLib.core.errors import MethodUnavailableError, MultiContrastSRError  # noqa: E402
 
 PACKAGE = "package_that_is_not_there"
 

@@ -20,9 +20,10 @@ from dicom_series import write_series
 from phantoms import pair
 
 import MultiContrastSRLib as mc
-from MultiContrastSRLib import memory, pipeline
+from MultiContrastSRLib import pipeline
 from MultiContrastSRLib.cli import console, main
-from MultiContrastSRLib.methods import base, register
+from MultiContrastSRLib.core import memory
+from MultiContrastSRLib.methods import contract, register
 from MultiContrastSRLib.methods.linear import Linear
 
 HERE = Path(__file__).resolve().parent
@@ -259,7 +260,7 @@ def test_methods_that_cannot_run_here(fails):
         Dummy.devices = ("cpu", "cuda")
         fails("super-resolve t2.nii.gz t1.nii.gz -o out.nii --method dummy-error --device cuda:9")
     finally:
-        base.REGISTRY.unregister("dummy-error")
+        contract.REGISTRY.unregister("dummy-error")
 
 
 def test_a_fault_of_the_program(fails, monkeypatch):

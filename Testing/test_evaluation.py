@@ -13,7 +13,7 @@ from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from MultiContrastSRLib import Grid, Volume, degrade, prepare
-from MultiContrastSRLib.errors import CancelledError, InputError, OptionError, UnknownNameError
+from MultiContrastSRLib.core.errors import CancelledError, InputError, OptionError, UnknownNameError
 from MultiContrastSRLib.evaluation import MASK_TRICK, PROTOCOLS, Entry, evaluate, masks
 from MultiContrastSRLib.evaluation.baselines import mask_trick
 from MultiContrastSRLib.evaluation.case import NEIGHBOURS, make_case

@@ -10,7 +10,7 @@ import pytest
 from MultiContrastSRLib import save_volume
 from MultiContrastSRLib.cli import main
 from MultiContrastSRLib.cli.rows import parse_row
-from MultiContrastSRLib.errors import OptionError, UnknownNameError
+from MultiContrastSRLib.core.errors import OptionError, UnknownNameError
 from MultiContrastSRLib.evaluation import Entry
 
 

@@ -7,12 +7,15 @@ import json
 
 import numpy as np
 import pytest
+from MultiContrastSRLib.registration.resample import resample_reference
 from phantoms import real_volume
 from scipy import ndimage
 
 from MultiContrastSRLib import Volume
-from MultiContrastSRLib.acquisition import AcquisitionModel
-from MultiContrastSRLib.errors import CancelledError, InputError
+from MultiContrastSRLib.acquisition.lattice import LatticeImage
+from MultiContrastSRLib.acquisition.model import AcquisitionModel
+from MultiContrastSRLib.core.errors import CancelledError, InputError
+from MultiContrastSRLib.core.progress import Monitor
 from MultiContrastSRLib.evaluation import (
     Entry,
     LesionFindings,
@@ -26,11 +29,8 @@ from MultiContrastSRLib.evaluation import planting as plant
 from MultiContrastSRLib.evaluation.case import make_case
 from MultiContrastSRLib.evaluation.protocols import PROTOCOLS
 from MultiContrastSRLib.evaluation.references import REFERENCES, altered
-from MultiContrastSRLib.lattice import LatticeImage
 from MultiContrastSRLib.methods import REGISTRY
-from MultiContrastSRLib.methods.base import Method, Option, register
-from MultiContrastSRLib.progress import Monitor
-from MultiContrastSRLib.reference import resample_reference
+from MultiContrastSRLib.methods.contract import Method, Option, register
 
 SCALE = 2
 

@@ -12,7 +12,7 @@ from phantoms import pair, real_scan
 from scipy import ndimage
 
 from MultiContrastSRLib import Volume, save_volume
-from MultiContrastSRLib.errors import CancelledError, FileReadError, InputError
+from MultiContrastSRLib.core.errors import CancelledError, FileReadError, InputError
 from MultiContrastSRLib.evaluation import (
     BETTER,
     MASK_TRICK,

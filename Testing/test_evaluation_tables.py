@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from MultiContrastSRLib import Volume
-from MultiContrastSRLib.errors import FileWriteError, InputError
+from MultiContrastSRLib.core.errors import FileWriteError, InputError
 from MultiContrastSRLib.evaluation import MASK_TRICK, evaluate
 from MultiContrastSRLib.evaluation.figure import compose
 

@@ -12,7 +12,7 @@ import pytest
 from inr_fixtures import PLAIN, lattice_of, plain
 from subject_fixtures import decibel
 
-from MultiContrastSRLib.errors import FileReadError, InputError
+from MultiContrastSRLib.core.errors import FileReadError, InputError
 
 torch = pytest.importorskip("torch", reason="The subject-specific network needs torch, which is not installed here.")
 

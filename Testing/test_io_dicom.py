@@ -10,7 +10,7 @@ from dicom_series import write_series
 from phantoms import affine
 
 import MultiContrastSRLib as mc
-from MultiContrastSRLib.errors import FileReadError, GeometryError, InputError
+from MultiContrastSRLib.core.errors import FileReadError, GeometryError, InputError
 
 TURNED = affine((0.7, 0.9, 3.1), (0.3, -0.2, 0.5), (1, -1, -1), origin=(-81.3, 44.4, 120.9))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from phantoms import affine, real_scan
 
 import MultiContrastSRLib as mc
-from MultiContrastSRLib.errors import GeometryError, InputError
+from MultiContrastSRLib.core.errors import GeometryError, InputError
 
 volumes = st.builds(
     lambda shape, matrix, seed: mc.Volume(np.random.default_rng(seed).normal(0, 900, shape), matrix, "scan"),

@@ -11,7 +11,7 @@ from file_fixtures import SUFFIXES, nifti
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import io
-from MultiContrastSRLib.errors import FileReadError, GeometryError, InputError, NotEnoughMemoryError
+from MultiContrastSRLib.core.errors import FileReadError, GeometryError, InputError, NotEnoughMemoryError
 
 
 def colour(path: Path) -> Path:

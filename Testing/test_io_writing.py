@@ -12,7 +12,7 @@ import pytest
 from file_fixtures import SUFFIXES
 
 import MultiContrastSRLib as mc
-from MultiContrastSRLib.errors import CancelledError, FileWriteError
+from MultiContrastSRLib.core.errors import CancelledError, FileWriteError
 from MultiContrastSRLib.io import check_output
 
 

@@ -12,11 +12,14 @@ from subject_fixtures import channels_of, decibel, seconds_until_cancelled
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
-from MultiContrastSRLib.acquisition import AcquisitionModel
+from MultiContrastSRLib.acquisition.model import AcquisitionModel
 
 torch = pytest.importorskip("torch", reason="Joint non-local means need torch, which is not installed here.")
 
-from MultiContrastSRLib.subject import joint, similarity  # noqa: E402
+from MultiContrastSRLib.subject import (
+    joint,  # noqa: E402
+    similarity,  # noqa: E402
+)
 from MultiContrastSRLib.subject.similarity import mean_of_similar  # noqa: E402
 from MultiContrastSRLib.subject.total_variation import reconstruct  # noqa: E402
 

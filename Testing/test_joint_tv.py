@@ -14,7 +14,7 @@ from subject_fixtures import channels_of, decibel, seconds_until_cancelled
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Grid, Volume
-from MultiContrastSRLib.acquisition import AcquisitionModel
+from MultiContrastSRLib.acquisition.model import AcquisitionModel
 
 torch = pytest.importorskip("torch", reason="Joint total variation needs torch, which is not installed here.")
 

@@ -10,7 +10,7 @@ from subject_fixtures import channels_of, decibel
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
-from MultiContrastSRLib.progress import Monitor
+from MultiContrastSRLib.core.progress import Monitor
 
 torch = pytest.importorskip("torch", reason="Joint total variation needs torch, which is not installed here.")
 

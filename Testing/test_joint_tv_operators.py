@@ -8,8 +8,8 @@ from scipy import ndimage
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
-from MultiContrastSRLib.acquisition import AcquisitionModel
-from MultiContrastSRLib.progress import Monitor
+from MultiContrastSRLib.acquisition.model import AcquisitionModel
+from MultiContrastSRLib.core.progress import Monitor
 
 torch = pytest.importorskip("torch", reason="Joint total variation needs torch, which is not installed here.")
 

@@ -14,11 +14,11 @@ from phantoms import pair
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
-from MultiContrastSRLib.live.cache import Cache
+from MultiContrastSRLib.core.cache import Cache
+from MultiContrastSRLib.core.progress import Monitor
 from MultiContrastSRLib.live.engine import Request
 from MultiContrastSRLib.live.renderer import ViewRenderer
 from MultiContrastSRLib.live.view import neighbours, same_plane
-from MultiContrastSRLib.progress import Monitor
 
 # ---------------------------------------------------------------------- memory
 

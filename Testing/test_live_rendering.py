@@ -9,9 +9,10 @@ from phantoms import pair
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
-from MultiContrastSRLib.errors import MethodUnavailableError
-from MultiContrastSRLib.lattice import LatticeImage, refinement_of
-from MultiContrastSRLib.live.sliced import SlicedImage
+from MultiContrastSRLib.acquisition.lattice import LatticeImage, refinement_of
+from MultiContrastSRLib.core.errors import MethodUnavailableError
+from MultiContrastSRLib.image.oblique import ObliqueReader
+from MultiContrastSRLib.image.sampling import sample
 from MultiContrastSRLib.live.view import (
     Rectangle,
     coarser,
@@ -24,8 +25,7 @@ from MultiContrastSRLib.live.view import (
     view_grid,
 )
 from MultiContrastSRLib.methods import all_methods
-from MultiContrastSRLib.oblique import ObliqueReader
-from MultiContrastSRLib.sampling import sample
+from MultiContrastSRLib.pipeline.sliced import SlicedImage
 
 # ---------------------------------------------------------------------- a viewport is the crop of the whole
 
@@ -101,7 +101,7 @@ def test_oblique_planes_read_from_the_fine_copy_agree_with_the_kernels():
     assert type(state) is LatticeImage
     for plane in ("tilted", "steep"):
         grid = view(target.grid, plane, pixel=0.7)
-        from MultiContrastSRLib.lattice import fill_value, lattice_domain, lattice_kernels
+        from MultiContrastSRLib.acquisition.lattice import fill_value, lattice_domain, lattice_kernels
 
         exact = sample(
             state.array,
@@ -210,7 +210,7 @@ def test_apply_computes_a_method_by_slices_at_once(slow_slices):
 
 
 def test_reformats_that_do_not_fit_into_memory_are_shown_from_the_slices(monkeypatch):
-    from MultiContrastSRLib import memory
+    from MultiContrastSRLib.core import memory
 
     target, reference = scans()
     monkeypatch.setattr(memory, "available_memory", lambda: 10_000_000)

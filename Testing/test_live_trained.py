@@ -12,14 +12,14 @@ from scipy import ndimage
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
-from MultiContrastSRLib.acquisition import AcquisitionModel
-from MultiContrastSRLib.consistency import make_consistent
-from MultiContrastSRLib.errors import CancelledError
-from MultiContrastSRLib.live.cache import Cache
+from MultiContrastSRLib.acquisition.consistency import make_consistent
+from MultiContrastSRLib.acquisition.model import AcquisitionModel
+from MultiContrastSRLib.core.cache import Cache
+from MultiContrastSRLib.core.errors import CancelledError
 from MultiContrastSRLib.live.engine import Request
-from MultiContrastSRLib.live.sliced import SlicedImage
 from MultiContrastSRLib.live.view import Rectangle, neighbours, part_of
 from MultiContrastSRLib.methods import get
+from MultiContrastSRLib.pipeline.sliced import SlicedImage
 
 
 @pytest.fixture(scope="module")

@@ -251,7 +251,7 @@ def test_keeping_a_view_makes_a_volume_with_provenance(module, shown, harness):
 
 
 def test_rendering_a_view_without_live_zoom(module, shown, harness):
-    from MultiContrastSRLib.errors import InputError
+    from MultiContrastSRLib.core.errors import InputError
 
     kept = module.logic.renderView("Red", *shown, method="sinc", register="off")
     assert kept.GetName() == "T2 sinc view Red" and our_nodes() == [] and live_threads() == []
@@ -263,7 +263,7 @@ def test_rendering_a_view_without_live_zoom(module, shown, harness):
 
 
 def test_what_cannot_be_switched_on_changes_nothing(module, shown, harness):
-    from MultiContrastSRLib.errors import MultiContrastSRError
+    from MultiContrastSRLib.core.errors import MultiContrastSRError
 
     before = scene_text(harness)
     for views, settings in ((["Blue"], {}), (["Red"], {"quality": "best"}), (["Red"], {"method": "magic"}),

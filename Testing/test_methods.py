@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import MultiContrastSRLib as mc
-from MultiContrastSRLib.errors import InputError, OptionError, UnknownNameError
+from MultiContrastSRLib.core.errors import InputError, OptionError, UnknownNameError
 from MultiContrastSRLib.methods import GROUPS, Method, Option, all_methods, get
-from MultiContrastSRLib.methods.base import Registry
+from MultiContrastSRLib.methods.contract import Registry
 
 ROOT = Path(mc.__file__).parent
 

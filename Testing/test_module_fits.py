@@ -15,9 +15,9 @@ from panel_fixtures import run_to_end, scene_text, state, volume_names, wait_idl
 
 def prepare_slowly(self, target, reference=None, *, refine=None, device="cpu", progress=None, cancel=None, **options):
     """Fits until it is told to stop: its images are as bright as the number of the look."""
+    from MultiContrastSRLib.core.progress import Monitor
     from MultiContrastSRLib.inr.control import Entry, current
     from MultiContrastSRLib.methods import get
-    from MultiContrastSRLib.progress import Monitor
 
     control, monitor = current(), Monitor(progress, cancel)
     for look in itertools.count():

@@ -91,7 +91,7 @@ def test_done(module, pair, harness, tmp_path):
 @pytest.fixture
 def with_options(module, pair, harness, dummy_method):
     """The panel with a method that has one option of each type."""
-    from MultiContrastSRLib.methods.base import Option
+    from MultiContrastSRLib.methods.contract import Option
 
     dummy_method(
         name="dummy-options",

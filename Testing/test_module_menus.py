@@ -65,7 +65,7 @@ def test_needed_packages_are_installed_at_apply(module, pair, harness, dummy_met
 def test_device_menu_says_what_auto_means(module, dummy_method, monkeypatch):
     from MultiContrastSRPanel.menus import device_items
 
-    from MultiContrastSRLib import devices
+    from MultiContrastSRLib.core import devices
 
     found = [devices.Device("cpu", "CPU"), devices.Device("cuda:0", "GPU 0: H200")]
     monkeypatch.setattr(devices, "list_devices", lambda: found)
@@ -81,7 +81,7 @@ def test_device_menu_says_what_auto_means(module, dummy_method, monkeypatch):
 
 
 def test_advanced_section_is_made_from_the_methods_options(module, pair, harness, dummy_method):
-    from MultiContrastSRLib.methods.base import Option
+    from MultiContrastSRLib.methods.contract import Option
 
     got = []
     linear = type(next(m for m in __import__("MultiContrastSRLib").methods() if m.name == "linear"))
@@ -155,7 +155,7 @@ def test_an_unexpected_error_is_shown_with_its_traceback(module, pair, harness, 
 
 
 def test_not_enough_memory_is_known_before_work_starts(module, pair, harness, monkeypatch):
-    from MultiContrastSRLib import memory
+    from MultiContrastSRLib.core import memory
 
     monkeypatch.setattr(memory, "available_memory", lambda: 2**20)
     run_to_end(module, harness)

@@ -80,7 +80,7 @@ def test_panel_console_and_library_agree_bitwise(module, pair, harness):
 
 
 def test_process_reports_progress_and_can_be_cancelled(module, pair, harness):
-    from MultiContrastSRLib.errors import CancelledError
+    from MultiContrastSRLib.core.errors import CancelledError
 
     seen = []
     module.logic.process(*pair, method="sinc", scale=(1, 2, 1.5), progress=lambda f, s: seen.append((f, s)))

@@ -9,7 +9,7 @@ slicer = pytest.importorskip("slicer")
 vtk = pytest.importorskip("vtk")
 
 from MultiContrastSRLib import Grid, Volume, mrml  # noqa: E402
-from MultiContrastSRLib.errors import GeometryError, InputError  # noqa: E402
+from MultiContrastSRLib.core.errors import GeometryError, InputError  # noqa: E402
 
 REPORT = {
     "method": "guided",

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="The networks need torch, which is n
 
 from network_fixtures import ARBITRARY, TINY, VARIANTS, case, close, count, lattice, stirred, tiny  # noqa: E402
 
-from MultiContrastSRLib.errors import InputError, UnknownNameError  # noqa: E402
+from MultiContrastSRLib.core.errors import InputError, UnknownNameError  # noqa: E402
 from MultiContrastSRLib.networks.positions import Positions  # noqa: E402
 from MultiContrastSRLib.networks.specs import SPECS, build, from_dict, light, published  # noqa: E402
 

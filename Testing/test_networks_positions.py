@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="The networks need torch, which is n
 
 from network_fixtures import ARBITRARY, VARIANTS, case, close, lattice, stirred, tiny  # noqa: E402
 
-from MultiContrastSRLib.errors import InputError  # noqa: E402
+from MultiContrastSRLib.core.errors import InputError  # noqa: E402
 from MultiContrastSRLib.networks import positions as reading  # noqa: E402
 from MultiContrastSRLib.networks.attention import DualBranchAttention  # noqa: E402
 from MultiContrastSRLib.networks.positions import Positions  # noqa: E402

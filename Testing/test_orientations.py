@@ -9,8 +9,9 @@ torch = pytest.importorskip("torch", reason="Networks need torch, which is not i
 
 from network_fixtures import stirred  # noqa: E402
 
-from MultiContrastSRLib.acquisition import AxisModel  # noqa: E402
-from MultiContrastSRLib.errors import OptionError  # noqa: E402
+from MultiContrastSRLib.acquisition.model import AxisModel  # noqa: E402
+from MultiContrastSRLib.core.errors import OptionError  # noqa: E402
+from MultiContrastSRLib.inference.slices import SliceNetwork, Stack  # noqa: E402
 from MultiContrastSRLib.methods import get  # noqa: E402
 from MultiContrastSRLib.networks.intensity import Intensity  # noqa: E402
 from MultiContrastSRLib.networks.orientations import (  # noqa: E402
@@ -21,7 +22,6 @@ from MultiContrastSRLib.networks.orientations import (  # noqa: E402
 )
 from MultiContrastSRLib.networks.positions import Positions, sample_linear  # noqa: E402
 from MultiContrastSRLib.networks.specs import build, light  # noqa: E402
-from MultiContrastSRLib.trained.slices import SliceNetwork, Stack  # noqa: E402
 
 PLAIN = Intensity(torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1))
 

@@ -7,8 +7,8 @@ import pytest
 from phantoms import affine, psnr
 
 import MultiContrastSRLib as mc
-from MultiContrastSRLib.errors import UnknownNameError
-from MultiContrastSRLib.phantom import CONTRASTS, LESIONS, default_grid, head_phantom, lesion_mask
+from MultiContrastSRLib.core.errors import UnknownNameError
+from MultiContrastSRLib.samples.phantom import CONTRASTS, LESIONS, default_grid, head_phantom, lesion_mask
 
 SMALL = default_grid((3.0, 1.5, 1.5)).crop((12, 0, 0), (18, 136, 112))
 

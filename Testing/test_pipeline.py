@@ -11,7 +11,7 @@ from phantoms import pair
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
-from MultiContrastSRLib.errors import CancelledError, InputError, MethodUnavailableError, NotEnoughMemoryError
+from MultiContrastSRLib.core.errors import CancelledError, InputError, MethodUnavailableError, NotEnoughMemoryError
 
 STAGES = ["load", "register", "prepare", "consistency", "render"]
 
@@ -150,7 +150,7 @@ def test_one_slice_works_in_plane_and_is_refused_across(scans):
 
 
 def test_memory_is_checked_before_work_starts(scans, monkeypatch):
-    monkeypatch.setattr("MultiContrastSRLib.memory.available_memory", lambda: 1_000_000)
+    monkeypatch.setattr("MultiContrastSRLib.core.memory.available_memory", lambda: 1_000_000)
     target, _ = scans
     with pytest.raises(NotEnoughMemoryError) as caught:
         mc.super_resolve(target, method="linear", scale=16)
@@ -161,13 +161,16 @@ def test_memory_is_checked_before_work_starts(scans, monkeypatch):
 
 
 def test_a_gpu_that_is_not_there_is_refused_for_methods_that_could_use_one(scans, monkeypatch):
-    from MultiContrastSRLib.devices import resolve_device
+    from MultiContrastSRLib.core.devices import resolve_device
     from MultiContrastSRLib.methods import get
 
-    assert resolve_device("cuda:0", get("linear")) == ("cpu", "Method linear has no GPU version; it ran on the CPU.")
+    assert resolve_device("cuda:0", ("cpu",), "linear") == (
+        "cpu",
+        "Method linear has no GPU version; it ran on the CPU.",
+    )
     monkeypatch.setattr(type(get("linear")), "devices", ("cpu", "cuda"))
     with pytest.raises(MethodUnavailableError, match="Device 'cuda:7' is not there; found cpu"):
-        resolve_device("cuda:7", get("linear"))
+        resolve_device("cuda:7", ("cpu",), "linear")
 
 
 @pytest.mark.parametrize("stage", STAGES)

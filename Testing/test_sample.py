@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 import MultiContrastSRLib as mc
-from MultiContrastSRLib import sample
-from MultiContrastSRLib.errors import FileReadError, UnknownNameError
-from MultiContrastSRLib.phantom import default_grid
+from MultiContrastSRLib.core.errors import FileReadError, UnknownNameError
+from MultiContrastSRLib.samples import scans as sample
+from MultiContrastSRLib.samples.phantom import default_grid
 
 
 class Server:
@@ -189,7 +189,7 @@ def test_without_pooch_it_says_what_to_install(table, tmp_path, monkeypatch):
 
 
 def test_table_is_complete():
-    table = json.loads(Path(sample.__file__).with_name("sample_data.json").read_text())
+    table = json.loads(Path(sample.__file__).with_name("scans.json").read_text())
     assert [entry["name"] for entry in table["slicer"]] == ["MSPatient12-T1W", "MSPatient12-T2W", "MSPatient12-FLAIR"]
     found = sample.scans()
     assert {(scan.patient, scan.contrast) for scan in found} == {

@@ -10,20 +10,20 @@ import pytest
 import torch
 
 import MultiContrastSRLib as mc
-from MultiContrastSRLib import models
-from MultiContrastSRLib.acquisition import AcquisitionModel, AxisModel, degrade
-from MultiContrastSRLib.errors import CancelledError, FileReadError, InputError, MethodUnavailableError
-from MultiContrastSRLib.grid import Grid
+from MultiContrastSRLib.acquisition.model import AcquisitionModel, AxisModel, degrade
+from MultiContrastSRLib.acquisition.support import Support
+from MultiContrastSRLib.core.errors import CancelledError, FileReadError, InputError, MethodUnavailableError
+from MultiContrastSRLib.image.grid import Grid
+from MultiContrastSRLib.image.volume import Volume
+from MultiContrastSRLib.inference import reference_check as gate
+from MultiContrastSRLib.inference.planes import Pass, lattice_factors, measured_axes, plan
+from MultiContrastSRLib.inference.slices import SliceNetwork
 from MultiContrastSRLib.methods import get
 from MultiContrastSRLib.networks.specs import build, light
-from MultiContrastSRLib.phantom import head_phantom
-from MultiContrastSRLib.report import Report
-from MultiContrastSRLib.support import Support
-from MultiContrastSRLib.trained import gate
-from MultiContrastSRLib.trained.plan import Pass, lattice_factors, measured_axes, plan
-from MultiContrastSRLib.trained.slices import SliceNetwork
-from MultiContrastSRLib.volume import Volume
-from MultiContrastSRLib.weights import save_weights
+from MultiContrastSRLib.pipeline.report import Report
+from MultiContrastSRLib.samples.phantom import head_phantom
+from MultiContrastSRLib.weights import registry as models
+from MultiContrastSRLib.weights.file import save_weights
 
 NETWORKS = ("dual-arbnet", "dinet", "minet", "swift")
 

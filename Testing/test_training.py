@@ -16,10 +16,9 @@ torch = pytest.importorskip("torch", reason="Training needs torch, which is not 
 
 from training_fixtures import RICH, phantom_pack, recipe, tables  # noqa: E402
 
+from MultiContrastSRLib.acquisition.slices import SliceAcquisition  # noqa: E402
 from MultiContrastSRLib.cli import main  # noqa: E402
-from MultiContrastSRLib.errors import FileReadError, FileWriteError, InputError  # noqa: E402
-from MultiContrastSRLib.model_card import load_card, problems  # noqa: E402
-from MultiContrastSRLib.slicewise.acquisition import SliceAcquisition  # noqa: E402
+from MultiContrastSRLib.core.errors import FileReadError, FileWriteError, InputError  # noqa: E402
 from MultiContrastSRLib.training import checkpoint, loop  # noqa: E402
 from MultiContrastSRLib.training.checkpoint import load_state  # noqa: E402
 from MultiContrastSRLib.training.curriculum import condition  # noqa: E402
@@ -31,7 +30,8 @@ from MultiContrastSRLib.training.pack import save_pack  # noqa: E402
 from MultiContrastSRLib.training.predict import predict  # noqa: E402
 from MultiContrastSRLib.training.recipe_file import recipe_names  # noqa: E402
 from MultiContrastSRLib.training.validation import Validation  # noqa: E402
-from MultiContrastSRLib.weights import load_network  # noqa: E402
+from MultiContrastSRLib.weights.card import load_card, problems  # noqa: E402
+from MultiContrastSRLib.weights.file import load_network  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

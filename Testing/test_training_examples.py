@@ -12,14 +12,14 @@ torch = pytest.importorskip("torch", reason="Training needs torch, which is not 
 from phantoms import pair  # noqa: E402
 from training_fixtures import RICH, phantom_pack, phantom_stack, recipe  # noqa: E402
 
-from MultiContrastSRLib.acquisition import AxisModel, degrade  # noqa: E402
-from MultiContrastSRLib.detail import Level, learn, transfer  # noqa: E402
+from MultiContrastSRLib.acquisition.model import AxisModel, degrade  # noqa: E402
+from MultiContrastSRLib.acquisition.slices import SliceAcquisition  # noqa: E402
+from MultiContrastSRLib.guided.regression import Level, learn, transfer  # noqa: E402
+from MultiContrastSRLib.guided.slices import guided  # noqa: E402
+from MultiContrastSRLib.image.sampling import apply_separable  # noqa: E402
 from MultiContrastSRLib.networks.intensity import intensity_of  # noqa: E402
 from MultiContrastSRLib.networks.positions import sample_linear  # noqa: E402
 from MultiContrastSRLib.networks.specs import light  # noqa: E402
-from MultiContrastSRLib.sampling import apply_separable  # noqa: E402
-from MultiContrastSRLib.slicewise.acquisition import SliceAcquisition  # noqa: E402
-from MultiContrastSRLib.slicewise.guided import guided  # noqa: E402
 from MultiContrastSRLib.training import augmentation, loop  # noqa: E402
 from MultiContrastSRLib.training.examples import Examples  # noqa: E402
 from MultiContrastSRLib.training.pack import Pack  # noqa: E402

@@ -9,12 +9,12 @@ from training_fixtures import phantom_pack, recipe
 
 torch = pytest.importorskip("torch", reason="Training needs torch, which is not installed here.")
 
-from MultiContrastSRLib.errors import FileReadError, InputError  # noqa: E402
-from MultiContrastSRLib.models import shipped  # noqa: E402
+from MultiContrastSRLib.core.errors import FileReadError, InputError  # noqa: E402
 from MultiContrastSRLib.training import loop  # noqa: E402
 from MultiContrastSRLib.training.checkpoint import load_state  # noqa: E402
 from MultiContrastSRLib.training.export import export  # noqa: E402
-from MultiContrastSRLib.weights import decode, encode, load_network, load_weights, save_weights  # noqa: E402
+from MultiContrastSRLib.weights.file import decode, encode, load_network, load_weights, save_weights  # noqa: E402
+from MultiContrastSRLib.weights.registry import shipped  # noqa: E402
 
 WANTED = {"steps": 2, "validate": 0, "rate": 1e-2, "matrix_rate": 1e-2, "start": "swift", "frozen": True}
 LIGHT = {"base": "guided+joint-tv", "correction_width": 32, "correction_blocks": 2}

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="Training needs torch, which is not 
 
 from training_fixtures import phantom_pack, phantom_stack, recipe, tables  # noqa: E402
 
-from MultiContrastSRLib.errors import FileReadError, InputError  # noqa: E402
+from MultiContrastSRLib.core.errors import FileReadError, InputError  # noqa: E402
 from MultiContrastSRLib.training.data import build_pack  # noqa: E402
 from MultiContrastSRLib.training.pack import Pack, load_pack, save_pack  # noqa: E402
 from MultiContrastSRLib.training.recipe import Source  # noqa: E402

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="Training needs torch, which is not 
 
 from training_fixtures import recipe, tables  # noqa: E402
 
-from MultiContrastSRLib.errors import FileReadError, InputError, UnknownNameError  # noqa: E402
+from MultiContrastSRLib.core.errors import FileReadError, InputError, UnknownNameError  # noqa: E402
 from MultiContrastSRLib.training import loop  # noqa: E402
 from MultiContrastSRLib.training.curriculum import condition, stage  # noqa: E402
 from MultiContrastSRLib.training.losses import kspace_loss, leak_loss, total_loss  # noqa: E402

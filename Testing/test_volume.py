@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from phantoms import affine
 
 from MultiContrastSRLib import Grid, Volume
-from MultiContrastSRLib.errors import GeometryError, InputError, MultiContrastSRError
+from MultiContrastSRLib.core.errors import GeometryError, InputError, MultiContrastSRError
 
 shapes = st.tuples(*[st.integers(1, 40)] * 3)
 matrices = st.builds(

@@ -8,9 +8,9 @@ import pickle
 import numpy as np
 import pytest
 
-from MultiContrastSRLib.errors import FileReadError, InputError, UnknownNameError
+from MultiContrastSRLib.core.errors import FileReadError, InputError, UnknownNameError
 from MultiContrastSRLib.networks.specs import light
-from MultiContrastSRLib.weights import decode, encode, load_network, load_weights, save_weights
+from MultiContrastSRLib.weights.file import decode, encode, load_network, load_weights, save_weights
 
 SPEC = light("minet", features=8, stages=1, blocks=1)
 

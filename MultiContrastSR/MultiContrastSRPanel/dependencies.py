@@ -137,4 +137,4 @@ def _cause(error: BaseException) -> str:
 
 
 def _unavailable(message: str) -> Exception:
-    return library("errors").MethodUnavailableError(message)
+    return library("core.errors").MethodUnavailableError(message)

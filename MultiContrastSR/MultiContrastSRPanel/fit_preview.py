@@ -38,7 +38,7 @@ class FitPreview:
     def _watch(self, entry: Any, draw: Any) -> None:
         self.begun = True
         grid = coarse(self._target.volume.grid)
-        self._latest = library("volume").Volume.on(grid, draw(grid)[0], self._target.volume.name)
+        self._latest = library("image.volume").Volume.on(grid, draw(grid)[0], self._target.volume.name)
 
     # ------------------------------------------------------------------ on the main thread
 

@@ -41,14 +41,14 @@ def _method_item(method: Any) -> Item:
 
 def device_items(method: Any) -> list[Item]:
     """auto (and what it means for `method`), the CPU, and each GPU for methods that can use one."""
-    devices = library("devices")
+    devices = library("core.devices")
     if "cuda" in method.devices:
         found = devices.list_devices()  # imports torch, so not for the others
         tip = _("The first GPU, else the CPU.")
     else:
         found = [devices.Device("cpu", "CPU")]
         tip = _("This method runs on the CPU.")
-    chosen = devices.resolve_device("auto", method)[0]
+    chosen = devices.resolve_device("auto", method.devices, method.name)[0]
     labels = {device.name: device.label for device in found}
     automatic = Item(_("Automatic: {device}").format(device=labels.get(chosen, chosen)), "auto", tip)
     return [automatic, *(Item(device.label, device.name, tip) for device in found)]

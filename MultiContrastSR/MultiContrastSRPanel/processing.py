@@ -75,7 +75,7 @@ class Request:
     ) -> tuple[Any, Any]:
         """The library's `Result`, and the reference's (None unless wanted and made). Touches no node."""
         reference = None if self.reference is None else self.reference.volume
-        monitor = library("progress").Monitor(progress, cancel)
+        monitor = library("core.progress").Monitor(progress, cancel)
         share = 0.95 if self.companion else 1.0
         with preview.listening() if preview else contextlib.nullcontext():
             result = library("pipeline").super_resolve(
@@ -185,7 +185,7 @@ class Run:
         self._preview.remove()
         request, self._request, self._preview = self._request, None, None
         job = self._job
-        cancelled = library("errors").CancelledError
+        cancelled = library("core.errors").CancelledError
         try:
             if self.state is RunState.CANCELLING and (job.error is None or isinstance(job.error, cancelled)):
                 # perhaps it was done before it noticed; the user's word counts

@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from ..errors import MultiContrastSRError, NotEnoughMemoryError
+from ..core.errors import MultiContrastSRError, NotEnoughMemoryError
 from . import degrade, evaluate, fit, info, methods, super_resolve, train
 
 VERBS = (super_resolve, fit, evaluate, train, degrade, info, methods)
@@ -18,7 +18,7 @@ UNEXPECTED, CANCELLED = 1, 130
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all verbs."""
-    from .. import __version__
+    from .._version import __version__
 
     parser = argparse.ArgumentParser(
         prog=PROGRAM,

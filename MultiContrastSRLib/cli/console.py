@@ -10,8 +10,8 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from ..errors import CancelledError, OptionError
-from ..progress import CancelCallback, ProgressCallback
+from ..core.errors import CancelledError, OptionError
+from ..core.progress import CancelCallback, ProgressCallback
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")

@@ -28,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     """Do it."""
-    from ..acquisition import degrade
-    from ..checks import check_volume
+    from ..acquisition.model import degrade
     from ..io import check_output, load_volume, save_volume
+    from ..pipeline.checks import check_volume
 
     check_output(parsed.output, (place_of(parsed.volume),), overwrite=parsed.overwrite)
     with running(parsed) as callbacks:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from .console import add_overwrite, parse_options, place_of, print_json, running, warn
 
 if TYPE_CHECKING:
+    from ..image.volume import Volume
     from ..inr.fitting import Fit
-    from ..volume import Volume
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,8 +40,8 @@ def run(parsed: argparse.Namespace) -> None:
     """Do it."""
     from pathlib import Path
 
-    from ..devices import resolve_device
-    from ..errors import FileWriteError, MethodUnavailableError, OptionError
+    from ..core.devices import resolve_device
+    from ..core.errors import FileWriteError, MethodUnavailableError, OptionError
     from ..io.files import check_place
     from ..methods import get
 
@@ -59,7 +59,7 @@ def run(parsed: argparse.Namespace) -> None:
     reason = method.unavailable()
     if reason:
         raise MethodUnavailableError(f"Method {method.name!r} is not available here: it {reason}.")
-    device, note = resolve_device(parsed.device, method)
+    device, note = resolve_device(parsed.device, method.devices, method.name)
     with running(parsed) as callbacks:
         fitted, warnings = _fit(groups, chosen, parsed, device, callbacks)
         files = [str(path) for path in fitted.model.save(place)]
@@ -78,15 +78,15 @@ def _fit(
     groups: list[list[str]], chosen: dict, parsed: argparse.Namespace, device: str, callbacks: dict
 ) -> tuple[Fit, list[str]]:
     """(the fit, warnings)."""
-    from ..alignment import align
-    from ..checks import check_volume
+    from ..core.memory import check_memory
+    from ..core.progress import Monitor
     from ..inr.fitting import fit
     from ..inr.model import SubjectModel
     from ..io import load_volume
-    from ..memory import check_memory
     from ..methods.joint_tv import COPIES, joint_lattice
     from ..methods.subject_inr import settings
-    from ..progress import Monitor
+    from ..pipeline.checks import check_volume
+    from ..registration.align import align
 
     monitor = Monitor(**callbacks, stage="load")
     loaded = [[load_volume(name) for name in group] for group in groups]

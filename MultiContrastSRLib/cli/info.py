@@ -34,7 +34,7 @@ def describe(path: str) -> dict[str, object]:
     """All that is known about the volume at `path`, JSON-able; lists per axis are (slices, rows, columns)."""
     import numpy as np
 
-    from ..acquisition import AcquisitionModel
+    from ..acquisition.model import AcquisitionModel
     from ..io import load_volume
 
     volume = load_volume(path, labels=True)

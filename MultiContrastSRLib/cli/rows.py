@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import OptionError
+from ..core.errors import OptionError
 from .console import parse_options
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     """Do it."""
-    from ..errors import OptionError
+    from ..core.errors import OptionError
     from ..training.recipe_file import load_recipe, recipe_names
 
     if parsed.recipe is None:
@@ -77,7 +77,7 @@ def _make_pack(parsed: argparse.Namespace, recipe, callbacks) -> dict[str, objec
 
 
 def _work(parsed: argparse.Namespace, recipe, callbacks) -> dict[str, object]:
-    from ..errors import MethodUnavailableError
+    from ..core.errors import MethodUnavailableError
 
     try:
         import torch
@@ -114,8 +114,8 @@ def _work(parsed: argparse.Namespace, recipe, callbacks) -> dict[str, object]:
 
 
 def _data(parsed: argparse.Namespace, recipe, callbacks):
-    from ..errors import OptionError
-    from ..progress import Monitor
+    from ..core.errors import OptionError
+    from ..core.progress import Monitor
     from ..training.data import build_pack
     from ..training.pack import load_pack
 

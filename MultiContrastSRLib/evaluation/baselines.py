@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import kernels
-from ..acquisition import AcquisitionModel, AxisModel, degrade
-from ..grid import Grid
-from ..sampling import sample
-from ..volume import Volume
+from ..acquisition.model import AcquisitionModel, AxisModel, degrade
+from ..image import kernels
+from ..image.grid import Grid
+from ..image.sampling import sample
+from ..image.volume import Volume
 
 MASK_TRICK = "sinc × mask"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError
+from ..core.errors import InputError
+from ..core.progress import CancelCallback, Monitor, ProgressCallback
+from ..image.volume import Volume
 from ..pipeline import PreparedRun
-from ..progress import CancelCallback, Monitor, ProgressCallback
-from ..volume import Volume
 from .entries import Entry, checked_entries
 from .metrics import mutual_information
 from .prediction import Prediction, rendered

@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .. import kernels
-from ..acquisition import degrade
-from ..checks import check_volume
-from ..errors import InputError
-from ..grid import Grid
-from ..sampling import sample
-from ..volume import Volume
+from ..acquisition.model import degrade
+from ..core.errors import InputError
+from ..image import kernels
+from ..image.grid import Grid
+from ..image.sampling import sample
+from ..image.volume import Volume
+from ..pipeline.checks import check_volume
 from . import masks
 from .protocols import Protocol, axis_index
 from .scales import Scale, scale_name

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import InputError
-from ..progress import CancelCallback, Monitor, ProgressCallback
-from ..volume import Volume
+from ..core.errors import InputError
+from ..core.progress import CancelCallback, Monitor, ProgressCallback
+from ..image.volume import Volume
 from .both import both_ways
 from .entries import Entry
 from .layout import Layout, Pair

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..errors import InputError, UnknownNameError
+from ..core.errors import InputError, UnknownNameError
 from ..methods import all_methods, get
 from .baselines import MASK_TRICK
 from .references import FULL, REFERENCES

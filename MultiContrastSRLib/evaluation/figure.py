@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError, MethodUnavailableError
+from ..core.errors import InputError, MethodUnavailableError
 from ..io.files import replaced_together
 from .metrics import psnr
 from .scales import Scale, as_scale, scale_name

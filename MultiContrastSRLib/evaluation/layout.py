@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import FileReadError, InputError
+from ..core.errors import FileReadError, InputError
 
 # the layout of the public 3D MR image database of multiple sclerosis patients (open_ms_data), at any depth
 SCANS = "**/{subject}/{contrast}_*.nii.gz"

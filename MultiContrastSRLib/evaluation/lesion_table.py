@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .planting import AMPLITUDE, RADII
 from .protocols import Protocol
 from .scales import Scale, scale_name

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.progress import CancelCallback, Monitor, ProgressCallback
+from ..image.volume import Volume
 from ..methods import get
-from ..progress import CancelCallback, Monitor, ProgressCallback
-from ..volume import Volume
 from .case import Case, front_of
 from .entries import Entry, checked_entries
 from .lesion_table import LesionFindings, LesionScores

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from .. import kernels
-from ..sampling import sample
-from ..volume import Volume
+from ..image import kernels
+from ..image.sampling import sample
+from ..image.volume import Volume
 from .case import Case
 from .scoring import Truth
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..errors import InputError
-from ..grid import Grid
-from ..volume import Volume
+from ..core.errors import InputError
+from ..image.grid import Grid
+from ..image.volume import Volume
 from .case import Case, on_grid
 
 RADII = (2.0, 4.0)  # mm

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .. import kernels
-from ..acquisition import degrade
-from ..alignment import align
-from ..grid import Grid
+from ..acquisition.model import degrade
+from ..core.progress import Monitor
+from ..image import kernels
+from ..image.grid import Grid
+from ..image.sampling import sample
+from ..image.volume import Volume
 from ..methods import get
 from ..pipeline import PreparedRun, prepare
-from ..progress import Monitor
-from ..sampling import sample
-from ..volume import Volume
+from ..registration.align import align
 from .baselines import mask_trick
 from .case import Case
 from .entries import Entry

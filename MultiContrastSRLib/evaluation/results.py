@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError
+from ..core.errors import InputError
 from ..io.files import replaced_together
 from .metrics import GAINS, METRICS
 from .picture import Picture

@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from ..errors import InputError
+from ..core.errors import InputError
 from ..methods import get
 from .entries import Entry, checked_entries
 from .references import FULL, NONE, REFERENCES

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..progress import CancelCallback, Monitor, ProgressCallback
-from ..volume import Volume
+from ..core.progress import CancelCallback, Monitor, ProgressCallback
+from ..image.volume import Volume
 from .baselines import MASK_TRICK
 from .case import Case, make_case
 from .conditions import conditions

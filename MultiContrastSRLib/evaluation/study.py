@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .layout import Pair
 from .metrics import GAINS, METRICS
 from .protocols import PEAKS, Protocol

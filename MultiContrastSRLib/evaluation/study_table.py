@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .baselines import MASK_TRICK
 from .metrics import GAINS, METRICS
 from .published import published_for

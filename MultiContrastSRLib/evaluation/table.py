@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .metrics import GAINS, METRICS
 from .results import BASELINE
 from .scales import Scale, scale_name

@@ -7,8 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from threading import Lock
 
-from ..grid import Grid
-from ..volume import Volume
+from ..image.grid import Grid
+from ..image.volume import Volume
 from .fitting import Fit
 from .presets import Settings
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..grid import Grid
+    from ..image.grid import Grid
 
     Draw = Callable[[Grid], list[np.ndarray]]
 

@@ -9,11 +9,11 @@ from functools import partial
 
 import numpy as np
 
-from ..errors import InputError
-from ..grid import Grid
-from ..progress import Monitor
+from ..core.errors import InputError
+from ..core.progress import Monitor
+from ..image.grid import Grid
+from ..image.volume import Volume
 from ..subject.joint import joint_images
-from ..volume import Volume
 from .control import Control, Entry, current
 from .model import Contrast, SubjectModel
 from .presets import Preset, Settings

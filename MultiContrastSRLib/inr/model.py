@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import FileReadError
-from ..grid import Grid
+from ..core.errors import FileReadError
+from ..core.progress import Monitor
+from ..image.grid import Grid
 from ..io.files import replaced_together
-from ..progress import Monitor
-from ..weights import decode, encode
+from ..weights.file import decode, encode
 from .networks import Grids, build, parameters
 from .presets import Architecture
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import MethodUnavailableError
+from ..core.errors import MethodUnavailableError
 from ..io.files import replaced_together
 from .control import Entry
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.progress import Monitor
 from ..evaluation.metrics import mutual_information
-from ..progress import Monitor
 from .control import Control, Entry
 from .model import SubjectModel
 from .networks import open_levels, set_brief

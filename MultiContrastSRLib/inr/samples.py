@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from ..acquisition import AcquisitionModel
-from ..grid import REVERSE, Grid
-from ..progress import Monitor
+from ..acquisition.model import AcquisitionModel
+from ..core.progress import Monitor
+from ..image.grid import REVERSE, Grid
+from ..image.volume import Volume
 from ..subject.data_term import DataTerm, expand
 from ..subject.observation import aligned_grid, observe, observe_target
-from ..volume import Volume
 
 _EMPTY = 0.05  # of the 99.9th percentile: below it lies background
 _MARGIN = 2  # samples around the foreground that count as such

@@ -9,15 +9,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import FileReadError, FileWriteError, InputError, MultiContrastSRError
-from ..memory import check_memory
-from ..progress import CancelCallback, Monitor, ProgressCallback
-from ..volume import Volume
+from ..core.errors import FileReadError, FileWriteError, InputError, MultiContrastSRError
+from ..core.memory import check_memory
+from ..core.progress import CancelCallback, Monitor, ProgressCallback
+from ..image.volume import Volume
 from .files import check_place, is_dicom, replaced_together
 from .formats import READABLE, SERIES_SEPARATOR, WRITABLE, suffix_of, write_image
 
 if TYPE_CHECKING:
-    from ..result import Result
+    from ..pipeline.result import Result
 
 __all__ = [
     "READABLE",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import FileReadError, GeometryError, InputError
+from ..core.errors import FileReadError, GeometryError, InputError
 from .files import is_dicom
 from .formats import SERIES_SEPARATOR
 from .itk import quiet, ras_affine

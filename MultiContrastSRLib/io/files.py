@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import FileWriteError
+from ..core.errors import FileWriteError
 
 
 def same_file(first: Path, second: Path) -> bool:

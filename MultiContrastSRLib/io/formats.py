@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..progress import Monitor
-from ..volume import Volume
+from ..core.progress import Monitor
+from ..image.volume import Volume
 from .itk import write_itk
 from .nifti import write_nifti
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import FileReadError, GeometryError, InputError
-from ..memory import check_memory
-from ..progress import Monitor
-from ..volume import Volume
+from ..core.errors import FileReadError, GeometryError, InputError
+from ..core.memory import check_memory
+from ..core.progress import Monitor
+from ..image.volume import Volume
 
 if TYPE_CHECKING:
     from SimpleITK import ImageFileReader

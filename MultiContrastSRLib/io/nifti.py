@@ -16,10 +16,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..errors import FileReadError, GeometryError, InputError
-from ..memory import check_memory
-from ..progress import Monitor
-from ..volume import Volume
+from ..core.errors import FileReadError, GeometryError, InputError
+from ..core.memory import check_memory
+from ..core.progress import Monitor
+from ..image.volume import Volume
 from .itk import itk_affine, read_itk, refuse_kind, shear, write_itk
 
 _LABEL_INTENT = 1002
@@ -144,7 +144,7 @@ def _compressor(file: BinaryIO) -> gzip.GzipFile:
 def _header(volume: Volume):
     import nibabel
 
-    from .. import __version__
+    from .._version import __version__
 
     header = nibabel.Nifti1Header(endianness="<")
     header.set_data_dtype(np.float32)

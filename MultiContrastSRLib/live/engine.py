@@ -11,9 +11,9 @@ from functools import partial
 
 import numpy as np
 
-from ..errors import CancelledError
-from ..grid import Grid
-from .cache import Cache
+from ..core.cache import Cache
+from ..core.errors import CancelledError
+from ..image.grid import Grid
 from .renderer import ViewRenderer
 from .request import Frame, Request
 from .view import coarser, effective_scale, key_of

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from .. import methods, pipeline
-from ..checks import check_memory_for
-from ..errors import NotEnoughMemoryError
-from ..grid import Grid
-from ..lattice import LatticeImage, default_refinement, refinement_of
-from ..methods.base import Prepared
-from ..progress import CancelCallback, Monitor
-from ..sampling import parallel_axes
-from ..volume import Volume
-from .cache import Cache
-from .sliced import SlicedImage
+from ..acquisition.lattice import LatticeImage, default_refinement, refinement_of
+from ..core.cache import Cache
+from ..core.errors import NotEnoughMemoryError
+from ..core.progress import CancelCallback, Monitor
+from ..image.grid import Grid
+from ..image.prepared import Prepared
+from ..image.sampling import parallel_axes
+from ..image.volume import Volume
+from ..pipeline.checks import check_memory_for
+from ..pipeline.sliced import SlicedImage
 
 _AHEAD = 4  # slices of a neighbouring view are computed ahead where so many views of them fit into the cache
 Refinement = tuple[bool, bool, bool]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..grid import Grid
+from ..image.grid import Grid
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import GeometryError
-from ..grid import Grid, spacing_along
-from ..lattice import sampled_along
+from ..acquisition.lattice import sampled_along
+from ..core.errors import GeometryError
+from ..image.grid import Grid, spacing_along
 
 _PROBES = 65  # places along a view's edge at which it is asked whether the target is there
 

@@ -12,7 +12,8 @@ import pkgutil
 import sys
 from types import ModuleType
 
-from .base import GROUPS, REGISTRY, Method, Option, Prepared, register
+from ..image.prepared import Prepared
+from .contract import GROUPS, REGISTRY, Method, Option, register
 
 __all__ = ["GROUPS", "Method", "Option", "Prepared", "all_methods", "get", "register"]
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import ClassVar
 
-from ..acquisition import AcquisitionModel
-from ..grid import Grid
-from ..kernels import Kernel
-from ..lattice import default_refinement, fill_value, through_plane_factor
-from ..progress import CancelCallback, Monitor, ProgressCallback
-from ..sampling import sample
-from ..volume import Volume
-from .base import Method, Prepared
+from ..acquisition.lattice import default_refinement, fill_value, through_plane_factor
+from ..acquisition.model import AcquisitionModel
+from ..core.progress import CancelCallback, Monitor, ProgressCallback
+from ..image.grid import Grid
+from ..image.kernels import Kernel
+from ..image.prepared import Prepared
+from ..image.sampling import sample
+from ..image.volume import Volume
+from .contract import Method
 
 
 class Interpolated(Prepared):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .base import GROUPS, Method, Option
+from .contract import GROUPS, Method, Option
 
 REFERENCE_WORDS = {"none": "not used", "optional": "used when there is one", "required": "needed"}
 

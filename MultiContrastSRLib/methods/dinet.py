@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..trained.method import TrainedMethod
-from .base import register
+from .contract import register
+from .trained import TrainedMethod
 
 
 @register

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..acquisition import AcquisitionModel, resolution_along
-from ..detail import DetailModel, Level, learn, transfer
-from ..grid import Grid, spacing_along
-from ..lattice import MAX_LATTICE_SCALE, LatticeImage, default_refinement
-from ..progress import CancelCallback, Monitor, ProgressCallback
-from ..reference import resample_reference
-from ..sampling import apply_separable
-from ..volume import Volume
-from .base import Method, Option, register
+from ..acquisition.lattice import MAX_LATTICE_SCALE, LatticeImage, default_refinement
+from ..acquisition.model import AcquisitionModel, resolution_along
+from ..core.progress import CancelCallback, Monitor, ProgressCallback
+from ..guided.regression import DetailModel, Level, learn, transfer
+from ..image.grid import Grid, spacing_along
+from ..image.sampling import apply_separable
+from ..image.volume import Volume
+from ..registration.resample import resample_reference
+from .contract import Method, Option, register
 
 _TRIAL_SLICES = (4, 12)  # fewest and most slices that judge the candidates
 _CHUNK = 1 << 19  # lattice samples worked on at once: a cancel is heard after each such chunk

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Option, register
+from .contract import Option, register
 from .joint_tv import JointTV
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..trained.method import TrainedMethod
-from ..trained.plan import measured_axes
-from .base import register
+from ..inference.planes import measured_axes
+from .contract import register
+from .trained import TrainedMethod
 
 _LARGEST_BY_TWO = 2.0 * 1.02  # above it the ×4 network is taken, as in the comparison of the Dual-ArbNet paper
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .. import kernels
-from ..kernels import Kernel
+from ..image import kernels
+from ..image.kernels import Kernel
 from ._interpolation import Interpolation
-from .base import register
+from .contract import register
 
 
 @register

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
-from ..lattice import LatticeImage
-from ..memory import check_memory
-from ..progress import CancelCallback, Monitor, ProgressCallback
-from ..volume import Volume
-from .base import Method, Option, register
+from ..acquisition.lattice import LatticeImage
+from ..core.errors import InputError
+from ..core.memory import check_memory
+from ..core.progress import CancelCallback, Monitor, ProgressCallback
+from ..image.volume import Volume
+from .contract import Method, Option, register
 from .joint_tv import COPIES, joint_lattice
 
 if TYPE_CHECKING:
-    from ..grid import Grid
+    from ..image.grid import Grid
     from ..inr.fitting import Fit
     from ..inr.model import SubjectModel
     from ..inr.presets import Settings

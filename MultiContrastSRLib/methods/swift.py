@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..trained.method import GATE, ORIENTATIONS, WEIGHTS, TrainedMethod
-from .base import register
+from .contract import register
+from .trained import GATE, ORIENTATIONS, WEIGHTS, TrainedMethod
 
 
 @register

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .layers import channels_last, conv3, zeroed
 from .orientations import ORIENTATIONS, turned, turned_back
 

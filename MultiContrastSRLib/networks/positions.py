@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..core.errors import InputError
 
 Window = tuple[slice, slice]
 _TIE = 1e-6  # as in `kernels.nearest`: a tie that rounding would decide must not depend on where a crop begins

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from ..errors import InputError, UnknownNameError
+from ..core.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from torch import nn

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..acquisition import AxisModel
+from ..acquisition.model import AxisModel
+from ..acquisition.slices import ACROSS, KEPT, SliceAcquisition
 from ..subject.joint import channel_of
 from ..subject.noise import noise_of
 from ..subject.observation import Observation, decompose
 from ..subject.total_variation import reconstruct
-from .acquisition import ACROSS, KEPT, SliceAcquisition
 
 ITERATIONS = 24  # 40 make a better image by 0.1 to 0.2 dB, which is worth less than the time
 _RATES = (0.0, 1.0, 1.0)  # slices are alone

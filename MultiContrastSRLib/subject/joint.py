@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 import torch
 
-from ..acquisition import AcquisitionModel, AxisModel
-from ..grid import Grid
-from ..progress import Monitor
-from ..volume import Volume
+from ..acquisition.model import AcquisitionModel, AxisModel
+from ..core.progress import Monitor
+from ..image.grid import Grid
+from ..image.volume import Volume
 from .noise import noise_level
 from .observation import Observation, observe, observe_target
 from .total_variation import Channel, gradient_size, reconstruct

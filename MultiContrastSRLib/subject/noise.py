@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..acquisition import AcquisitionModel, AxisModel
-from ..progress import Monitor
-from ..volume import Volume
+from ..acquisition.model import AcquisitionModel, AxisModel
+from ..core.progress import Monitor
+from ..image.volume import Volume
 
 FLOOR = 2e-3  # of the scan's standard deviation: below it rounding and the model's own errors rule
 _ENOUGH, _DEPTH = 1 << 20, 8  # samples, and planes, that noise is estimated from

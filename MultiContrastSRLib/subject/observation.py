@@ -20,13 +20,13 @@ from itertools import permutations
 
 import numpy as np
 
-from .. import kernels
-from ..acquisition import AcquisitionModel, AxisModel
-from ..grid import Grid
-from ..progress import Monitor
-from ..reference import resample_reference
-from ..sampling import apply_separable, sample
-from ..volume import Volume
+from ..acquisition.model import AcquisitionModel, AxisModel
+from ..core.progress import Monitor
+from ..image import kernels
+from ..image.grid import Grid
+from ..image.sampling import apply_separable, sample
+from ..image.volume import Volume
+from ..registration.resample import resample_reference
 
 _WEAK = 1e-3  # gains below this part of the largest say nothing
 _FINER = 0.98  # a scan whose samples are closer than this part of the lattice's is brought to the lattice

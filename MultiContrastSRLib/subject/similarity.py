@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..progress import Monitor
+from ..core.progress import Monitor
 
 _WIDTHS = 1.2, 0.9  # in the first and the last round, in units of what is uncertain
 GAIN = 1.6  # a round goes so much farther than the mean: fewer rounds

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..progress import Monitor
+from ..core.progress import Monitor
 from . import coupling
 from .data_term import DataTerm, expand, project
 from .observation import Observation

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..errors import FileReadError, InputError
+from ..core.errors import FileReadError, InputError
 from ..io.files import replaced_together
 from .recipe import Recipe
 

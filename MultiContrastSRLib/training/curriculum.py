@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..acquisition import Kind
+from ..acquisition.model import Kind
 from .recipe import Degradation, Recipe
 
 _WARMUP = (2, 3, 4)  # whole factors

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..acquisition import AcquisitionModel, degrade
-from ..alignment import align
-from ..errors import FileReadError, InputError
+from ..acquisition.model import AcquisitionModel, degrade
+from ..core.errors import FileReadError, InputError
+from ..core.progress import Monitor
+from ..image.volume import Volume
 from ..io import load_volume
-from ..progress import Monitor
-from ..reference import resample_reference
-from ..volume import Volume
+from ..registration.align import align
+from ..registration.resample import resample_reference
 from .pack import Pack, Stack
 from .recipe import Labels, Recipe, Source
 

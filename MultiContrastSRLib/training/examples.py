@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..acquisition.slices import SliceAcquisition
+from ..inference.base_slices import base_images
 from ..networks.intensity import Intensity, intensity_of
 from ..networks.orientations import turned
 from ..networks.positions import Positions
-from ..slicewise.acquisition import SliceAcquisition
-from ..slicewise.base import base_images
 from .augmentation import fitted, planted, varied_reference, with_lesions
 from .curriculum import Condition, condition
 from .data import split, without_background
@@ -160,10 +160,10 @@ def make_batch(recipe: Recipe, pairs: Tensor, drawn: Condition, rngs: list[np.ra
     seen = None
     if drawn.reference != "none":
         seen = intensity_of(reference[:, None], spec).apply(reference[:, None])
-    positions = acquisition.positions()
+    positions = Positions.regular(shape, acquisition.lattice)
     if seen is not None:
-        identity = SliceAcquisition.of(shape, (1.0, 1.0))
-        positions = acquisition.positions(acquisition if drawn.reference == "low" else identity)
+        recorded = acquisition if drawn.reference == "low" else SliceAcquisition.of(shape, (1.0, 1.0))
+        positions = Positions.regular(shape, acquisition.lattice, recorded.lattice)
     return Batch(
         intensity.apply(low),
         intensity.apply(truth[:, None]),

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from .. import __version__
-from ..errors import FileWriteError, InputError
+from .._version import __version__
+from ..core.errors import FileWriteError, InputError
 from ..io.files import check_place
-from ..model_card import save_card
 from ..networks.specs import build
-from ..weights import load_network, save_weights
+from ..weights.card import save_card
+from ..weights.file import load_network, save_weights
 from .checkpoint import load_state
 from .pack import Pack
 from .recipe_file import from_mapping

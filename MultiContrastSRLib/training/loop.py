@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..errors import CancelledError, InputError, MultiContrastSRError
+from ..core.errors import CancelledError, InputError, MultiContrastSRError
+from ..core.progress import CancelCallback, ProgressCallback
 from ..io.files import replaced_together
 from ..networks.specs import build
-from ..progress import CancelCallback, ProgressCallback
 from .checkpoint import NAME, State, check_recipe, load_state, save_state
 from .curve import PICTURE, Log, draw_curve, line
 from .examples import Batch, Examples

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import FileReadError
+from ..core.errors import FileReadError
 from ..io.files import replaced_together
 
 _FORMAT = "multicontrastsr-pack-1"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
-from ..errors import InputError
+from ..core.errors import InputError
 from ..networks.specs import SPECS, Spec
 
 

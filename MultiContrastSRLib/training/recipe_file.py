@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
-from ..errors import FileReadError, InputError, MethodUnavailableError, UnknownNameError
+from ..core.errors import FileReadError, InputError, MethodUnavailableError, UnknownNameError
 from ..networks.specs import Spec, from_dict, light, published
 from .recipe import PARTS, Recipe, Source
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..errors import InputError
-from ..models import shipped
+from ..core.errors import InputError
 from ..networks.specs import SPECS
-from ..weights import load_weights
+from ..weights.file import load_weights
+from ..weights.registry import shipped
 
 
 @dataclass(frozen=True)

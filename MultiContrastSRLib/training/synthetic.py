@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
-from ..slicewise.acquisition import separable
+from ..acquisition.slices import separable
 
 _MEANS = (0.05, 1.0)
 _TEXTURE = 0.05  # largest standard deviation within a tissue

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..slicewise.acquisition import SliceAcquisition
-from ..slicewise.base import base_images
+from ..acquisition.slices import SliceAcquisition
+from ..inference.base_slices import base_images
 from .augmentation import fitted
 from .curriculum import Condition
 from .data import split

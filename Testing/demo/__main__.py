@@ -10,7 +10,7 @@ from pathlib import Path
 
 from MultiContrastSRLib import methods, save_volume
 from MultiContrastSRLib.evaluation import Evaluation, evaluate
-from MultiContrastSRLib.volume import Volume
+from MultiContrastSRLib.image.volume import Volume
 
 from .cases import Case, find_cases
 from .session import Session

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from MultiContrastSRLib import Volume, degrade
-from MultiContrastSRLib.sample import Samples, sample_volumes
+from MultiContrastSRLib.samples.scans import Samples, sample_volumes
 
 SCALE = 3.0
 TITLES = {

@@ -15,7 +15,7 @@ import numpy as np
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
-from MultiContrastSRLib.sample import sample_volumes
+from MultiContrastSRLib.samples.scans import sample_volumes
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402

@@ -19,19 +19,21 @@ def check_view_names(names: list[str] | None) -> list[str]:
     """
     layout = slicer.app.layoutManager()
     if layout is None:
-        raise library("errors").InputError("There are no slice views: Slicer runs without its main window.")
+        raise library("core.errors").InputError("There are no slice views: Slicer runs without its main window.")
     known = list(layout.sliceViewNames())
     wanted = known if names is None or names == "all" else [names] if isinstance(names, str) else list(names)
     for name in wanted:
         if name not in known:
-            raise library("errors").InputError(f"There is no slice view {name!r}; expected one of {', '.join(known)}.")
+            raise library("core.errors").InputError(
+                f"There is no slice view {name!r}; expected one of {', '.join(known)}."
+            )
     return wanted
 
 
 def grid_shown(grid: Any, view_name: str, target: Any) -> Any:
     """`grid`, or `InputError` when it is None: nothing of the target is to be seen."""
     if grid is None:
-        raise library("errors").InputError(
+        raise library("core.errors").InputError(
             f"View {view_name!r} shows nothing of {target.GetName()!r}; scroll or zoom until it does."
         )
     return grid
@@ -39,11 +41,11 @@ def grid_shown(grid: Any, view_name: str, target: Any) -> Any:
 
 def store_view(array: Any, grid: Any, view_name: str, report: Any, target: Any, reference: Any) -> Any:
     """The pixels of a view as a new volume of the scene, with provenance."""
-    factors = tuple(t / s for t, s in zip(target.volume.spacing, library("grid").spacing_along(
+    factors = tuple(t / s for t, s in zip(target.volume.spacing, library("image.grid").spacing_along(
         grid, target.volume.grid
     ), strict=True))  # fmt: skip
     report = dataclasses.replace(report, scale=factors, spacing=grid.spacing, shape=grid.shape)
-    volume = library("volume").Volume.on(grid, array, f"{target.volume.name} {report.method} view {view_name}")
+    volume = library("image.volume").Volume.on(grid, array, f"{target.volume.name} {report.method} view {view_name}")
     return library("mrml").store_result(slicer.mrmlScene, volume, report.as_dict(), target, reference)
 
 
@@ -68,7 +70,7 @@ def render_view(view_name: str, target: Any, reference: Any = None, **settings: 
     grid = grid_shown(None if seen.empty else views.part_of(whole, seen), view_name, target)
     dependencies.ensure(library("methods").get(settings.get("method", "guided")).requires)
     renderer = library("live.renderer").ViewRenderer(
-        source.volume, None if other is None else other.volume, library("live.cache").Cache(1 << 30), **settings
+        source.volume, None if other is None else other.volume, library("core.cache").Cache(1 << 30), **settings
     )
     renderer.prepare(grid, lambda: False)
     return store_view(renderer.render(grid), grid, view_name, renderer.report_of(grid), source, other)

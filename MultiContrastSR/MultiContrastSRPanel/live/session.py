@@ -57,7 +57,7 @@ class LiveZoom:
         on_end: Callable[[BaseException | None], None] | None = None,
         **settings: Any,
     ) -> None:
-        errors = library("errors")
+        errors = library("core.errors")
         if not SUPPORTED:
             raise errors.MethodUnavailableError("Live zoom needs Slicer 5.10 or newer; update Slicer.")
         if quality not in library("live.engine").QUALITIES:
@@ -127,7 +127,7 @@ class LiveZoom:
         """
         view = self.views.get(view_name)
         if view is None:
-            raise library("errors").InputError(
+            raise library("core.errors").InputError(
                 f"Live zoom is not on in view {view_name!r}; expected one of {', '.join(self.views)}."
             )
         grid = grid_shown(view.grid, view_name, self.target)
@@ -164,7 +164,7 @@ class LiveZoom:
         self._prepared_for = self._state_of_inputs()
 
     def _start_engine(self) -> None:
-        live = library("live.cache"), library("live.renderer"), library("live.engine")
+        live = library("core.cache"), library("live.renderer"), library("live.engine")
         target, reference = self.sources
         cache = live[0].Cache(self._cache_bytes)
         renderer = live[1].ViewRenderer(
@@ -269,7 +269,9 @@ class LiveZoom:
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _node_removed(self, caller: Any, event: str, node: Any) -> None:
         if node is self.target:
-            self.stop(library("errors").InputError(f"The target {node.GetName()!r} was deleted; live zoom is off."))
+            self.stop(
+                library("core.errors").InputError(f"The target {node.GetName()!r} was deleted; live zoom is off.")
+            )
         elif node is self.reference:
             self.reference = None
             self._prepare_soon()

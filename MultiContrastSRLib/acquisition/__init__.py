@@ -1,0 +1,1 @@
+"""How a scanner samples an image: forward models, measured spectrum, lattices and data consistency."""

@@ -1,0 +1,347 @@
+"""How a scanner samples: the forward models that degrade a volume and that a result must agree with.
+
+Each array axis has its own model. In plane, MRI measures a central block of k-space (`kspace`); across the slices of
+a 2-D acquisition it averages over a slab (`slab`). Both are small matrices, applied separably.
+
+Positions. After a centred k-space crop from n to m samples, LR sample ⌊m/2⌋ coincides with HR sample ⌊n/2⌋ and the
+spacing grows by n/m, with the rounded m. The outer voxel edges do not coincide. Slabs tile the field of
+view from edge to edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ..core.errors import InputError
+from ..core.progress import Monitor
+from ..image import kernels
+from ..image.grid import Grid, PerAxis
+from ..image.sampling import apply_separable
+from ..image.volume import Volume
+from .support import Support, estimate_support
+
+Kind = Literal["kspace", "slab"]
+DEGRADATIONS = ("kspace", "slab", "spline")
+SIMULATED = "simulated_acquisition"  # key of the metadata that `degrade` leaves: the exact model
+_WEAKEST = 0.4  # smallest share of a frequency's amplitude that a slab must record to be enforced: noise grows by 2.5
+
+
+@dataclass(frozen=True)
+class AxisModel:
+    """The acquisition along one axis.
+
+    Attributes:
+        kind: "kspace" (central block of frequencies) or "slab" (mean over a box).
+        samples: how many were acquired (the target's size along the axis).
+        spacing: mm between samples.
+        thickness: mm of the slab profile (slab only); 0 for point samples.
+        support: the part of the spectrum that holds measured data (kspace only).
+    """
+
+    kind: Kind
+    samples: int
+    spacing: float
+    thickness: float = 0.0
+    support: Support = field(default_factory=Support)
+
+    @property
+    def resolution(self) -> float:
+        """Effective resolution in mm: the voxel size that the measured data would fill without zero-filling."""
+        return self.spacing / self.support.edge if self.kind == "kspace" else max(self.thickness, self.spacing)
+
+    def positions(self, fine: int) -> np.ndarray:
+        """Where the acquired samples lie on a lattice of `fine` samples, in its indices."""
+        index = np.arange(self.samples)
+        ratio = fine / self.samples
+        if self.kind == "kspace":
+            return fine // 2 + (index - self.samples // 2) * ratio
+        return (index + 0.5) * ratio - 0.5
+
+    def lattice_positions(self, fine: int) -> tuple[float, float]:
+        """(step, offset): lattice sample x lies at acquired index step·x + offset."""
+        step = self.samples / fine
+        if self.kind == "kspace":
+            return step, self.samples // 2 - (fine // 2) * step
+        return step, (step - 1) / 2
+
+    def forward(self, fine: int) -> np.ndarray | None:
+        """Matrix (samples, fine): what the scanner records of an image on the lattice; None for the identity."""
+        if fine == self.samples:
+            return None
+        return _forward(self.kind, self.samples, fine, self.thickness / self.spacing)
+
+    def interpolate(self, fine: int) -> np.ndarray | None:
+        """Matrix (fine, samples): the samples interpolated (sinc in plane, cubic spline across slices)."""
+        return None if fine == self.samples else _interpolate(self.kind, self.samples, fine)
+
+    def spread(self, fine: int) -> np.ndarray | None:
+        """Matrix (fine, samples): the smoothest image on the lattice that `forward` turns back into the samples."""
+        if fine == self.samples:
+            return None
+        return _spread(self.kind, self.samples, fine, self.thickness / self.spacing)
+
+    def weight(self) -> np.ndarray | None:
+        """Matrix (samples, samples) that keeps the measured part of the spectrum; None when all of it is measured."""
+        if self.kind == "slab":
+            return _recorded(self.samples, self.thickness / self.spacing) if self.samples > 1 else None
+        return None if self.support.full else self.support.matrix(self.samples)
+
+
+@lru_cache(maxsize=32)
+def _forward(kind: Kind, samples: int, fine: int, width: float) -> np.ndarray:
+    positions = AxisModel(kind, samples, 1.0, width).positions(fine)
+    if kind == "kspace":
+        matrix = kernels.dirichlet(fine, positions[:, None] - np.arange(fine), samples)
+    elif width == 0:
+        matrix = kernels.bspline(fine, positions)  # point samples
+    else:
+        matrix = kernels.box(fine, positions, width * fine / samples)
+    return matrix.astype(np.float32)
+
+
+@lru_cache(maxsize=32)
+def _interpolate(kind: Kind, samples: int, fine: int) -> np.ndarray:
+    step, offset = AxisModel(kind, samples, 1.0, 1.0).lattice_positions(fine)
+    kernel = kernels.sinc if kind == "kspace" else kernels.bspline
+    return kernel(samples, step * np.arange(fine) + offset).astype(np.float32)
+
+
+@lru_cache(maxsize=32)
+def _spread(kind: Kind, samples: int, fine: int, width: float) -> np.ndarray:
+    up = _interpolate(kind, samples, fine).astype(np.float64)
+    # Of the lone Nyquist frequency of an even size a real image keeps half; the inverse makes up for it. Slabs much
+    # thicker than their spacing hardly record the finest frequencies: those are left out, or noise would explode.
+    left, gains, right = np.linalg.svd(_forward(kind, samples, fine, width) @ up)
+    kept = gains >= _WEAKEST
+    return (up @ (right[kept].T / gains[kept]) @ left[:, kept].T).astype(np.float32)
+
+
+@lru_cache(maxsize=32)
+def _recorded(samples: int, width: float) -> np.ndarray | None:
+    """Matrix (samples, samples) that keeps what slabs of `width` spacings record well; None when that is all."""
+    fine = 8 * samples
+    left, gains, _ = np.linalg.svd(_forward("slab", samples, fine, width) @ _interpolate("slab", samples, fine))
+    kept = gains >= _WEAKEST
+    return None if kept.all() else (left[:, kept] @ left[:, kept].T).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class AcquisitionModel:
+    """One `AxisModel` per array axis (k, j, i), for the volume it was estimated from."""
+
+    grid: Grid
+    axes: tuple[AxisModel, AxisModel, AxisModel]
+    assumptions: tuple[str, ...] = ()
+
+    @classmethod
+    def estimate(cls, volume: Volume) -> AcquisitionModel:
+        """The model that explains `volume`: slabs across the slices of a 2-D acquisition, k-space along the others.
+
+        The measured part of each k-space axis is read off the spectrum (see `support`). Slab thickness comes from
+        the metadata (DICOM), else it is taken to be the slice spacing, and that assumption is stated. The outcome is
+        remembered as long as the volume lives.
+        """
+        if volume not in _ESTIMATES:
+            _ESTIMATES[volume] = cls._estimate(volume)
+        return _ESTIMATES[volume]
+
+    @classmethod
+    def _estimate(cls, volume: Volume) -> AcquisitionModel:
+        known = volume.metadata.get(SIMULATED)
+        # a volume that was cropped since it was degraded no longer has that model
+        if known is not None and tuple(axis.samples for axis in known) == volume.shape:
+            return cls(volume.grid, known)
+        matrix = volume.metadata.get("acquisition_matrix")
+        assumptions = []
+        axes = []
+        for axis, (samples, spacing) in enumerate(zip(volume.shape, volume.spacing, strict=True)):
+            if axis != volume.grid.slice_axis:
+                support = estimate_support(volume.array, axis)
+                if matrix is not None and axis > 0:
+                    support = _narrower(support, matrix, axis, samples)
+                axes.append(AxisModel("kspace", samples, spacing, support=support))
+                continue
+            stated = volume.metadata.get("slice_thickness")
+            if not stated and samples > 1:
+                assumptions.append(f"Slice thickness is not stated; assumed to be the slice spacing, {spacing:.3g} mm.")
+            axes.append(AxisModel("slab", samples, spacing, float(stated) if stated else spacing))
+        return cls(volume.grid, tuple(axes), tuple(assumptions))
+
+    def lattice(self, samples: Sequence[int]) -> Grid:
+        """A lattice of `samples` (k, j, i) over the acquired field of view, aligned as a reconstruction is."""
+        steps, offsets = zip(
+            *[axis.lattice_positions(n) for axis, n in zip(self.axes, samples, strict=True)], strict=True
+        )
+        return self.grid.remapped(samples, np.array(steps), np.array(offsets))
+
+    def independent_axis(self, samples: Sequence[int]) -> int | None:
+        """The axis (k, j, i) along which slices of a lattice of `samples` are independent of each other, or None."""
+        for number, (axis, n) in enumerate(zip(self.axes, samples, strict=True)):
+            if axis.kind == "slab":
+                return number if n == axis.samples and axis.weight() is None else None
+        return None
+
+    def refining(self, axes: Sequence[bool]) -> AcquisitionModel:
+        """The model for images that are super-resolved along `axes` (k, j, i): along others every sample counts.
+
+        Nothing is looked for beyond the measured part of k-space there, so that slices stand for themselves.
+        """
+        settled = tuple(
+            axis if refined or axis.kind == "slab" else replace(axis, support=Support())
+            for axis, refined in zip(self.axes, axes, strict=True)
+        )
+        return AcquisitionModel(self.grid, settled, self.assumptions)
+
+    def of_slices(self, axis: int, start: int, stop: int) -> AcquisitionModel:
+        """The model of slices start…stop−1 along `axis`, which must be independent of the others."""
+        first, last = [0, 0, 0], list(self.grid.shape)
+        first[axis], last[axis] = start, stop
+        axes = tuple(replace(a, samples=stop - start) if n == axis else a for n, a in enumerate(self.axes))
+        return AcquisitionModel(self.grid.crop(first, last), axes)
+
+    def acquire(self, image: np.ndarray, monitor: Monitor | None = None) -> np.ndarray:
+        """What the scanner records of `image` [k, j, i] on a lattice of this model: an array of the acquired shape."""
+        operators = [axis.forward(n) for axis, n in zip(self.axes, image.shape, strict=True)]
+        return apply_separable(image, operators, monitor=monitor)
+
+    def weigh(self, acquired: np.ndarray) -> np.ndarray:
+        """`acquired` without what lies outside the measured part of its spectrum."""
+        return weigh(self.axes, acquired)
+
+    def spread(self, residual: np.ndarray, samples: Sequence[int], monitor: Monitor | None = None) -> np.ndarray:
+        """The image on a lattice of `samples` that is recorded as `residual`: band-limited or smooth."""
+        operators = [axis.spread(n) for axis, n in zip(self.axes, samples, strict=True)]
+        return apply_separable(residual, operators, monitor=monitor)
+
+    @property
+    def trust(self) -> str:
+        """Of data consistency: "exact" where all frequencies were measured, else "support"."""
+        return "exact" if all(axis.weight() is None for axis in self.axes) else "support"
+
+    @property
+    def resolution(self) -> tuple[float, float, float]:
+        """Effective resolution in mm, (k, j, i)."""
+        return tuple(axis.resolution for axis in self.axes)
+
+    @property
+    def domain(self) -> tuple[tuple[float, float], ...]:
+        """Per axis (k, j, i), the lowest and highest fractional index that the scan covers.
+
+        Across slices the voxel edges. In plane k-space samples mark a period, not cells: a finer grid of the same scan
+        may begin or end up to one sample outside, depending on where the sizes' centres fall.
+        """
+        return tuple(
+            (-0.5, axis.samples - 0.5) if axis.kind == "slab" else (-1.0, float(axis.samples)) for axis in self.axes
+        )
+
+
+def resolution_along(volume: Volume, grid: Grid) -> tuple[float, float, float]:
+    """Effective resolution of `volume` in mm along the axes (k, j, i) of `grid`."""
+    own = np.array(AcquisitionModel.estimate(volume).resolution)
+    mine = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
+    theirs = grid.affine[:3, :3] / np.linalg.norm(grid.affine[:3, :3], axis=0)
+    shares = np.linalg.solve(mine, theirs)[::-1, ::-1] / own[:, None]  # frequency that each own axis holds along theirs
+    return tuple(float(1 / np.linalg.norm(shares[:, axis])) for axis in range(3))
+
+
+_ESTIMATES: WeakKeyDictionary[Volume, AcquisitionModel] = WeakKeyDictionary()
+
+
+def weigh(axes: Sequence[AxisModel], acquired: np.ndarray, monitor: Monitor | None = None) -> np.ndarray:
+    """`acquired` [k, j, i] without what lies outside the measured part of its spectrum along `axes`."""
+    weights = [axis.weight() for axis in axes]
+    return acquired if all(w is None for w in weights) else apply_separable(acquired, weights, monitor=monitor)
+
+
+def _narrower(support: Support, matrix: Sequence[float], axis: int, samples: int) -> Support:
+    """`support`, or what DICOM's AcquisitionMatrix (frequency rows, columns, phase rows, columns) leaves of it."""
+    acquired = max(matrix[axis - 1], matrix[axis + 1]) if len(matrix) == 4 else 0
+    edge = acquired / samples
+    return Support(edge) if 0 < edge < min(0.98, support.edge) else support
+
+
+def degrade(
+    volume: Volume, kind: str, scale: PerAxis, axis: int | str | None = None, *, magnitude: bool = False
+) -> Volume:
+    """The volume as a coarser acquisition would have recorded it, at the right place in the patient.
+
+    Args:
+        volume: the truth.
+        kind: "kspace": keep the central 1/scale of the frequencies (centred FFT crop, real part);
+            "slab": mean over slabs of scale voxels; "spline": cubic-spline samples, as McGinnis et al. 2023.
+        scale: any real factor ≥ 1, or three in the order (k, j, i). The effective factor is n / round(n / scale).
+        axis: the one array axis to degrade (0, 1, 2 or "k", "j", "i"). Default: in plane for "kspace" (the slices of an
+            isotropic volume being its k planes), across the slices for "slab" and "spline".
+        magnitude: take the absolute value at the end, as a scanner does. k-space consistency is then approximate.
+
+    Raises:
+        InputError: unknown kind or axis, or a scale below 1 or above the size.
+
+    >>> volume = Volume(np.ones((4, 30, 31)), np.eye(4))
+    >>> degrade(volume, "kspace", 2).shape, degrade(volume, "slab", 2).shape
+    ((4, 15, 16), (2, 30, 31))
+    """
+    if kind not in DEGRADATIONS:
+        raise InputError(f"Degradation is {kind!r}; expected one of {', '.join(DEGRADATIONS)}.")
+    factors = _degradation_factors(volume.grid, kind, scale, axis)
+    samples = [max(1, int(np.floor(n / s + 0.5))) for n, s in zip(volume.shape, factors, strict=True)]
+    steps, offsets, operators = np.ones(3), np.zeros(3), [None, None, None]
+    for a, (n, m) in enumerate(zip(volume.shape, samples, strict=True)):
+        if m == n:
+            continue
+        model = AxisModel("kspace" if kind == "kspace" else "slab", m, 1.0, 1.0)
+        positions = model.positions(n)
+        steps[a], offsets[a] = n / m, positions[0]
+        operators[a] = kernels.bspline(n, positions).astype(np.float32) if kind == "spline" else model.forward(n)
+    array = apply_separable(volume.array, operators)
+    if magnitude:
+        array = np.abs(array)
+    grid = volume.grid.remapped(samples, steps, offsets)
+    stale = ("slice_thickness", "spacing_between_slices", "acquisition_matrix")
+    metadata = {k: v for k, v in volume.metadata.items() if k not in stale}
+    metadata[SIMULATED] = _simulated(volume, grid, kind)
+    return Volume.on(grid, array, volume.name, metadata)
+
+
+def _simulated(truth: Volume, grid: Grid, kind: str) -> tuple[AxisModel, ...]:
+    """The acquisition of a volume degraded by ourselves: that of the truth, but for the degraded axes."""
+    axes = []
+    known = AcquisitionModel.estimate(truth).axes
+    for number, (axis, n, spacing) in enumerate(zip(known, grid.shape, grid.spacing, strict=True)):
+        if n == axis.samples:
+            # what becomes the slice axis is taken for one, as it would be if the volume came from a file
+            slices = number == grid.slice_axis and axis.kind == "kspace"
+            axes.append(AxisModel("slab", n, spacing, spacing) if slices else axis)
+        elif kind == "kspace":
+            measured = min(1.0, axis.support.edge * axis.samples / n)
+            axes.append(AxisModel("kspace", n, spacing, support=Support(measured) if measured < 0.99 else Support()))
+        else:
+            axes.append(AxisModel("slab", n, spacing, spacing if kind == "slab" else 0.0))
+    return tuple(axes)
+
+
+def _degradation_factors(grid: Grid, kind: str, scale: PerAxis, axis: int | str | None) -> tuple[float, ...]:
+    across = 0 if grid.slice_axis is None else grid.slice_axis
+    if axis is not None:
+        index = {"k": 0, "j": 1, "i": 2}.get(axis, axis) if isinstance(axis, str) else axis
+        if index not in (0, 1, 2) or np.ndim(scale) != 0:
+            raise InputError(
+                f"Axis is {axis!r} with scale {scale!r}; expected 0, 1, 2 or k, j, i, with one number as the scale."
+            )
+        factors = [1.0, 1.0, 1.0]
+        factors[index] = scale
+    elif np.ndim(scale) == 0:
+        factors = [scale if (a == across) == (kind != "kspace") else 1.0 for a in range(3)]
+    else:
+        factors = list(scale)
+    checked = grid.scale_per_axis(factors)
+    for n, s in zip(grid.shape, checked, strict=True):
+        if s < 1 or s > n:
+            raise InputError(f"Degradation scale is {s:g} for an axis of {n} samples; expected 1 to {n}.")
+    return checked

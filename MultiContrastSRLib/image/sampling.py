@@ -1,0 +1,189 @@
+"""Evaluate a sampled image anywhere in the patient.
+
+Where the axes of the two grids are parallel (in any order, flipped or not) the image is three matrix products, see
+`kernels`. Otherwise the kernel first makes a twofold finer copy of the region at hand, which a quintic spline then
+reads at the oblique positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import ndimage
+
+from ..core.progress import Monitor
+from . import kernels
+from .grid import Grid
+from .kernels import Kernel
+
+# spline order by which scipy evaluates a kernel directly at scattered positions
+_DIRECT_ORDER = {kernels.nearest: 0, kernels.linear: 1, kernels.bspline: 3, kernels.quintic: 5}
+_CHUNK = 1 << 20  # output samples worked on at once
+UNSEEN = 1e-7  # a source sample whose weights are all below this is not looked at
+_MARGIN = 8  # source samples kept around an oblique region, enough for the quintic prefilter to settle
+
+
+def parallel_axes(matrix: np.ndarray, shape: Sequence[int]) -> list[int] | None:
+    """For each source axis the output axis parallel to it, or None when the grids are oblique to each other.
+
+    `matrix` maps output to source indices (k, j, i); an axis may stray 0.001 voxel over the whole grid.
+    """
+    stray = np.abs(matrix) * (np.maximum(np.asarray(shape), 2) - 1)
+    order = [int(np.argmax(np.abs(row))) for row in matrix]
+    for row, column in enumerate(order):
+        stray[row, column] = 0.0
+    if len(set(order)) < 3:
+        # a single-sample output axis has no direction that matters, but its row must still find a place
+        return None
+    return order if stray.max() < 1e-3 else None
+
+
+def sample(
+    array: np.ndarray,
+    source: Grid,
+    grid: Grid,
+    axis_kernels: Sequence[Kernel],
+    *,
+    fill: float = 0.0,
+    domain: Sequence[tuple[float, float]] | None = None,
+    monitor: Monitor | None = None,
+) -> np.ndarray:
+    """The image `array` on `source`, evaluated on `grid`.
+
+    Args:
+        array: [k, j, i] float32.
+        axis_kernels: one kernel per source axis.
+        fill: value of samples outside the field of view.
+        domain: per source axis, the lowest and highest source index inside the field of view; default the voxel edges.
+
+    Returns:
+        float32 array of `grid.shape`.
+    """
+    monitor = monitor or Monitor()
+    matrix, offset = grid.index_map_to(source)
+    order = parallel_axes(matrix, grid.shape)
+    if domain is None:
+        domain = [(-0.5, n - 0.5) for n in array.shape]
+    bounds = np.array(domain) + (-1e-3, 1e-3)  # a sample on the edge is inside, whatever the rounding
+    if order is not None:
+        return _parallel(array, matrix, offset, order, grid.shape, axis_kernels, fill, bounds, monitor)
+    return _oblique(array, matrix, offset, grid.shape, axis_kernels, fill, bounds, monitor)
+
+
+def _parallel(array, matrix, offset, order, shape, axis_kernels, fill, bounds, monitor) -> np.ndarray:
+    operators, inside = [], []
+    for axis, out in enumerate(order):
+        positions = offset[axis] + matrix[axis, out] * np.arange(shape[out])
+        # positions fall or rise, so those inside the field of view are one run
+        (found,) = np.nonzero((positions >= bounds[axis, 0]) & (positions <= bounds[axis, 1]))
+        run = slice(found[0], found[-1] + 1) if len(found) else slice(0, 0)
+        inside.append(run)
+        operators.append(
+            axis_kernels[axis](array.shape[axis], positions[run], abs(matrix[axis, out])).astype(np.float32)
+        )
+    result = np.full([shape[out] for out in order], fill, dtype=np.float32)
+    if all(len(operator) for operator in operators):
+        array, operators = _without_unused(array, operators)
+        apply_separable(array, operators, out=result[tuple(inside)], monitor=monitor)
+    # result's axes follow the source's; bring them into the output's order
+    return np.ascontiguousarray(np.transpose(result, [order.index(out) for out in range(3)]))
+
+
+def _without_unused(array: np.ndarray, operators: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """`array` and `operators` without samples that no output sees: one slice needs few of its neighbours."""
+    parts = []
+    for axis, operator in enumerate(operators):
+        (used,) = np.nonzero(np.abs(operator).max(axis=0) > UNSEEN)
+        parts.append(slice(used[0], used[-1] + 1) if len(used) else slice(0, 1))
+        operators[axis] = operator[:, parts[axis]]
+    return array[tuple(parts)], operators
+
+
+def apply_separable(
+    array: np.ndarray,
+    operators: Sequence[np.ndarray | None],
+    *,
+    out: np.ndarray | None = None,
+    monitor: Monitor | None = None,
+) -> np.ndarray:
+    """One matrix per axis (None: identity) applied to `array` [k, j, i], in chunks of slices, into `out` if given.
+
+    >>> apply_separable(np.ones((2, 3, 4), np.float32), [None, np.full((1, 3), 2, np.float32), None]).shape
+    (2, 1, 4)
+    """
+    over_k, over_j, over_i = operators
+    shape = tuple(n if op is None else len(op) for n, op in zip(array.shape, operators, strict=True))
+    if out is None:
+        out = np.empty(shape, dtype=np.float32)
+    # in-plane first when it shrinks the data, the slice axis first when that does
+    inplane_first = over_k is not None and len(over_k) > array.shape[0]
+    source = array
+    if inplane_first:
+        first = monitor and monitor.part(0.0, 0.5)
+        monitor = monitor and monitor.part(0.5, 1.0)
+        source = apply_separable(array, [None, over_j, over_i], monitor=first)
+        over_j = over_i = None
+    depth = max(1, int(_CHUNK // max(shape[1] * shape[2], source.shape[1] * source.shape[2])))
+    for start in range(0, shape[0], depth):
+        stop = min(start + depth, shape[0])
+        if monitor is not None:
+            monitor.update(start / shape[0])
+        part = source[start:stop] if over_k is None else np.tensordot(over_k[start:stop], source, axes=1)
+        if over_j is not None:
+            part = np.matmul(over_j, part)
+        if over_i is not None:
+            part = np.matmul(part, over_i.T)
+        out[start:stop] = part
+    return out
+
+
+def _oblique(array, matrix, offset, shape, axis_kernels, fill, bounds, monitor) -> np.ndarray:
+    order = {_DIRECT_ORDER.get(kernel) for kernel in axis_kernels}
+    direct = order.pop() if len(order) == 1 else None
+    result = np.full(shape, fill, dtype=np.float32)
+    # how far the image moves along each source axis from one output sample to its neighbours; a lone plane has none
+    steps = np.linalg.norm(matrix[:, np.asarray(shape) > 1], axis=1)
+    # blocks of a few rows of a few slices: their bounding box in the source stays small
+    side = 96
+    blocks = [
+        (k, j, i) for k in range(0, shape[0], side) for j in range(0, shape[1], side) for i in range(0, shape[2], side)
+    ]
+    for number, begin in enumerate(blocks):
+        monitor.update(number / len(blocks))
+        ends = [min(b + side, n) for b, n in zip(begin, shape, strict=True)]
+        index = np.stack(
+            np.meshgrid(*[np.arange(b, e) for b, e in zip(begin, ends, strict=True)], indexing="ij")
+        ).reshape(3, -1)
+        positions = matrix @ index + offset[:, None]
+        mask = ((positions >= bounds[:, :1]) & (positions <= bounds[:, 1:])).all(axis=0)
+        if not mask.any():
+            continue
+        values = np.full(mask.shape, fill, dtype=np.float32)
+        values[mask] = _scattered(array, positions[:, mask], axis_kernels, direct, steps)
+        result[tuple(slice(b, e) for b, e in zip(begin, ends, strict=True))] = values.reshape(
+            [e - b for b, e in zip(begin, ends, strict=True)]
+        )
+    return result
+
+
+def _scattered(
+    array: np.ndarray, positions: np.ndarray, axis_kernels: Sequence[Kernel], direct: int | None, steps: np.ndarray
+) -> np.ndarray:
+    """Values at `positions` (3, p) inside the field of view, `steps` source samples apart along each source axis."""
+    first = np.floor(positions.min(axis=1)).astype(int) - _MARGIN
+    last = np.ceil(positions.max(axis=1)).astype(int) + _MARGIN
+    if direct is not None:
+        if direct < 2:
+            return ndimage.map_coordinates(array, positions, order=direct, mode="nearest")
+        first, last = np.maximum(first, 0), np.minimum(last, np.array(array.shape) - 1)
+        region = array[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))]
+        return ndimage.map_coordinates(region, positions - first[:, None], order=direct, mode="reflect")
+    # the kernel continues the image beyond its edge by itself, so the fine copy may reach outside
+    first, last = np.maximum(first, -_MARGIN), np.minimum(last, np.array(array.shape) - 1 + _MARGIN)
+    operators = []
+    for axis, kernel in enumerate(axis_kernels):
+        fine = np.arange(first[axis], last[axis] + 0.25, 0.5)
+        operators.append(kernel(array.shape[axis], fine, max(0.5, steps[axis])).astype(np.float32))
+    region = apply_separable(array, operators)
+    return ndimage.map_coordinates(region, (positions - first[:, None]) * 2, order=5, mode="reflect")

@@ -1,0 +1,38 @@
+"""A trained method slice by slice, for live zoom."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..acquisition.model import AcquisitionModel
+from ..core.progress import CancelCallback, Monitor, ProgressCallback
+from ..image.prepared import SliceEncoder
+from ..image.volume import Volume
+from .passes import PreparedPass
+
+
+class TrainedSlices(SliceEncoder):
+    """The slices of a pass; see `SliceEncoder`. `TrainedMethod.prepare` makes its volume of the same ones."""
+
+    def __init__(self, target: Volume, prepared: PreparedPass, notes: tuple[str, ...]) -> None:
+        self.target, self.notes, self._pass = target, notes, prepared
+        self.lattice = AcquisitionModel.estimate(target).lattice(prepared.samples)
+        self.sketched_by, self.axis = prepared.base, prepared.across
+
+    @property
+    def nbytes(self) -> int:
+        """See `SliceEncoder.nbytes`."""
+        return self._pass.nbytes
+
+    def slices(
+        self, start: int, stop: int, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
+    ) -> np.ndarray:
+        """See `SliceEncoder.slices`."""
+        monitor = Monitor(progress, cancel, stage="prepare")
+        made = self._pass.slices(self.axis, slice(start, stop), monitor)
+        return np.moveaxis(made, 0, self.axis)
+
+    def sketch(self, start: int, stop: int, *, cancel: CancelCallback | None = None) -> np.ndarray:
+        """See `SliceEncoder.sketch`: what the network corrects."""
+        made = self._pass.bases(self.axis, slice(start, stop), Monitor(None, cancel))
+        return np.moveaxis(made, 0, self.axis)

@@ -1,0 +1,71 @@
+"""What a run returns: the super-resolved volume with its provenance, the reference's beside it, and how it is saved."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.progress import CancelCallback, Monitor, ProgressCallback
+from ..image.volume import Volume
+from .report import Report, format_scale
+
+if TYPE_CHECKING:
+    from . import PreparedRun
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `super_resolve` returns.
+
+    Attributes:
+        volume: the super-resolved image, named after target, method and scale.
+        report: provenance.
+        prepared: render other grids from it without preparing again (the reference's from `prepared.companion`).
+    """
+
+    volume: Volume
+    report: Report
+    prepared: PreparedRun
+
+    def companion(
+        self, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
+    ) -> Result | None:
+        """The reference's contrast on the same grid, from the same run; None for methods that do not make it.
+
+        It lies where the reference was brought for the run: on the target. Its data consistency is what the method's
+        own model of the reference ensures; nothing is put back afterwards.
+        """
+        image, report = self.prepared.companion, self.report
+        if image is None:
+            return None
+        begin = time.perf_counter()
+        volume = image.render(self.volume.grid, progress=progress, cancel=cancel)
+        taken = {"prepare": report.times.get("prepare", 0.0), "render": time.perf_counter() - begin}
+        resolution = {"target": report.resolution["reference"], "reference": report.resolution["target"]}
+        both = f"Made along with {self.volume.name}, which was the target of the run."
+        own = replace(
+            report,
+            target=report.reference,
+            reference=report.target,
+            times=taken,
+            consistency={"mode": "off"},
+            resolution=resolution,
+            notes=(*report.notes, both),
+        )
+        name = f"{report.reference or 'volume'} {report.method} {format_scale(report.scale)}"
+        return replace(self, volume=volume.renamed(name), report=own)
+
+    def save(
+        self, path: str | Path, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
+    ) -> tuple[Path, ...]:
+        """Write the volume (.nii, .nii.gz, .nrrd, .mha) and its provenance beside it (.json). All or nothing.
+
+        Raises:
+            FileWriteError: the place cannot be written, or the extension is unknown.
+            CancelledError: `cancel()` said so; no file is left.
+        """
+        from ..io import save_result
+
+        return save_result(self, path, Monitor(progress, cancel, stage="save"))

@@ -1,0 +1,1 @@
+"""Sample scans that are downloaded once, and a head phantom."""

@@ -1,0 +1,1 @@
+"""Weight files: format, model cards, and the registry of the weights that ship."""
