@@ -94,7 +94,7 @@ def test_versions_agree() -> None:
     version = MultiContrastSRLib.__version__
     pyproject = text_of("pyproject.toml")
     assert re.search(r'^dynamic = \["version"\]$', pyproject, re.MULTILINE)
-    assert 'version = { attr = "MultiContrastSRLib.__version__" }' in pyproject
+    assert 'version = { attr = "MultiContrastSRLib._version.__version__" }' in pyproject
     assert re.search(r"^version: (\S+)$", text_of("CITATION.cff"), re.MULTILINE).group(1) == version
     released = re.findall(r"^## \[(\d\S*)\] - (\S+)$", text_of("CHANGELOG.md"), re.MULTILINE)
     assert released[0][0] == version
