@@ -18,7 +18,7 @@ from phantoms import pair
 import MultiContrastSRLib as mc
 from MultiContrastSRLib.cli import build_parser, console, main
 from MultiContrastSRLib.methods import Option, contract, register
-from MultiContrastSRLib.methods.linear import Linear
+from MultiContrastSRLib.methods.interpolation import Linear
 
 ROOT = Path(__file__).resolve().parents[1]
 

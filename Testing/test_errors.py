@@ -24,7 +24,7 @@ from MultiContrastSRLib import pipeline
 from MultiContrastSRLib.cli import console, main
 from MultiContrastSRLib.core import memory
 from MultiContrastSRLib.methods import contract, register
-from MultiContrastSRLib.methods.linear import Linear
+from MultiContrastSRLib.methods.interpolation import Linear
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE.parent / "test-output" / "errors.md"
