@@ -75,7 +75,7 @@ def make_consistent(
         support=tuple(axis.support.edge for axis in estimated.axes),
         resolution=estimated.resolution,
     )
-    result = LatticeImage(target, estimated, consistent, prepared.notes)
+    result = LatticeImage(target, estimated, consistent, prepared.notes, prepared.warnings)
     result.companion, result.fit = prepared.companion, prepared.fit
     return result, report
 

@@ -74,8 +74,15 @@ class LatticeImage(Prepared):
     rendering at the target's own grid is what the scanner would record: consistent results return the target itself.
     """
 
-    def __init__(self, target: Volume, model: AcquisitionModel, array: np.ndarray, notes: tuple[str, ...] = ()) -> None:
-        self.target, self.model, self.notes = target, model, notes
+    def __init__(
+        self,
+        target: Volume,
+        model: AcquisitionModel,
+        array: np.ndarray,
+        notes: tuple[str, ...] = (),
+        warnings: tuple[str, ...] = (),
+    ) -> None:
+        self.target, self.model, self.notes, self.warnings = target, model, notes, warnings
         self.array = array
         self.lattice = model.lattice(array.shape)
         self._oblique: ObliqueReader | None = None

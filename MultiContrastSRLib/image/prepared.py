@@ -23,6 +23,7 @@ class Prepared(ABC):
         lattice: the method's canonical lattice: the finest grid it computes on. `render` on it is exact, other
             grids sample it; consistency with the measured data is enforced there.
         notes: plain sentences for the report (chosen window, fall-backs taken…).
+        warnings: sentences for the report that the user should read; may grow while slices are made.
         companion: the reference's contrast, super-resolved along with the target by methods that do so; else None.
         fit: what a subject-specific method fitted (`inr.fitting.Fit`: model and curve); else None.
     """
@@ -30,6 +31,7 @@ class Prepared(ABC):
     target: Volume
     lattice: Grid
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     companion: Prepared | None = None
     fit: Fit | None = None
 
@@ -51,6 +53,7 @@ class SliceEncoder(ABC):
         lattice: the canonical lattice; across the slices it is the target's own grid.
         axis: the one (of k, j, i) across the slices.
         notes: plain sentences for the report.
+        warnings: sentences for the report that the user should read, about the slices made so far.
         sketched_by: name of the quicker method that `sketch` shows; empty where there is no sketch.
         nbytes: memory that it holds for as long as it lives.
     """
@@ -59,6 +62,7 @@ class SliceEncoder(ABC):
     lattice: Grid
     axis: int
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     sketched_by: str = ""
     nbytes: int = 0
 

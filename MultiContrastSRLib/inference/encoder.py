@@ -20,6 +20,11 @@ class TrainedSlices(SliceEncoder):
         self.sketched_by, self.axis = prepared.base, prepared.across
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """See `SliceEncoder.warnings`."""
+        return self._pass.warnings
+
+    @property
     def nbytes(self) -> int:
         """See `SliceEncoder.nbytes`."""
         return self._pass.nbytes

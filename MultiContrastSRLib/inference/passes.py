@@ -19,6 +19,7 @@ from ..networks.intensity import Intensity
 from ..registration.resample import resample_reference
 from .auxiliary import JointSlices
 from .base_volume import Base
+from .limit import limit_correction
 from .planes import Pass, measured_axes
 from .reference_check import finer, helps
 from .slices import SliceNetwork, Stack, statistics
@@ -58,6 +59,7 @@ class PreparedPass:
         samples: of the lattice of the result.
         across: the axis along which the slices are stacked; None where there are two.
         notes: plain sentences for the report.
+        warnings: sentences for the report that the user should read, about the slices made so far.
     """
 
     def __init__(
@@ -76,6 +78,8 @@ class PreparedPass:
         self._model = AcquisitionModel.estimate(volume)
         self._stacks = step.stacks
         self._notes: list[str] = []
+        self._made: set[tuple[int, int]] = set()  # (axis across, number) of the slices that the network made
+        self._replaced: set[tuple[int, int]] = set()  # those of them that show the base image
         refine = tuple(n in step.axes for n in range(3))
         if network is None:
             self._shown = [_Shown(Base(volume, reference, refine, samples, monitor))]
@@ -111,6 +115,16 @@ class PreparedPass:
         """Plain sentences for the report."""
         beside = [note for shown in self._shown for joint in shown.beside.values() for note in joint.notes]
         return self._notes + beside + list(self.network.notes if self.network else ())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences for the report that the user should read, about the slices made so far."""
+        if not self._replaced:
+            return ()
+        return (
+            f"In {len(self._replaced)} of {len(self._made)} slices the network's correction exceeded the local range "
+            f"of the scan; the {self.base} image is shown there instead.",
+        )
 
     @property
     def base(self) -> str:
@@ -151,13 +165,16 @@ class PreparedPass:
         # axes of the network's lattice, as if it were recorded of the result's: their middles coincide too
         axes = [AxisModel("kspace", n, 1.0) for axis, n in enumerate(self._decoded) if axis != across]
         coarser = [axis.forward(n) for axis, n in zip(axes, base.shape[1:], strict=True)]
+        same = all(operator is None for operator in coarser)
+        seen = base if same else apply_separable(base, [None, *coarser])
         beside = shown.beside[across].stack(numbers, monitor) if shown.beside else None
-        if all(operator is None for operator in coarser):
-            stack = self._stack(across, base, shown.reference, numbers, beside)
-            return self.network(stack, self._target, shown.intensity, monitor)
-        seen = apply_separable(base, [None, *coarser])
         stack = self._stack(across, seen, shown.reference, numbers, beside)
         made = self.network(stack, self._target, shown.intensity, monitor)
+        made, replaced = limit_correction(made, seen, stack.axes)
+        self._made.update((across, n) for n in range(numbers.start, numbers.stop))
+        self._replaced.update((across, numbers.start + int(n)) for n in np.flatnonzero(replaced))
+        if same:
+            return made
         finer = [axis.spread(n) for axis, n in zip(axes, base.shape[1:], strict=True)]
         return base + apply_separable(made - seen, [None, *finer])
 

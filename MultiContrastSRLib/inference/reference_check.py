@@ -13,6 +13,7 @@ from ..acquisition.slices import SliceAcquisition
 from ..core.progress import Monitor
 from ..networks.intensity import Intensity
 from .base_slices import base_images
+from .limit import limit_correction
 from .slices import SliceNetwork, Stack
 
 _SLICES = 4
@@ -64,7 +65,9 @@ def helps(
         beside = images[:, 1] if network.spec.beside else None
         arrays = [None if x is None else x.numpy() for x in (low, images[:, 0], shown, beside)]
         with network.quick():  # either image would gain alike by more
-            image = torch.from_numpy(network(Stack(acquisition.axes, *arrays), target, reference, monitor.silent))
+            slices = Stack(acquisition.axes, *arrays)
+            image, _ = limit_correction(network(slices, target, reference, monitor.silent), slices.base, slices.axes)
+        image = torch.from_numpy(image)
         errors.append(float((seen.forward(acquisition.consistent(image, low)) - truth).square().sum()))
     return errors[0] < _WORTH * errors[1]
 

@@ -47,7 +47,10 @@ class Stack:
 
 
 def statistics(volume: np.ndarray, spec: Spec) -> Intensity:
-    """The intensity that the network of `spec` wants, from a whole volume: slices must not each have their own."""
+    """The intensity that the network of `spec` wants, from a whole volume: slices must not each have their own.
+
+    It is on the CPU; `SliceNetwork` moves it to the network's device.
+    """
     stride = max(1, volume.size // _SAMPLED)
     return intensity_of(torch.from_numpy(volume.reshape(-1)[::stride].copy())[None, None, None], spec)
 
@@ -114,7 +117,7 @@ class SliceNetwork:
         """The images (N, H, W) of a stack, in the target's units.
 
         Args:
-            target, reference: intensities of the volumes that the slices come from.
+            target, reference: intensities of the volumes that the slices come from, on any device.
         """
         monitor = monitor or Monitor()
         self._ear.monitor = monitor
@@ -149,6 +152,8 @@ class SliceNetwork:
     @torch.inference_mode()
     def _run(self, stack: Stack, target: Intensity, reference: Intensity | None) -> np.ndarray:
         based = self.spec.base != "none"
+        # here, since the device changes when it runs out of memory
+        target, reference = (None if i is None else i.to(self.device) for i in (target, reference))
         low = target.apply(self._tensor(stack.target))
         base = target.apply(self._tensor(stack.base)) if based else None
         if based and stack.beside is not None:
@@ -161,7 +166,7 @@ class SliceNetwork:
             there = turned_positions(where, code, low.shape[-2:], None if seen is None else seen.shape[-2:])
             images = [None if x is None else turned(x, code) for x in (low, seen, base)]
             total = total + turned_back(run(*images[:2], there, base=images[2]).float(), code)
-        return target.undo(total.cpu() / self._orientations)[:, 0].numpy()
+        return target.undo(total / self._orientations)[:, 0].cpu().numpy()
 
     def _on_minet_lattice(self, low: Tensor, seen: Tensor | None, where: Positions, base: Tensor | None) -> Tensor:
         """MINet's first output pixel lies on the first target pixel; for odd sizes the lattice begins earlier.

@@ -79,17 +79,18 @@ class TrainedMethod(Method):
         factors, steps = self._plan(model, reference, refine or default_refinement(target.grid))
         if not steps:
             return LatticeImage(target, model, target.array, ("There was nothing to refine; the target was returned.",))
-        volume, notes = target, []
+        volume, notes, warnings = target, [], []
         for number, step in enumerate(steps):
             part = monitor.part(number / len(steps), (number + 1) / len(steps))
             prepared = self._set_up(volume, reference, step, factors, chosen, device, part.part(0.0, 0.2))
             array = prepared.whole(part.part(0.2, 1.0))
             notes += prepared.notes
+            warnings += prepared.warnings
             if prepared.network is None:
                 notes.append(f"{self.label} works within slices; across them the detail is that of guided.")
             if step is not steps[-1]:
                 volume = intermediate(volume, step, array)
-        return LatticeImage(target, model, array, _noted(reference, notes))
+        return LatticeImage(target, model, array, _noted(reference, notes), tuple(dict.fromkeys(warnings)))
 
     def prepare_slices(
         self,

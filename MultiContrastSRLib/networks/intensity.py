@@ -17,10 +17,14 @@ _LOW, _HIGH = 0.005, 0.995  # quantiles that become 0 and 1
 
 
 class Intensity(NamedTuple):
-    """x → (x − offset) / scale; tensors that broadcast over (B, C, H, W)."""
+    """x → (x − offset) / scale; tensors that broadcast over (B, C, H, W), on the device of the images."""
 
     offset: Tensor
     scale: Tensor
+
+    def to(self, device: torch.device | str) -> Intensity:
+        """The same intensity for images on `device`."""
+        return Intensity(self.offset.to(device), self.scale.to(device))
 
     def apply(self, image: Tensor) -> Tensor:
         """To what a network sees."""

@@ -41,7 +41,7 @@ class PreparedRun(Prepared):
     are prepared for when first asked for.
 
     Attributes:
-        report: provenance so far.
+        report: provenance so far; its warnings are those about the slices made so far.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class PreparedRun(Prepared):
         by_slices: SliceCache | None = None,
     ) -> None:
         self.method, self.target, self.reference = method, target, reference
-        self.report = report
+        self._report, self._warnings = report, report.warnings
         self._consistent, self._by_slices = consistent, by_slices
         self._states: dict[tuple[bool, ...], Prepared] = {}
 
@@ -64,9 +64,21 @@ class PreparedRun(Prepared):
         return next(iter(self._states.values())).lattice
 
     @property
+    def report(self) -> Report:
+        """Provenance so far; slices that are made later may add warnings."""
+        found = [warning for state in self.prepared_states for warning in state.warnings]
+        self._report.warnings = tuple(dict.fromkeys((*self._warnings, *found)))
+        return self._report
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Plain sentences about choices that were made."""
         return self.report.notes
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences that the user should read."""
+        return self.report.warnings
 
     @property
     def companion(self) -> Prepared | None:

@@ -42,6 +42,11 @@ class SlicedImage(Prepared):
         self._looked_at: dict[Grid, range] = {}
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """About the slices made so far, see `Prepared.warnings`."""
+        return self._encoder.warnings
+
+    @property
     def nbytes(self) -> int:
         """Memory that it holds beside the cache."""
         return self._encoder.nbytes + sum(reader.nbytes for _, reader in self._readers.values())
