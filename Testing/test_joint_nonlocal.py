@@ -16,7 +16,7 @@ from MultiContrastSRLib.acquisition.model import AcquisitionModel
 
 torch = pytest.importorskip("torch", reason="Joint non-local means need torch, which is not installed here.")
 
-from MultiContrastSRLib.subject import (
+from MultiContrastSRLib.subject import (  # noqa: E402
     joint,  # noqa: E402
     similarity,  # noqa: E402
 )

@@ -203,7 +203,7 @@ def test_closing_during_a_preparation_is_quick(engine_of):
 
 def test_the_engine_needs_neither_qt_nor_vtk_nor_slicer():
     code = (
-        "import sys; import MultiContrastSRLib.live.engine, MultiContrastSRLib.live.sliced;"
+        "import sys; import MultiContrastSRLib.live.engine, MultiContrastSRLib.pipeline.sliced;"
         "print([m for m in ('vtk', 'vtkmodules', 'slicer', 'qt', 'PySide6', 'torch', 'SimpleITK') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from .library import MODULE_FOLDER, library_folder
 
 CATEGORY = "MultiContrastSR"
-TABLE = "sample_data.json"  # in the library's folder; read without importing the library
+TABLE = "samples/scans.json"  # in the library's folder; read without importing the library
 
 
 def sample_table() -> list[dict[str, Any]]:

@@ -65,7 +65,7 @@ def evaluate(
             scored, and what single-slice data looks like, but no method then sees a slice's neighbours.
         register: "off", "auto" or "on": rigid registration of the reference to the degraded target, once a scale.
         device: as in `super_resolve`.
-        progress, cancel: see `MultiContrastSRLib.progress`.
+        progress, cancel: see `MultiContrastSRLib.core.progress`.
 
     Raises:
         InputError, UnknownNameError: arguments that cannot be worked with.

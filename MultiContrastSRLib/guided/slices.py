@@ -1,6 +1,6 @@
 """Guided super-resolution of batches of slices in torch, on any device: the base image of the networks' corrections.
 
-The same regression as `MultiContrastSRLib.detail`, whose resolutions, windows and candidates it takes, and with which
+The same regression as `guided.regression`, whose resolutions, windows and candidates it takes, and with which
 it agrees to rounding (tested). Each slice of a batch is a volume of its own.
 """
 

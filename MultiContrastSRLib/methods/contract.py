@@ -166,7 +166,7 @@ class Method(ABC):
             refine: which axes (k, j, i) are to be super-resolved; grids rendered later are no finer than the target
                 along the others. Default: in plane for a 2-D acquisition, else all (`lattice.default_refinement`).
             device: "cpu" or "cuda:N".
-            progress, cancel: see `MultiContrastSRLib.progress`.
+            progress, cancel: see `MultiContrastSRLib.core.progress`.
             options: as listed in `options`; missing ones take their defaults.
         """
 

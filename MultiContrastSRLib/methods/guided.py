@@ -22,7 +22,7 @@ _CHUNK = 1 << 19  # lattice samples worked on at once: a cancel is heard after e
 
 @register
 class Guided(Method):
-    """See `summary` and `MultiContrastSRLib.detail`."""
+    """See `summary` and `MultiContrastSRLib.guided.regression`."""
 
     name = "guided"
     label = "Guided (local regression)"

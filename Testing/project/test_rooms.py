@@ -43,7 +43,7 @@ MODULES = {module_name(path): path for path in sorted(LIBRARY.rglob("*.py"))}
 
 
 def imports_of(name: str, *, typing: bool) -> set[str]:
-    """Modules of the library that module `name` imports, inside functions too; `typing`: for annotations only as well."""
+    """Modules of the library that `name` imports, inside functions too; `typing`: for annotations as well."""
     path = MODULES[name]
     tree = ast.parse(path.read_text(encoding="utf-8"))
     skipped: set[ast.AST] = set()
