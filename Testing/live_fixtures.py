@@ -75,7 +75,7 @@ def prepared_renderer(target: Volume, reference: Volume | None, *grids: Grid, **
 
 @functools.cache
 def tiny_weights() -> dict[str, str]:
-    """Weights files of small networks that were never trained, by method; what they add to their base is noise."""
+    """Weights files of small networks that were never trained, by method; they add noise within the local range."""
     import torch
 
     from MultiContrastSRLib.networks.specs import build, light
@@ -87,7 +87,7 @@ def tiny_weights() -> dict[str, str]:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             state = build(spec).state_dict()
-            noise = {key: 0.05 * torch.randn(value.shape) for key, value in state.items()}
+            noise = {key: 0.01 * torch.randn(value.shape) for key, value in state.items()}
         # what begins at zero would leave the base as it is
         tensors = {key: (value if value.any() else noise[key]).numpy() for key, value in state.items()}
         save_weights(folder / f"{name}.safetensors", spec, tensors, half=False)
