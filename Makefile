@@ -14,10 +14,10 @@ export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help install demo test bench readme lint clean
+.PHONY: help install demo test bench docs-blocks lint clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## ?/  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?/  make \1\t/' | expand -t 16
 
 install: $(INSTALLED)  ## create .venv and install the library, its extras and what the tests need
 
@@ -30,8 +30,8 @@ test: $(INSTALLED)  ## run every test
 bench: $(INSTALLED)  ## time every method and stage side by side: bench-output/bench.md and .json
 	$(RUN) Testing/bench.py
 
-readme: $(INSTALLED)  ## rewrite the README's methods, results (needs MULTICONTRASTSR_DATA) and benchmark (after make bench)
-	PYTHONPATH=. $(RUN) Testing/readme.py
+docs-blocks: $(INSTALLED)  ## rewrite what commands print in docs/: methods, results (MULTICONTRASTSR_DATA), benchmark (after make bench)
+	PYTHONPATH=. $(RUN) Testing/documentation.py
 
 lint: $(INSTALLED)  ## check style
 	$(RUN) -m ruff check .

@@ -10,7 +10,7 @@ from .console import print_json
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What this verb takes."""
     parser.add_argument("method", nargs="?", help="describe this one")
-    parser.add_argument("--markdown", action="store_true", help="the section of the README")
+    parser.add_argument("--markdown", action="store_true", help="the section of the documentation")
 
 
 def run(parsed: argparse.Namespace) -> None:

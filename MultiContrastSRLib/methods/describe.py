@@ -65,7 +65,7 @@ def as_text(method: Method) -> str:
 
 
 def as_markdown(methods: Iterable[Method]) -> str:
-    """The methods section of the README: a table per group, then the options."""
+    """The methods section of the documentation: a table per group, then the options."""
     chosen = list(methods)
     lines: list[str] = []
     for group in GROUPS:

@@ -1,6 +1,6 @@
-"""Rewrites the parts of README.md that commands make: `make readme` (methods, results, benchmark).
+"""Rewrites the blocks of the documentation that commands make: `make docs-blocks` (methods, results, benchmark).
 
-The README marks each part by `<!-- name: … -->` and `<!-- /name -->`. A test holds the methods part to the registry.
+A file marks each block by `<!-- name: … -->` and `<!-- /name -->`. A test compares the block of the methods with the registry.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-README = ROOT / "README.md"
 PAIRS = (("T2", "T1"), ("FLAIR", "T1"), ("T1POST", "T1"), ("FLAIR", "T2"), ("T1", "FLAIR"))
 SCALES = (2, 3, 4)
 
@@ -58,22 +57,29 @@ def bench() -> str:
     return text.partition("\n\n")[2].strip()
 
 
-PARTS = {"methods": methods, "results": results, "bench": bench}
+DOCS = ROOT / "docs"
+BLOCKS = {  # name: (file, what makes it)
+    "methods": (DOCS / "methods.md", methods),
+    "results": (DOCS / "history.md", results),
+    "bench": (DOCS / "performance.md", bench),
+}
 
 
-def part_of(text: str, name: str) -> str:
-    """What stands between the marks of part `name`."""
+def block_of(name: str) -> str:
+    """What stands between the marks of block `name`."""
+    text = BLOCKS[name][0].read_text(encoding="utf-8")
     return re.search(rf"<!-- {name}:.*?-->\n(.*?)\n?<!-- /{name} -->", text, flags=re.DOTALL)[1]
 
 
 def main(names: list[str]) -> None:
-    """Rewrite the parts `names`, or all."""
-    text = README.read_text(encoding="utf-8")
-    for name in names or PARTS:
-        made = PARTS[name]()
+    """Rewrite the blocks `names`, or all."""
+    for name in names or BLOCKS:
+        path, make = BLOCKS[name]
         pattern = rf"(<!-- {name}:.*?-->\n).*?(<!-- /{name} -->)"
+        made = make()
+        text = path.read_text(encoding="utf-8")
         text = re.sub(pattern, lambda found, made=made: f"{found[1]}{made}\n{found[2]}", text, flags=re.DOTALL)
-    README.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
