@@ -92,9 +92,8 @@ def measure_method(name: str) -> dict[str, float]:
 
 def measure_stages() -> dict[str, float]:
     """Seconds of what all methods share."""
-    from MultiContrastSRLib.registration.align import align
-
     import MultiContrastSRLib as mc
+    from MultiContrastSRLib.registration.align import align
 
     target, reference, _ = scans()
     shift = np.eye(4)

@@ -1,6 +1,6 @@
 """Rewrites the blocks of the documentation that commands make: `make docs-blocks` (methods, results, benchmark).
 
-A file marks each block by `<!-- name: … -->` and `<!-- /name -->`. A test compares the block of the methods with the registry.
+A file marks each block by `<!-- name: … -->` and `<!-- /name -->`. A test compares the methods with the registry.
 """
 
 from __future__ import annotations

@@ -6,12 +6,12 @@ import threading
 
 import numpy as np
 import pytest
-from MultiContrastSRLib.registration.align import align, displacement, mutual_information
 from phantoms import pair, rotation
 
 from MultiContrastSRLib import Volume
 from MultiContrastSRLib.core.errors import CancelledError, InputError
 from MultiContrastSRLib.core.progress import Monitor
+from MultiContrastSRLib.registration.align import align, displacement, mutual_information
 
 
 def head(seed=0):

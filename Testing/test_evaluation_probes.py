@@ -7,7 +7,6 @@ import json
 
 import numpy as np
 import pytest
-from MultiContrastSRLib.registration.resample import resample_reference
 from phantoms import real_volume
 from scipy import ndimage
 
@@ -31,6 +30,7 @@ from MultiContrastSRLib.evaluation.protocols import PROTOCOLS
 from MultiContrastSRLib.evaluation.references import REFERENCES, altered
 from MultiContrastSRLib.methods import REGISTRY
 from MultiContrastSRLib.methods.contract import Method, Option, register
+from MultiContrastSRLib.registration.resample import resample_reference
 
 SCALE = 2
 

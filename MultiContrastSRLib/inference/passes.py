@@ -106,7 +106,7 @@ class PreparedPass:
                 if max(n / axis.samples for n, axis in zip(samples, self._axes, strict=True)) > _SURE:
                     self._notes.append(
                         "More than four times finer, structures of the reference that are smaller than an acquired "
-                        "voxel may show in the result though the target has none (lesions of 2 mm: see docs/accuracy.md)."
+                        "voxel may show in the result though the target has none (see docs/accuracy.md)."
                     )
         self.across = step.stacks[0] if len(step.stacks) == 1 else None
 
