@@ -36,7 +36,7 @@ def test_kspace_crop_is_the_centred_fft_crop(n, m):
 @given(
     n=st.tuples(*[st.integers(40, 61)] * 3),
     scale=st.floats(1.0, 3.0),
-    kind=st.sampled_from(["kspace", "slab", "spline"]),
+    kind=st.sampled_from(["kspace", "slab", "spline", "subsample"]),
     axis=st.sampled_from(["k", "j", "i", None]),
     angles=st.tuples(*[st.floats(-1, 1)] * 3),
 )
@@ -68,7 +68,7 @@ def test_default_axes_follow_the_acquisition():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("fourier", 2), "Degradation is 'fourier'; expected one of kspace, slab, spline."),
+        (("fourier", 2), "Degradation is 'fourier'; expected one of kspace, slab, spline, subsample."),
         (("kspace", 0), "Scale is"),
         (("kspace", 0.5), "Degradation scale is 0.5 for an axis of 30 samples; expected 1 to 30."),
         (("slab", 2, "x"), "Axis is 'x' with scale 2; expected 0, 1, 2 or k, j, i, with one number as the scale."),

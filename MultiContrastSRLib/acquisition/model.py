@@ -27,7 +27,7 @@ from ..image.volume import Volume
 from .support import Support, estimate_support
 
 Kind = Literal["kspace", "slab"]
-DEGRADATIONS = ("kspace", "slab", "spline")
+DEGRADATIONS = ("kspace", "slab", "spline", "subsample")
 SIMULATED = "simulated_acquisition"  # key of the metadata that `degrade` leaves: the exact model
 _WEAKEST = 0.4  # smallest share of a frequency's amplitude that a slab must record to be enforced: noise grows by 2.5
 
@@ -271,14 +271,28 @@ def degrade(
 ) -> Volume:
     """The volume as a coarser acquisition would have recorded it, at the right place in the patient.
 
+    Kinds:
+        - "kspace": the central 1/scale of the frequencies (centred FFT crop, real part);
+        - "slab": means over slabs of `scale` voxels that tile the field of view;
+        - "spline": values of the interpolating cubic spline at the centres of those slabs, that is, slices of no
+          thickness. For even scales they lie between voxels;
+        - "subsample": every `scale`-th voxel, as McGinnis et al. 2023 simulate thick slices: round(n / scale) samples
+          `scale` voxels apart, the middle one, ⌊(m−1)/2⌋, at the middle voxel, ⌊(n−1)/2⌋; those beyond the last voxel
+          are left out. ×4 of 240 voxels keeps voxels 3, 7, 11 … 239. Scales that are no whole numbers read the cubic
+          spline between voxels.
+
     Args:
         volume: the truth.
-        kind: "kspace": keep the central 1/scale of the frequencies (centred FFT crop, real part);
-            "slab": mean over slabs of scale voxels; "spline": cubic-spline samples, as McGinnis et al. 2023.
-        scale: any real factor ≥ 1, or three in the order (k, j, i). The effective factor is n / round(n / scale).
+        kind: one of `DEGRADATIONS`.
+        scale: any real factor ≥ 1, or three in the order (k, j, i). The effective factor is n / round(n / scale), for
+            "subsample" exactly `scale`.
         axis: the one array axis to degrade (0, 1, 2 or "k", "j", "i"). Default: in plane for "kspace" (the slices of an
-            isotropic volume being its k planes), across the slices for "slab" and "spline".
+            isotropic volume being its k planes), across the slices for the other kinds.
         magnitude: take the absolute value at the end, as a scanner does. k-space consistency is then approximate.
+
+    Returns:
+        The coarser volume. Its metadata hold the exact acquisition model of the degraded axes, which
+        `AcquisitionModel.estimate` reads.
 
     Raises:
         InputError: unknown kind or axis, or a scale below 1 or above the size.
@@ -290,15 +304,12 @@ def degrade(
     if kind not in DEGRADATIONS:
         raise InputError(f"Degradation is {kind!r}; expected one of {', '.join(DEGRADATIONS)}.")
     factors = _degradation_factors(volume.grid, kind, scale, axis)
-    samples = [max(1, int(np.floor(n / s + 0.5))) for n, s in zip(volume.shape, factors, strict=True)]
-    steps, offsets, operators = np.ones(3), np.zeros(3), [None, None, None]
-    for a, (n, m) in enumerate(zip(volume.shape, samples, strict=True)):
-        if m == n:
-            continue
-        model = AxisModel("kspace" if kind == "kspace" else "slab", m, 1.0, 1.0)
-        positions = model.positions(n)
-        steps[a], offsets[a] = n / m, positions[0]
-        operators[a] = kernels.bspline(n, positions).astype(np.float32) if kind == "spline" else model.forward(n)
+    samples, steps, offsets, operators = list(volume.shape), np.ones(3), np.zeros(3), [None, None, None]
+    for a, (n, factor) in enumerate(zip(volume.shape, factors, strict=True)):
+        found = _degraded_axis(kind, n, factor)
+        if found is not None:
+            positions, steps[a], operators[a] = found
+            samples[a], offsets[a] = len(positions), positions[0]
     array = apply_separable(volume.array, operators)
     if magnitude:
         array = np.abs(array)
@@ -307,6 +318,21 @@ def degrade(
     metadata = {k: v for k, v in volume.metadata.items() if k not in stale}
     metadata[SIMULATED] = _simulated(volume, grid, kind)
     return Volume.on(grid, array, volume.name, metadata)
+
+
+def _degraded_axis(kind: str, n: int, scale: float) -> tuple[np.ndarray, float, np.ndarray] | None:
+    """(sample positions in voxels, their distance, matrix (samples, n)) of one axis; None where it stays as it is."""
+    m = max(1, int(np.rint(n / scale) if kind == "subsample" else np.floor(n / scale + 0.5)))
+    if m == n:
+        return None
+    if kind == "subsample":
+        positions = (n - 1) // 2 + scale * (np.arange(m) - (m - 1) // 2)
+        positions = positions[(positions >= 0) & (positions <= n - 1)]
+        return positions, scale, kernels.bspline(n, positions).astype(np.float32)
+    model = AxisModel("kspace" if kind == "kspace" else "slab", m, 1.0, 1.0)
+    positions = model.positions(n)
+    matrix = kernels.bspline(n, positions).astype(np.float32) if kind == "spline" else model.forward(n)
+    return positions, n / m, matrix
 
 
 def _simulated(truth: Volume, grid: Grid, kind: str) -> tuple[AxisModel, ...]:

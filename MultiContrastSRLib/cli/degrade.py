@@ -1,6 +1,7 @@
 """Make a coarser scan, as another acquisition would have recorded it.
 
-kspace keeps the central frequencies in plane; slab averages over thicker slices; spline takes cubic-spline samples.
+kspace keeps the central frequencies in plane; slab averages over thicker slices; spline takes cubic-spline samples at
+the centres of thicker slices; subsample keeps every n-th slice, as McGinnis et al. 2023 simulate thick slices.
 
   multicontrastsr degrade t2.nii.gz -o t2_low.nii.gz --kind kspace --scale 3
 """
@@ -16,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What this verb takes."""
     parser.add_argument("volume", help="the scan to degrade")
     add_output(parser)
-    parser.add_argument("--kind", default="kspace", help="kspace (default), slab or spline")
+    parser.add_argument("--kind", default="kspace", help="kspace (default), slab, spline or subsample")
     parser.add_argument(
         "--scale", type=float, nargs="+", default=[2.0], metavar="S", help="one factor, or three: slices rows columns"
     )
