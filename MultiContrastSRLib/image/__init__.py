@@ -1,1 +1,1 @@
-"""Volumes and grids in RAS millimetres, interpolation kernels, and reading an image at any position."""
+"""Volumes and grids in RAS millimetres, interpolation kernels, reading an image at any position, comparing two."""

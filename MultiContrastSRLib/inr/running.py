@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..core.progress import Monitor
-from ..evaluation.metrics import mutual_information
+from ..image.similarity import mutual_information
 from .control import Control, Entry
 from .model import SubjectModel
 from .networks import open_levels, set_brief

@@ -16,11 +16,11 @@ from scipy import ndimage
 from ..acquisition.model import AcquisitionModel
 from ..core.progress import Monitor
 from ..image.grid import REVERSE, Grid
+from ..image.similarity import foreground as above_background
 from ..image.volume import Volume
 from ..subject.data_term import DataTerm, expand
 from ..subject.observation import aligned_grid, observe, observe_target
 
-_EMPTY = 0.05  # of the 99.9th percentile: below it lies background
 _MARGIN = 2  # samples around the foreground that count as such
 _PROFILE_POINTS = 8  # at most, along one axis
 
@@ -114,10 +114,7 @@ def profile(scan: Volume, grid: Grid, finest: tuple[float, float, float]) -> np.
 
 def _foreground(values: np.ndarray) -> np.ndarray:
     """Samples that are not empty, and a margin around them."""
-    low, high = np.percentile(values, (0.1, 99.9))
-    level = _EMPTY * high if low >= 0 else low + _EMPTY * (high - low)
-    kept = ndimage.binary_dilation(values > level, iterations=_MARGIN)
-    return kept if kept.any() else np.ones(values.shape, bool)
+    return ndimage.binary_dilation(above_background(values), iterations=_MARGIN)
 
 
 def box(scans: Sequence[Volume]) -> tuple[np.ndarray, np.ndarray]:

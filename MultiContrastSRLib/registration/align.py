@@ -14,6 +14,7 @@ from ..core.errors import InputError
 from ..core.progress import Monitor
 from ..image import kernels
 from ..image.sampling import sample
+from ..image.similarity import foreground, mutual_information
 from ..image.volume import Volume
 from .resample import explained_detail
 
@@ -166,7 +167,7 @@ class _Probe:
         """(overlap, mutual information in nats)."""
         values, inside = self._resample(reference)
         overlap = float(inside.sum() / max(1, self.foreground.sum()))
-        return overlap, mutual_information(self.values[inside], values[inside], _BINS)
+        return overlap, _similarity(self.values[inside], values[inside])
 
     def chance(self, reference: Volume) -> float:
         """Mutual information that mere smoothness brings: the mean over references rolled by a third of the image."""
@@ -175,31 +176,9 @@ class _Probe:
         for axis in (1, 2):
             for part in (1 / 3, 2 / 3):
                 shift = int(round(part * values.shape[axis]))
-                rolled.append(mutual_information(self.values[inside], np.roll(values, shift, axis)[inside], _BINS))
+                rolled.append(_similarity(self.values[inside], np.roll(values, shift, axis)[inside]))
         return float(np.mean(rolled))
 
 
-def foreground(array: np.ndarray) -> np.ndarray:
-    """Voxels that show tissue: above a tenth of the way from background to the 99th percentile; all if none."""
-    low = float(np.median(array[array <= np.median(array)])) if array.size else 0.0
-    mask = array > low + 0.1 * (float(np.percentile(array, 99)) - low)
-    return mask if mask.any() else np.ones_like(mask)
-
-
-def mutual_information(first: np.ndarray, second: np.ndarray, bins: int = 32) -> float:
-    """Mutual information in nats from a joint histogram, less its bias for finite samples (Miller 1955); at least 0."""
-    if first.size < 2 * bins:
-        return 0.0
-    joint, _, _ = np.histogram2d(_ranked(first, bins), _ranked(second, bins), bins=bins)
-    p = joint / joint.sum()
-    outer = p.sum(axis=1, keepdims=True) * p.sum(axis=0, keepdims=True)
-    filled = p > 0
-    raw = float(np.sum(p[filled] * np.log(p[filled] / outer[filled])))
-    rows, columns = np.count_nonzero(joint.sum(axis=1)), np.count_nonzero(joint.sum(axis=0))
-    return max(0.0, raw - (rows - 1) * (columns - 1) / (2 * first.size))
-
-
-def _ranked(values: np.ndarray, bins: int) -> np.ndarray:
-    """Bins of equal counts rather than equal widths: outliers must not squeeze the tissue into one bin."""
-    edges = np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1])
-    return np.searchsorted(edges, values, side="right")
+def _similarity(first: np.ndarray, second: np.ndarray) -> float:
+    return mutual_information(first, second, bins=_BINS, binning="count", bias_corrected=True)

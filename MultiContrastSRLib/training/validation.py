@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..acquisition.slices import SliceAcquisition
+from ..image.similarity import psnr
 from ..inference.base_slices import base_images
 from .augmentation import fitted
 from .curriculum import Condition
@@ -50,7 +51,7 @@ class Validation:
         found: dict[float, list[float]] = {}
         for scale, batch in self._batches:
             image = batch.acquisition.consistent(predict(net, batch)[0].float(), batch.target)
-            found.setdefault(scale, []).extend(psnr(image[:, 0], batch.truth[:, 0]))
+            found.setdefault(scale, []).extend(psnr(image[:, 0].cpu().numpy(), batch.truth[:, 0].cpu().numpy()))
         scores = {}
         for scale, values in sorted(found.items()):
             floors = {name: self._floors[scale, name] for name in FLOORS}
@@ -64,14 +65,8 @@ def classical(pairs: Tensor, scale: float) -> dict[str, list[float]]:
     truth, reference = pairs[:, 0], pairs[:, 1]
     acquisition = SliceAcquisition.of(tuple(truth.shape[-2:]), (scale, scale))
     low = acquisition.forward(truth)
-    return {name: psnr(base_images(name, acquisition, low, reference)[:, 0], truth) for name in FLOORS}
-
-
-def psnr(image: Tensor, truth: Tensor) -> list[float]:
-    """dB of every slice of (B, H, W); peak: the true slice's range."""
-    error = (image - truth).double().square().mean((-2, -1)).clamp(min=1e-20)
-    peak = (truth.amax((-2, -1)) - truth.amin((-2, -1))).double()
-    return (10 * torch.log10(peak.square() / error)).tolist()
+    images = {name: base_images(name, acquisition, low, reference)[:, 0] for name in FLOORS}
+    return {name: psnr(image.cpu().numpy(), truth.cpu().numpy()).tolist() for name, image in images.items()}
 
 
 def _scales(recipe: Recipe) -> tuple[float, ...]:
