@@ -15,7 +15,7 @@ from training_fixtures import phantom_pack, recipe  # noqa: E402
 
 from MultiContrastSRLib.cli import build_parser  # noqa: E402
 from MultiContrastSRLib.cli.rows import parse_row  # noqa: E402
-from MultiContrastSRLib.evaluation.entries import checked_entries  # noqa: E402
+from MultiContrastSRLib.evaluation.method_under_test import checked_entries  # noqa: E402
 from MultiContrastSRLib.networks.specs import build  # noqa: E402
 from MultiContrastSRLib.training import loop  # noqa: E402
 from MultiContrastSRLib.training.curriculum import condition  # noqa: E402

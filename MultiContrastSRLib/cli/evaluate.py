@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def scale(text: str) -> float | tuple[float, float]:
     """A factor, or two: ROWSxCOLUMNS. (argparse names this function in its message.)"""
-    from ..evaluation.scales import parse_scale
+    from ..evaluation.protocols.scales import parse_scale
 
     return parse_scale(text)
 
@@ -115,7 +115,7 @@ def _check_arguments(parsed: argparse.Namespace) -> None:
 
 
 def _settings(parsed: argparse.Namespace) -> dict[str, object]:
-    from ..evaluation.entries import checked_entries
+    from ..evaluation.method_under_test import checked_entries
 
     rows = None if parsed.methods is None else [parse_row(text) for text in parsed.methods]
     if parsed.probe == "robustness":
@@ -159,7 +159,7 @@ def _folder(parsed: argparse.Namespace, callbacks: dict) -> object:
 def _files(parsed: argparse.Namespace, callbacks: dict) -> object:
     from ..evaluation import RobustnessFindings, both_ways, evaluate, probe_lesions, study_of
     from ..evaluation.cohort import for_both
-    from ..evaluation.protocols import get_protocol
+    from ..evaluation.protocols.protocol import get_protocol
 
     settings = {**_settings(parsed), "mask": parsed.mask, "lesions": parsed.lesions, **callbacks}
     files = parsed.target, parsed.reference
@@ -182,7 +182,7 @@ def _figures(parsed: argparse.Namespace) -> list[Path]:
     if not parsed.data:
         return [place]
     from ..evaluation.cohort import patients
-    from ..evaluation.protocols import get_protocol
+    from ..evaluation.protocols.protocol import get_protocol
     from ..evaluation.study import figure_name
 
     protocol = get_protocol(parsed.protocol)
@@ -193,7 +193,7 @@ def _figures(parsed: argparse.Namespace) -> list[Path]:
 
 def _tell(found: Evaluation) -> None:
     """One line on standard error for each evaluation that is done."""
-    from ..evaluation.scales import scale_name
+    from ..evaluation.protocols.scales import scale_name
 
     gains = []
     for scale in found.scales:

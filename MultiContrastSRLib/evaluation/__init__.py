@@ -13,15 +13,15 @@ networks do not come with any package, and nothing is downloaded behind a user's
 """
 
 from .baselines import MASK_TRICK
-from .both import both_ways
+from .bidirectional import both_ways
 from .cohort import evaluate_study, probe_lesions_of
-from .entries import Entry
 from .layout import Layout
-from .lesion_table import LesionFindings
-from .lesions import probe_lesions
-from .protocols import PROTOCOLS, Protocol
+from .method_under_test import Entry
+from .probes.lesion_findings import LesionFindings
+from .probes.lesions import probe_lesions
+from .probes.robustness import RobustnessFindings, robustness_rows
+from .protocols.protocol import PROTOCOLS, Protocol
 from .results import Evaluation
-from .robustness import RobustnessFindings, robustness_rows
 from .run import evaluate
 from .study import BETTER, Study, study_of
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from ..core.errors import InputError
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
 from ..image.volume import Volume
-from .both import both_ways
-from .entries import Entry
+from .bidirectional import both_ways
 from .layout import Layout, Pair
-from .lesion_table import LesionFindings
-from .lesions import probe_lesions
-from .protocols import Protocol
+from .method_under_test import Entry
+from .probes.lesion_findings import LesionFindings
+from .probes.lesions import probe_lesions
+from .protocols.protocol import Protocol
 from .results import Evaluation
 from .run import evaluate, load, settled
 from .study import Study

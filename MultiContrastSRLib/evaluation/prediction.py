@@ -16,12 +16,12 @@ from ..methods import get
 from ..pipeline import PreparedRun, prepare
 from ..registration.align import align
 from .baselines import mask_trick
-from .case import Case
-from .entries import Entry
-from .masks import filled
-from .protocols import axis_index
-from .references import FULL, altered
-from .scales import Scale, scale_name
+from .method_under_test import Entry
+from .protocols.case import Case
+from .protocols.protocol import axis_index
+from .protocols.references import FULL, altered
+from .protocols.regions import filled
+from .protocols.scales import Scale, scale_name
 
 
 @dataclass(frozen=True)

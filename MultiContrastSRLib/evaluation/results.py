@@ -9,11 +9,11 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..io.files import replaced_together
-from .metrics import GAINS, METRICS
-from .picture import Picture
-from .protocols import PEAKS, Protocol
-from .scales import Scale, as_scale, scale_name
-from .statistics import PairedDifference, paired_difference
+from .metrics.formulas import GAINS, METRICS
+from .metrics.statistics import PairedDifference, paired_difference
+from .protocols.protocol import PEAKS, Protocol
+from .protocols.scales import Scale, as_scale, scale_name
+from .tables.picture import Picture
 
 BASELINE = "sinc"
 FIGURES = (".png", ".pdf", ".svg")
@@ -133,7 +133,7 @@ class Evaluation:
 
     def table(self, format: str = "markdown") -> str:
         """The results as "markdown" or "text" (one table per scale), "csv" (one line per scale and row) or "json"."""
-        from .table import write_table
+        from .tables.evaluation_table import write_table
 
         return write_table(self, format)
 
@@ -144,7 +144,7 @@ class Evaluation:
             scale: default the middle one evaluated.
             rows: default all.
         """
-        from .figure import draw_figure
+        from .tables.figure import draw_figure
 
         path = Path(path)
         if path.suffix not in FIGURES:

@@ -12,15 +12,15 @@ import numpy as np
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
 from ..image.volume import Volume
 from .baselines import MASK_TRICK
-from .case import Case, make_case
-from .conditions import conditions
-from .entries import Entry, checked_entries
-from .picture import Picture, take_picture
+from .method_under_test import Entry, checked_entries
+from .metrics.scoring import Truth, score
 from .prediction import Prediction, Situation, predict
-from .protocols import Protocol, get_protocol
+from .protocols.case import Case, make_case
+from .protocols.protocol import Protocol, get_protocol
+from .protocols.scales import Scale, checked_scales
 from .results import BASELINE, Evaluation
-from .scales import Scale, checked_scales
-from .scoring import Truth, score
+from .tables.description import conditions
+from .tables.picture import Picture, take_picture
 
 Keep = Callable[[Scale, str, Prediction, Truth], dict[str, np.ndarray]]
 

@@ -11,12 +11,12 @@ import numpy as np
 
 from ..core.errors import InputError
 from .layout import Pair
-from .metrics import GAINS, METRICS
-from .protocols import PEAKS, Protocol
-from .published import published_for
+from .metrics.formulas import GAINS, METRICS
+from .metrics.statistics import Estimate, differences, estimate
+from .protocols.protocol import PEAKS, Protocol
+from .protocols.scales import Scale, as_scale
 from .results import BASELINE, Evaluation
-from .scales import Scale, as_scale
-from .statistics import Estimate, differences, estimate
+from .tables.published import published_for
 
 BETTER = "the better of sinc and guided"
 _CLASSICAL = (BASELINE, "guided")
@@ -182,7 +182,7 @@ class Study:
 
     def table(self, format: str = "markdown") -> str:
         """The papers' layout (rows methods, columns scales) as "markdown" or "text"; "csv", "json"."""
-        from .study_table import write_study
+        from .tables.study_table import write_study
 
         return write_study(self, format)
 

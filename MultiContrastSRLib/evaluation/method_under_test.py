@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..core.errors import InputError, UnknownNameError
 from ..methods import all_methods, get
 from .baselines import MASK_TRICK
-from .references import FULL, REFERENCES
+from .protocols.references import FULL, REFERENCES
 from .results import BASELINE
 
 

@@ -24,10 +24,10 @@ from MultiContrastSRLib.evaluation import (
     robustness_rows,
     study_of,
 )
-from MultiContrastSRLib.evaluation import planting as plant
-from MultiContrastSRLib.evaluation.case import make_case
-from MultiContrastSRLib.evaluation.protocols import PROTOCOLS
-from MultiContrastSRLib.evaluation.references import REFERENCES, altered
+from MultiContrastSRLib.evaluation.probes import inserted_lesions as plant
+from MultiContrastSRLib.evaluation.protocols.case import make_case
+from MultiContrastSRLib.evaluation.protocols.protocol import PROTOCOLS
+from MultiContrastSRLib.evaluation.protocols.references import REFERENCES, altered
 from MultiContrastSRLib.methods import REGISTRY
 from MultiContrastSRLib.methods.contract import Method, Option, register
 from MultiContrastSRLib.registration.resample import resample_reference

@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from ..core.errors import InputError, UnknownNameError
-from ..image.grid import Grid
+from ...core.errors import InputError, UnknownNameError
+from ...image.grid import Grid
 
 Peak = Literal["slice range", "volume maximum", "foreground 99.9 %"]
 PEAKS: dict[str, str] = {

@@ -21,11 +21,11 @@ from MultiContrastSRLib.evaluation import (
     both_ways,
     evaluate,
     evaluate_study,
-    metrics,
     study_of,
 )
 from MultiContrastSRLib.evaluation.layout import parse_pairs
-from MultiContrastSRLib.evaluation.published import MARK, PUBLISHED, published_for
+from MultiContrastSRLib.evaluation.metrics import formulas as metrics
+from MultiContrastSRLib.evaluation.tables.published import MARK, PUBLISHED, published_for
 
 PAIRS = (("T2", "T1"), ("T1", "T2"))
 

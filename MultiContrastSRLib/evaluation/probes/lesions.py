@@ -18,19 +18,19 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.progress import CancelCallback, Monitor, ProgressCallback
-from ..image.volume import Volume
-from ..methods import get
-from .case import Case, front_of
-from .entries import Entry, checked_entries
-from .lesion_table import LesionFindings, LesionScores
-from .planting import Site, choose_sites, contrast, level_of, mask_regions, planted, removed, site_regions
-from .prediction import Situation, predict
-from .protocols import Protocol
-from .references import FULL
-from .results import BASELINE
-from .run import load, load_case, settled
-from .scales import Scale, checked_scales
+from ...core.progress import CancelCallback, Monitor, ProgressCallback
+from ...image.volume import Volume
+from ...methods import get
+from ..method_under_test import Entry, checked_entries
+from ..prediction import Situation, predict
+from ..protocols.case import Case, front_of
+from ..protocols.protocol import Protocol
+from ..protocols.references import FULL
+from ..protocols.scales import Scale, checked_scales
+from ..results import BASELINE
+from ..run import load, load_case, settled
+from .inserted_lesions import Site, choose_sites, contrast, level_of, mask_regions, planted, removed, site_regions
+from .lesion_findings import LesionFindings, LesionScores
 
 
 def probe_lesions(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .baselines import MASK_TRICK
-from .case import OCCUPIED, Case
-from .entries import Entry
-from .protocols import PEAKS
-from .references import FULL, REFERENCES
-from .scales import Scale, scale_name
+from ..baselines import MASK_TRICK
+from ..method_under_test import Entry
+from ..protocols.case import OCCUPIED, Case
+from ..protocols.protocol import PEAKS
+from ..protocols.references import FULL, REFERENCES
+from ..protocols.scales import Scale, scale_name
 
 
 def conditions(

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..core.errors import InputError
-from .planting import AMPLITUDE, RADII
-from .protocols import Protocol
-from .scales import Scale, scale_name
-from .table import FORMATS, GRIDS, number
+from ...core.errors import InputError
+from ..protocols.protocol import Protocol
+from ..protocols.scales import Scale, scale_name
+from ..tables.evaluation_table import FORMATS, GRIDS, number
+from .inserted_lesions import AMPLITUDE, RADII
 
 KEPT, LEAKED = 0.95, 0.05  # wanted: at least, at most
 COLUMNS = {

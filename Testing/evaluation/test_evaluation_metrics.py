@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from MultiContrastSRLib.evaluation import metrics
+from MultiContrastSRLib.evaluation.metrics import formulas as metrics
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import metrics
-from .case import Case
-from .protocols import Protocol
+from ..protocols.case import Case
+from ..protocols.protocol import Protocol
+from . import formulas as metrics
 
 BRAIN_PIXELS = 50  # fewer in a slice say nothing about tissue
 LESION_PIXELS = 5

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.errors import InputError, MethodUnavailableError
-from ..io.files import replaced_together
-from .metrics import psnr
-from .scales import Scale, as_scale, scale_name
-from .table import number
+from ...core.errors import InputError, MethodUnavailableError
+from ...io.files import replaced_together
+from ..metrics.formulas import psnr
+from ..protocols.scales import Scale, as_scale, scale_name
+from .evaluation_table import number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..results import Evaluation
     from .picture import Picture
-    from .results import Evaluation
 
 CELL = 1.6  # inches: side of one crop
 PER_BAND = 8  # methods in one band of crops above error maps; more start another band

@@ -12,15 +12,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from ..core.errors import InputError
-from ..methods import get
-from .entries import Entry, checked_entries
-from .references import FULL, NONE, REFERENCES
-from .results import BASELINE
-from .scales import Scale, scale_name
-from .statistics import Estimate
-from .study import Study
-from .table import FORMATS, GRIDS, number, write_csv
+from ...core.errors import InputError
+from ...methods import get
+from ..method_under_test import Entry, checked_entries
+from ..metrics.statistics import Estimate
+from ..protocols.references import FULL, NONE, REFERENCES
+from ..protocols.scales import Scale, scale_name
+from ..results import BASELINE
+from ..study import Study
+from ..tables.evaluation_table import FORMATS, GRIDS, number, write_csv
 
 TOLERANCE = 0.1  # dB: a wrong reference may cost no more
 WRONG = tuple(kind for kind in REFERENCES if kind not in (FULL, NONE, "low"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..acquisition.model import degrade
-from ..image.grid import Grid
-from ..image.volume import Volume
+from ...acquisition.model import degrade
+from ...image.grid import Grid
+from ...image.volume import Volume
 from .case import Case
 from .scales import Scale
 

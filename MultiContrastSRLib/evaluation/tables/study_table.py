@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.errors import InputError
-from .baselines import MASK_TRICK
-from .metrics import GAINS, METRICS
+from ...core.errors import InputError
+from ..baselines import MASK_TRICK
+from ..metrics.formulas import GAINS, METRICS
+from ..protocols.scales import Scale, scale_name
+from ..results import BASELINE
+from .evaluation_table import FORMATS, GRIDS, number, write_csv, write_table
 from .published import published_for
-from .results import BASELINE
-from .scales import Scale, scale_name
-from .table import FORMATS, GRIDS, number, write_csv, write_table
 
 if TYPE_CHECKING:
-    from .layout import Pair
-    from .study import Study
+    from ..layout import Pair
+    from ..study import Study
 
 _BRIEF = ("psnr", "psnr_brain", "ssim")  # of each pair, where the mean over pairs shows the rest
 _SHOWN = ("psnr", "psnr_brain", "ssim", "psnr_lesion", "psnr_rescaled", "ssim_rescaled", "mi_error", "mi_error_both")
@@ -67,7 +67,7 @@ class _Writer:
         return parts
 
     def _baseline(self) -> str:
-        from .study import BETTER
+        from ..study import BETTER
 
         against = self.study.against
         return BASELINE if against == BETTER and "guided" not in self.study.rows else against

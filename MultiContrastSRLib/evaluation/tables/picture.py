@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..image import kernels
-from ..image.sampling import sample
-from ..image.volume import Volume
-from .case import Case
-from .scoring import Truth
+from ...image import kernels
+from ...image.sampling import sample
+from ...image.volume import Volume
+from ..metrics.scoring import Truth
+from ..protocols.case import Case
 
 
 @dataclass(frozen=True)

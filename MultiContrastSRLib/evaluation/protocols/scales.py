@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ..core.errors import InputError
+from ...core.errors import InputError
 
 Scale = float | tuple[float, float]
 

@@ -12,14 +12,14 @@ from ..core.errors import InputError
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
 from ..image.volume import Volume
 from ..pipeline import PreparedRun
-from .entries import Entry, checked_entries
-from .metrics import mutual_information
+from .method_under_test import Entry, checked_entries
+from .metrics.formulas import mutual_information
+from .metrics.scoring import Truth
 from .prediction import Prediction, rendered
-from .protocols import Protocol
+from .protocols.protocol import Protocol
+from .protocols.scales import Scale, checked_scales
 from .results import Evaluation
 from .run import evaluate_case, load, load_case, settled
-from .scales import Scale, checked_scales
-from .scoring import Truth
 
 
 def both_ways(

@@ -15,15 +15,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..acquisition.model import degrade
-from ..core.errors import InputError
-from ..image import kernels
-from ..image.grid import Grid
-from ..image.sampling import sample
-from ..image.volume import Volume
-from ..pipeline.checks import check_volume
-from . import masks
-from .protocols import Protocol, axis_index
+from ...acquisition.model import degrade
+from ...core.errors import InputError
+from ...image import kernels
+from ...image.grid import Grid
+from ...image.sampling import sample
+from ...image.volume import Volume
+from ...pipeline.checks import check_volume
+from . import regions as masks
+from .protocol import Protocol, axis_index
 from .scales import Scale, scale_name
 
 NEIGHBOURS = 8  # slices kept on either side of the scored ones, for methods that look at them

@@ -14,10 +14,11 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from MultiContrastSRLib import Grid, Volume, degrade, prepare
 from MultiContrastSRLib.core.errors import CancelledError, InputError, OptionError, UnknownNameError
-from MultiContrastSRLib.evaluation import MASK_TRICK, PROTOCOLS, Entry, evaluate, masks
+from MultiContrastSRLib.evaluation import MASK_TRICK, PROTOCOLS, Entry, evaluate
 from MultiContrastSRLib.evaluation.baselines import mask_trick
-from MultiContrastSRLib.evaluation.case import NEIGHBOURS, make_case
-from MultiContrastSRLib.evaluation.protocols import axis_index
+from MultiContrastSRLib.evaluation.protocols import regions as masks
+from MultiContrastSRLib.evaluation.protocols.case import NEIGHBOURS, make_case
+from MultiContrastSRLib.evaluation.protocols.protocol import axis_index
 
 # -------------------------------------------------------------------------------------------------- regions, protocols
 
@@ -75,7 +76,11 @@ def test_a_case_keeps_neighbours_and_crops_to_multiples():
         ({"methods": ["bspline", "bspline"]}, InputError, "Two rows are called 'bspline'; give each its own label."),
         ({"slices": [40]}, InputError, "Slices are [40]; expected indices from 0 to 8."),
         ({"slices": 0}, InputError, "Slices is 0; expected a whole number from 1 (every n-th) or a list of indices."),
-        ({"degradation": "blur"}, InputError, "Degradation is 'blur'; expected one of kspace, slab, spline."),
+        (
+            {"degradation": "blur"},
+            InputError,
+            "Degradation is 'blur'; expected one of kspace, slab, spline, subsample.",
+        ),
         ({"register": "maybe"}, InputError, "Registration is 'maybe'; expected one of auto, off, on."),
     ],
 )

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..core.errors import InputError
-from ..image.grid import Grid
-from ..image.volume import Volume
-from .case import Case, on_grid
+from ...core.errors import InputError
+from ...image.grid import Grid
+from ...image.volume import Volume
+from ..protocols.case import Case, on_grid
 
 RADII = (2.0, 4.0)  # mm
 AMPLITUDE = 0.2  # of a contrast's 99.9th percentile in the foreground

@@ -12,7 +12,7 @@ import pytest
 from MultiContrastSRLib import Volume
 from MultiContrastSRLib.core.errors import FileWriteError, InputError
 from MultiContrastSRLib.evaluation import MASK_TRICK, evaluate
-from MultiContrastSRLib.evaluation.figure import compose
+from MultiContrastSRLib.evaluation.tables.figure import compose
 
 
 def test_tables_hold_one_block_per_scale(found):

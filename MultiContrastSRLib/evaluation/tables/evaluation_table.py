@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.errors import InputError
-from .metrics import GAINS, METRICS
-from .results import BASELINE
-from .scales import Scale, scale_name
-from .statistics import PairedDifference
+from ...core.errors import InputError
+from ..metrics.formulas import GAINS, METRICS
+from ..metrics.statistics import PairedDifference
+from ..protocols.scales import Scale, scale_name
+from ..results import BASELINE
 
 if TYPE_CHECKING:
-    from .results import Evaluation
+    from ..results import Evaluation
 
 FORMATS = ("markdown", "csv", "json", "text")
 

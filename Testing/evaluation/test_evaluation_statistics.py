@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from MultiContrastSRLib.evaluation.statistics import estimate, paired_difference
+from MultiContrastSRLib.evaluation.metrics.statistics import estimate, paired_difference
 
 
 @pytest.fixture

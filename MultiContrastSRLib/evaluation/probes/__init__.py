@@ -1,0 +1,1 @@
+"""Probes of failure modes: lost or leaked lesions, and references that are wrong."""

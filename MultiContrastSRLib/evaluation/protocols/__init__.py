@@ -1,0 +1,1 @@
+"""Evaluation protocols: which images are degraded, how, which slices are scored, and with what reference."""
