@@ -15,7 +15,7 @@ from training_fixtures import phantom_pack, recipe  # noqa: E402
 
 from MultiContrastSRLib.cli import build_parser  # noqa: E402
 from MultiContrastSRLib.cli.rows import parse_row  # noqa: E402
-from MultiContrastSRLib.evaluation.method_under_test import checked_entries  # noqa: E402
+from MultiContrastSRLib.evaluation.method_under_test import methods_under_test  # noqa: E402
 from MultiContrastSRLib.networks.specs import build  # noqa: E402
 from MultiContrastSRLib.training import loop  # noqa: E402
 from MultiContrastSRLib.training.curriculum import condition  # noqa: E402
@@ -85,7 +85,7 @@ def test_a_row_trains_what_it_says(row, size) -> None:
 @pytest.mark.parametrize("command", EVALUATIONS, ids=lambda command: command[-1].split("=")[-1])
 def test_an_evaluation_reads_what_the_rows_made(command) -> None:
     parsed = build_parser().parse_args(command[1:])
-    entries = checked_entries([parse_row(text) for text in parsed.methods])
+    entries = methods_under_test([parse_row(text) for text in parsed.methods])
     made = {f"ablations/{row[0]}.safetensors": recipe_of(row).spec.network for row in ROWS}
     for entry in entries[1:]:
         assert made[entry.options["weights"]] == entry.method

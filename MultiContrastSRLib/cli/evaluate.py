@@ -1,4 +1,4 @@
-"""Measure methods: degrade scans, super-resolve them, compare with the truth.
+"""Evaluate methods: degrade scans, super-resolve them, compare with the truth.
 
 One pair of files, or pairs of contrasts of all subjects in a folder:
 
@@ -9,8 +9,8 @@ One pair of files, or pairs of contrasts of all subjects in a folder:
   multicontrastsr evaluate t2.nii.gz t1.nii.gz --methods guided --probe lesions
 
 Presets: p1 (Dual-ArbNet's protocol), p2 (MINet's), p3 (in-plane, every third slice), p4 (McGinnis et al.: two contrasts
-in orthogonal thick views, both super-resolved). Probes: lesions (what only the target has must be kept, what only the
-reference has must stay out) and robustness (blank, unrelated, shifted and partial references).
+in orthogonal thick views, every n-th slice kept, both super-resolved). Probes: lesions (those of the target alone must
+be kept, those of the reference alone must not leak) and robustness (blank, unrelated, shifted, partial references).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _FOLDER_ONLY = ("subjects", "pairs", "scans", "lesion_masks", "masks")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What this verb takes."""
+    """Add the arguments of this verb."""
     parser.add_argument("target", nargs="?", help="the truth")
     parser.add_argument("reference", nargs="?", help="another contrast of the same patient")
     parser.add_argument("--protocol", "--preset", default="p3", help="p1, p2, p3 (default) or p4")
@@ -42,23 +42,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scales", type=scale, nargs="+", metavar="S", help="S, or ROWSxCOLUMNS; default: the protocol's"
     )
-    parser.add_argument("--degradation", help="kspace, slab or spline; default: the protocol's")
+    parser.add_argument("--degradation", help="kspace, slab, spline or subsample; default: the protocol's")
     parser.add_argument("--axis", help="the slice axis: k, j, i, axial, coronal or sagittal")
-    parser.add_argument("--reference-axis", help="the reference's, where the protocol degrades it too (p4)")
+    parser.add_argument("--reference-axis", help="the reference's, if the protocol degrades it too (p4)")
     parser.add_argument("--slices", type=int, metavar="N", help="score every N-th slice")
-    parser.add_argument("--alone", action="store_true", help="prepare only the scored slices, each alone: much faster")
+    parser.add_argument(
+        "--alone", action="store_true", help="prepare only the scored slices, each by itself: much faster"
+    )
     parser.add_argument("--mask", metavar="FILE", help="foreground mask")
     parser.add_argument("--lesions", metavar="FILE", help="lesion mask")
     parser.add_argument("--register", default="off", help="off (default), auto or on")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
-    parser.add_argument("--probe", choices=("lesions", "robustness"), help="ask this instead of the usual scores")
+    parser.add_argument("--probe", choices=("lesions", "robustness"), help="run a probe instead of the usual scores")
     folder = parser.add_argument_group("a folder of subjects")
     folder.add_argument("--data", metavar="FOLDER", help="instead of files; laid out as open_ms_data, or see --scans")
     folder.add_argument("--subjects", nargs="+", metavar="NAME", help="default: all that have every contrast")
     folder.add_argument("--pairs", nargs="+", metavar="TARGET:REFERENCE", help="default: the protocol's")
     folder.add_argument("--scans", metavar="TEMPLATE", help="paths below the folder: {subject}, {contrast}, *, **")
-    folder.add_argument("--lesion-masks", metavar="TEMPLATE", help="likewise, of lesion masks, where there are some")
-    folder.add_argument("--masks", metavar="TEMPLATE", help="likewise, of foreground masks, where there are some")
+    folder.add_argument("--lesion-masks", metavar="TEMPLATE", help="likewise, of lesion masks, if there are any")
+    folder.add_argument("--masks", metavar="TEMPLATE", help="likewise, of foreground masks, if there are any")
     parser.add_argument("--against", metavar="ROW", help="gains over this row; default: the better of sinc and guided")
     parser.add_argument("--table", default="text", choices=("text", "markdown", "csv"), help="how to print")
     for option, kind in _TABLES.items():
@@ -76,7 +78,7 @@ def scale(text: str) -> float | tuple[float, float]:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    """Do it."""
+    """Run the evaluation and print its table."""
     from ..io.files import check_place
 
     _check_arguments(parsed)
@@ -115,14 +117,14 @@ def _check_arguments(parsed: argparse.Namespace) -> None:
 
 
 def _settings(parsed: argparse.Namespace) -> dict[str, object]:
-    from ..evaluation.method_under_test import checked_entries
+    from ..evaluation.method_under_test import methods_under_test
 
     rows = None if parsed.methods is None else [parse_row(text) for text in parsed.methods]
     if parsed.probe == "robustness":
         from ..evaluation import robustness_rows
 
         rows = robustness_rows(rows or ["guided"])
-    if parsed.against and parsed.against not in (known := [entry.row for entry in checked_entries(rows)]):
+    if parsed.against and parsed.against not in (known := [method.row for method in methods_under_test(rows)]):
         raise InputError(f"--against is {parsed.against!r}; expected one of the rows {', '.join(known)}.")
     names = ("protocol", "scales", "degradation", "axis", "reference_axis", "slices", "alone", "register", "device")
     return {"methods": rows, **{name: getattr(parsed, name) for name in names}}
@@ -151,48 +153,48 @@ def _folder(parsed: argparse.Namespace, callbacks: dict) -> object:
     where = _layout(parsed), _subjects(parsed), _pairs(parsed)
     if parsed.probe == "lesions":
         return probe_lesions_of(*where, **_settings(parsed), **callbacks)
-    told = None if parsed.quiet else _tell
-    study = evaluate_study(*where, **_settings(parsed), found=told, **callbacks)
-    return RobustnessFindings(study) if parsed.probe else _compared(study, parsed)
+    on_evaluation = None if parsed.quiet else _print_summary
+    study = evaluate_study(*where, **_settings(parsed), on_evaluation=on_evaluation, **callbacks)
+    return RobustnessFindings(study) if parsed.probe else _with_baseline(study, parsed)
 
 
 def _files(parsed: argparse.Namespace, callbacks: dict) -> object:
-    from ..evaluation import RobustnessFindings, both_ways, evaluate, probe_lesions, study_of
-    from ..evaluation.cohort import for_both
+    from ..evaluation import RobustnessFindings, evaluate, evaluate_bidirectional, probe_lesions, study_of
+    from ..evaluation.cohort import bidirectional_settings
     from ..evaluation.protocols.protocol import get_protocol
 
     settings = {**_settings(parsed), "mask": parsed.mask, "lesions": parsed.lesions, **callbacks}
     files = parsed.target, parsed.reference
     if parsed.probe == "lesions":
         return probe_lesions(*files, **settings)
-    if get_protocol(parsed.protocol).both and parsed.reference:
-        study = study_of(both_ways(*files, **for_both(settings)))
+    if get_protocol(parsed.protocol).bidirectional and parsed.reference:
+        study = study_of(evaluate_bidirectional(*files, **bidirectional_settings(settings)))
     else:
         study = study_of(evaluate(*files, **settings))
-    return RobustnessFindings(study) if parsed.probe else _compared(study, parsed)
+    return RobustnessFindings(study) if parsed.probe else _with_baseline(study, parsed)
 
 
-def _compared(study: Study, parsed: argparse.Namespace) -> Study:
+def _with_baseline(study: Study, parsed: argparse.Namespace) -> Study:
     return replace(study, against=parsed.against) if parsed.against else study
 
 
 def _figures(parsed: argparse.Namespace) -> list[Path]:
-    """Every figure that will be drawn, as far as it is known before the work; names of files are their own."""
+    """The files of all figures that will be drawn, to be checked before the work."""
     place = Path(parsed.figure)
     if not parsed.data:
         return [place]
-    from ..evaluation.cohort import patients
+    from ..evaluation.cohort import find_pairs
     from ..evaluation.protocols.protocol import get_protocol
     from ..evaluation.study import figure_name
 
     protocol = get_protocol(parsed.protocol)
-    found = patients(_layout(parsed), protocol, _subjects(parsed), _pairs(parsed))
-    names = [(patient.subject, pair) for patient in found for pair in patient.ways(protocol)]
+    found = find_pairs(_layout(parsed), protocol, _subjects(parsed), _pairs(parsed))
+    names = [(one.subject, pair) for one in found for pair in one.directions(protocol)]
     return [place] if len(names) == 1 else [figure_name(place, subject, *pair) for subject, pair in names]
 
 
-def _tell(found: Evaluation) -> None:
-    """One line on standard error for each evaluation that is done."""
+def _print_summary(found: Evaluation) -> None:
+    """Print one line on standard error for an evaluation that is done."""
     from ..evaluation.protocols.scales import scale_name
 
     gains = []

@@ -1,4 +1,4 @@
-"""Rows of an evaluation as typed: a method with settings."""
+"""Methods of an evaluation as they are typed on the command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..core.errors import OptionError
 from .console import parse_options
 
 if TYPE_CHECKING:
-    from ..evaluation import Entry
+    from ..evaluation import MethodUnderTest
 
 HELP = (
     "rows: NAME, or NAME:OPTION=VALUE,... with the method's options (weights=FILE of trained ones), label=TEXT, "
@@ -17,14 +17,14 @@ HELP = (
 _OF_THE_ROW = ("label", "reference", "consistency")
 
 
-def parse_row(text: str) -> Entry:
-    """The row that `text` describes; see `HELP`. Values hold no commas.
+def parse_row(text: str) -> MethodUnderTest:
+    """The method and settings that `text` describes; see `HELP`. Values contain no commas.
 
     Raises:
         UnknownNameError: no such method.
         OptionError: no NAME=VALUE, or a consistency that is neither on nor off.
     """
-    from ..evaluation import Entry
+    from ..evaluation import MethodUnderTest
 
     name, _, rest = text.partition(":")
     pairs = [pair for pair in rest.split(",") if pair]
@@ -32,7 +32,7 @@ def parse_row(text: str) -> Entry:
     consistency = own.get("consistency")
     if consistency not in (None, "on", "off"):
         raise OptionError(f"Consistency of row {text!r} is {consistency!r}; expected on or off.")
-    return Entry(
+    return MethodUnderTest(
         name,
         own.get("label", text if rest else ""),
         parse_options(name, [pair for pair in pairs if pair.partition("=")[0] not in _OF_THE_ROW]),

@@ -1,4 +1,4 @@
-"""Evaluations of scans that lie on disk: every pair of every subject."""
+"""Evaluations of scans on disk: every pair of contrasts of every subject."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pathlib import Path
 from ..core.errors import InputError
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
 from ..image.volume import Volume
-from .bidirectional import both_ways
+from .bidirectional import evaluate_bidirectional
 from .layout import Layout, Pair
-from .method_under_test import Entry
+from .method_under_test import MethodUnderTest
 from .probes.lesion_findings import LesionFindings
 from .probes.lesions import probe_lesions
-from .protocols.protocol import Protocol
+from .protocols.protocol import Protocol, adjusted_protocol
 from .results import Evaluation
-from .run import evaluate, load, settled
+from .run import evaluate, load
 from .study import Study
 
-Found = Callable[[Evaluation], None]
+EvaluationCallback = Callable[[Evaluation], None]
 
 
 @dataclass(frozen=True)
-class Patient:
-    """One pair of one subject, found and not loaded yet."""
+class SubjectPair:
+    """One pair of contrasts of one subject, found on disk and not loaded yet."""
 
     subject: str
     pair: Pair
@@ -38,9 +38,9 @@ class Patient:
     def _scan(self, contrast: str) -> Volume:
         return load(self.layout.scan(self.subject, contrast)).renamed(contrast)
 
-    def ways(self, protocol: Protocol) -> tuple[Pair, ...]:
-        """The pairs that are evaluated: also the other way round where the protocol does both."""
-        return (self.pair, self.pair[::-1]) if protocol.both and self.pair[1] else (self.pair,)
+    def directions(self, protocol: Protocol) -> tuple[Pair, ...]:
+        """The (target, reference) that are evaluated: two if the protocol is bidirectional."""
+        return (self.pair, self.pair[::-1]) if protocol.bidirectional and self.pair[1] else (self.pair,)
 
     @property
     def name(self) -> str:
@@ -52,26 +52,27 @@ class Patient:
         return {"mask": self.layout.mask(self.subject), "lesions": self.layout.lesion_mask(self.subject)}
 
 
-def patients(
+def find_pairs(
     layout: Layout, protocol: Protocol, subjects: Sequence[str] | None, pairs: Sequence[Pair] | None
-) -> list[Patient]:
-    """Every subject and pair, with all files there; of a pair both ways round one where a protocol does both anyway.
+) -> list[SubjectPair]:
+    """Every pair of every subject; a bidirectional protocol takes a pair that is given in both directions once.
 
     Raises:
-        InputError, FileReadError: no pairs, or files that are not there; asked before any work.
+        InputError, FileReadError: no pairs, or files that do not exist; checked before any work.
     """
     chosen = tuple(pairs or protocol.pairs)
     if not chosen:
         raise InputError(
             f"Protocol {protocol.name!r} names no pairs; expected some as TARGET:REFERENCE, for example T2:T1."
         )
-    if protocol.both:
+    if protocol.bidirectional:
         chosen = tuple(pair for n, pair in enumerate(chosen) if pair[::-1] not in chosen[:n])
     contrasts = sorted({contrast for pair in chosen for contrast in pair if contrast})
-    found = [Patient(subject, pair, layout) for subject in (subjects or layout.subjects(contrasts)) for pair in chosen]
-    for patient in found:
-        for contrast in filter(None, patient.pair):
-            layout.scan(patient.subject, contrast)
+    names = subjects or layout.subjects(contrasts)
+    found = [SubjectPair(name, pair, layout) for name in names for pair in chosen]
+    for one in found:
+        for contrast in filter(None, one.pair):
+            layout.scan(one.subject, contrast)
     return found
 
 
@@ -80,11 +81,11 @@ def evaluate_study(
     subjects: Sequence[str] | None = None,
     pairs: Sequence[Pair] | None = None,
     *,
-    methods: Sequence[str | Entry] | None = None,
+    methods: Sequence[str | MethodUnderTest] | None = None,
     protocol: str | Protocol = "p3",
     degradation: str | None = None,
     slices: int | Sequence[int] | None = None,
-    found: Found | None = None,
+    on_evaluation: EvaluationCallback | None = None,
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
     **settings: object,
@@ -92,52 +93,52 @@ def evaluate_study(
     """Evaluate pairs of contrasts of several subjects.
 
     Args:
-        layout: where the scans lie; a folder alone is taken as laid out like open_ms_data.
+        layout: where the scans are; a folder alone is taken as laid out like open_ms_data.
         subjects: default all that have every contrast.
-        pairs: (target, reference); default the protocol's. Protocols that super-resolve both contrasts give two
-            evaluations a pair.
-        found: is told each evaluation as it is made.
+        pairs: (target, reference); default the protocol's. Bidirectional protocols give two evaluations a pair.
+        on_evaluation: called with each evaluation as soon as it is done.
         others: as in `run.evaluate`; `settings` are scales, axis, reference_axis, alone, register and device.
 
     Raises:
-        MultiContrastSRError: as `run.evaluate`, or files that are not there.
+        MultiContrastSRError: as `run.evaluate`, or files that do not exist.
     """
     whole = Monitor(progress, cancel, stage="load")
     whole.update(0.0)
-    chosen = settled(protocol, degradation, slices)
+    chosen = adjusted_protocol(protocol, degradation, slices)
     layout = layout if isinstance(layout, Layout) else Layout(Path(layout))
-    todo = patients(layout, chosen, subjects, pairs)
+    todo = find_pairs(layout, chosen, subjects, pairs)
     evaluations: list[Evaluation] = []
-    for number, patient in enumerate(todo):
-        part = whole.part(number / len(todo), (number + 1) / len(todo), patient.name)
-        made = _one(patient, methods, chosen, slices, part, settings)
-        for evaluation in made:
-            evaluations.append(replace(evaluation, subject=patient.subject))
-            if found is not None:
-                found(evaluations[-1])
+    for number, one in enumerate(todo):
+        part = whole.part(number / len(todo), (number + 1) / len(todo), one.name)
+        for evaluation in _evaluate_pair(one, methods, chosen, slices, part, settings):
+            evaluations.append(replace(evaluation, subject=one.subject))
+            if on_evaluation is not None:
+                on_evaluation(evaluations[-1])
     return Study(tuple(evaluations))
 
 
-def _one(
-    patient: Patient,
-    methods: Sequence[str | Entry] | None,
+def _evaluate_pair(
+    one: SubjectPair,
+    methods: Sequence[str | MethodUnderTest] | None,
     protocol: Protocol,
     slices: int | Sequence[int] | None,
     monitor: Monitor,
     settings: dict[str, object],
 ) -> Iterable[Evaluation]:
-    target, reference = patient.volumes()
-    shared = {"methods": methods, "protocol": protocol, "slices": slices, **patient.regions()}
-    if protocol.both and reference is not None:
-        return both_ways(target, reference, **shared, **for_both(settings), **monitor.callbacks)
+    target, reference = one.volumes()
+    shared = {"methods": methods, "protocol": protocol, "slices": slices, **one.regions()}
+    if protocol.bidirectional and reference is not None:
+        return evaluate_bidirectional(
+            target, reference, **shared, **bidirectional_settings(settings), **monitor.callbacks
+        )
     return (evaluate(target, reference, **shared, **settings, **monitor.callbacks),)
 
 
-def for_both(settings: dict[str, object]) -> dict[str, object]:
-    """`settings` of `evaluate` as `both_ways` takes them.
+def bidirectional_settings(settings: dict[str, object]) -> dict[str, object]:
+    """`settings` of `evaluate` as `evaluate_bidirectional` takes them.
 
     Raises:
-        InputError: registration, or slices alone, which it cannot do.
+        InputError: registration, or slices alone, which it does not support.
     """
     if settings.get("register", "off") != "off" or settings.get("alone"):
         raise InputError(
@@ -159,14 +160,14 @@ def probe_lesions_of(
     cancel: CancelCallback | None = None,
     **settings: object,
 ) -> LesionFindings:
-    """`lesions.probe_lesions` for pairs of several subjects; arguments as `evaluate_study`'s."""
+    """`probe_lesions` for pairs of several subjects; arguments as `evaluate_study`'s."""
     whole = Monitor(progress, cancel, stage="load")
     whole.update(0.0)
-    chosen = settled(protocol, degradation, slices)
-    todo = patients(layout if isinstance(layout, Layout) else Layout(Path(layout)), chosen, subjects, pairs)
+    chosen = adjusted_protocol(protocol, degradation, slices)
+    todo = find_pairs(layout if isinstance(layout, Layout) else Layout(Path(layout)), chosen, subjects, pairs)
     parts = []
-    for number, patient in enumerate(todo):
-        part = whole.part(number / len(todo), (number + 1) / len(todo), patient.name)
-        shared = {"protocol": chosen, "slices": slices, "subject": patient.subject, **patient.regions()}
-        parts.append(probe_lesions(*patient.volumes(), **shared, **settings, **part.callbacks))
+    for number, one in enumerate(todo):
+        part = whole.part(number / len(todo), (number + 1) / len(todo), one.name)
+        shared = {"protocol": chosen, "slices": slices, "subject": one.subject, **one.regions()}
+        parts.append(probe_lesions(*one.volumes(), **shared, **settings, **part.callbacks))
     return LesionFindings.joined(parts)

@@ -1,4 +1,4 @@
-"""The rows of a comparison: methods with settings."""
+"""The methods that an evaluation compares, with their settings."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from dataclasses import dataclass, field
 
 from ..core.errors import InputError, UnknownNameError
 from ..methods import all_methods, get
-from .baselines import MASK_TRICK
+from .baselines import BASELINE, MASK_TRICK
 from .protocols.references import FULL, REFERENCES
-from .results import BASELINE
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One row: a method with settings.
+class MethodUnderTest:
+    """A method with settings: one row of the tables.
 
     Attributes:
         method: registered name.
         label: the row's name; default the method's name.
         options: the method's own options.
-        data_consistency: default on, but off for plain interpolations (classical methods that take no reference),
-            which are compared as what they are.
-        reference: what the method is given of the reference, see `references.REFERENCES`.
+        data_consistency: default on, but off for plain interpolations (classical methods without reference), which are
+            compared as they are.
+        reference: which variant of the reference the method is given, see `protocols.references.REFERENCES`.
     """
 
     method: str
@@ -37,7 +36,7 @@ class Entry:
         return self.label or self.method
 
     @property
-    def consistent(self) -> bool:
+    def enforces_consistency(self) -> bool:
         """Whether data consistency is enforced."""
         if self.data_consistency is not None:
             return self.data_consistency
@@ -45,24 +44,24 @@ class Entry:
         return not (method.group == "classical" and method.reference == "none")
 
 
-def checked_entries(methods: Sequence[str | Entry] | None) -> list[Entry]:
-    """`methods` as entries with different names, sinc among them; None: all classical methods.
+def methods_under_test(methods: Sequence[str | MethodUnderTest] | None) -> list[MethodUnderTest]:
+    """`methods` with different row names, sinc among them; None: all classical methods.
 
     Raises:
         UnknownNameError, OptionError, InputError: a method or option that does not exist, a name used twice.
     """
     if methods is None:
         methods = [method.name for method in all_methods() if method.group == "classical"]
-    entries = [entry if isinstance(entry, Entry) else Entry(entry) for entry in methods]
-    if BASELINE not in [entry.row for entry in entries]:
-        entries.insert(0, Entry(BASELINE))
-    rows = [entry.row for entry in entries]
-    for entry in entries:
-        get(entry.method).check_options(entry.options)
-        if entry.reference not in REFERENCES:
+    tested = [method if isinstance(method, MethodUnderTest) else MethodUnderTest(method) for method in methods]
+    if BASELINE not in [method.row for method in tested]:
+        tested.insert(0, MethodUnderTest(BASELINE))
+    rows = [method.row for method in tested]
+    for method in tested:
+        get(method.method).check_options(method.options)
+        if method.reference not in REFERENCES:
             raise UnknownNameError(
-                f"Reference of row {entry.row!r} is {entry.reference!r}; expected one of {', '.join(REFERENCES)}."
+                f"Reference of row {method.row!r} is {method.reference!r}; expected one of {', '.join(REFERENCES)}."
             )
-        if rows.count(entry.row) > 1 or entry.row == MASK_TRICK:
-            raise InputError(f"Two rows are called {entry.row!r}; give each its own label.")
-    return entries
+        if rows.count(method.row) > 1 or method.row == MASK_TRICK:
+            raise InputError(f"Two rows are called {method.row!r}; give each its own label.")
+    return tested

@@ -1,4 +1,4 @@
-"""One case at one scale: the degraded target, the references that rows are given, and what a method makes of them."""
+"""One case at one scale: the degraded target, the references that methods are given, and their predictions."""
 
 from __future__ import annotations
 
@@ -15,96 +15,103 @@ from ..image.volume import Volume
 from ..methods import get
 from ..pipeline import PreparedRun, prepare
 from ..registration.align import align
-from .baselines import mask_trick
-from .method_under_test import Entry
+from .baselines import masked_sinc
+from .method_under_test import MethodUnderTest
 from .protocols.case import Case
 from .protocols.protocol import axis_index
-from .protocols.references import FULL, altered
-from .protocols.regions import filled
+from .protocols.references import FULL, reference_variant
+from .protocols.regions import fill_holes
 from .protocols.scales import Scale, scale_name
 
 
 @dataclass(frozen=True)
-class Placed:
-    """A reference at its place.
+class AlignedReference:
+    """A reference, registered where asked.
 
     Attributes:
-        volume: what methods are given: None without one, degraded where the protocol says so.
-        true: the same, not degraded by the protocol.
-        said: how it was placed.
+        volume: what methods are given: None without one, degraded if the protocol says so.
+        truth: the same, not degraded by the protocol.
+        description: sentences on registration and degradation.
     """
 
     volume: Volume | None
-    true: Volume | None
-    said: tuple[str, ...] = ()
+    truth: Volume | None
+    description: tuple[str, ...] = ()
 
 
 @dataclass
-class Situation:
+class DegradedCase:
     """A case at one scale.
 
     Attributes:
-        case, factor: which.
-        reference_axis: the reference's slice axis, where the protocol degrades it.
+        case, scale: which.
+        reference_axis: the reference's slice axis, if the protocol degrades it.
         register: "off", "auto" or "on".
         low: the degraded target.
     """
 
     case: Case
-    factor: Scale
+    scale: Scale
     reference_axis: int | str | None = None
     register: str = "off"
     low: Volume = field(init=False)
-    _placed: dict[str, Placed] = field(init=False, default_factory=dict)
+    _references: dict[str, AlignedReference] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.low = self.case.low(self.factor)
+        self.low = self.case.low_resolution(self.scale)
 
     @property
     def name(self) -> str:
         """For progress: ×2."""
-        return f"×{scale_name(self.factor)}"
+        return f"×{scale_name(self.scale)}"
 
-    def reference(self, kind: str = FULL, monitor: Monitor | None = None) -> Placed:
-        """The reference of `kind` (see `references`), registered to the degraded target where asked."""
-        if kind not in self._placed:
-            self._placed[kind] = self._place(kind, monitor or Monitor())
-        return self._placed[kind]
+    @property
+    def effective_scale(self) -> tuple[float, float, float]:
+        """The ratio of spacings, (k, j, i): the scale after rounding to whole samples."""
+        ratios = np.array(self.low.spacing) / self.case.truth.spacing
+        return tuple(float(ratio) for ratio in ratios.round(9))
 
-    def _place(self, kind: str, monitor: Monitor) -> Placed:
+    def reference(self, kind: str = FULL, monitor: Monitor | None = None) -> AlignedReference:
+        """The reference of `kind` (see `references`), registered to the degraded target if asked."""
+        if kind not in self._references:
+            self._references[kind] = self._aligned(kind, monitor or Monitor())
+        return self._references[kind]
+
+    def _aligned(self, kind: str, monitor: Monitor) -> AlignedReference:
         given = self.case.reference
-        moved = None if given is None else altered(given, kind, self.case, self.factor)
+        moved = None if given is None else reference_variant(given, kind, self.case, self.scale)
         if moved is None:
-            return Placed(None, None)
-        said = ("The reference was placed by the headers, not registered.",)
+            return AlignedReference(None, None)
+        description = ("The reference was placed by the headers, not registered.",)
         if self.register != "off":
             aligned = align(self.low, moved, self.register, monitor.part(0.0, 1.0, f"{monitor.stage} register"))
             moved = moved if aligned.reference is None else aligned.reference
             how = f"by {aligned.displacement:.2f} mm" if aligned.registered else "not at all"
-            said = (
+            description = (
                 f"Registration to the degraded target ({self.register}) moved the reference {how}.",
                 *aligned.warnings,
             )
         protocol = self.case.protocol
         if not protocol.reference_degraded:
-            return Placed(moved, moved, said)
+            return AlignedReference(moved, moved, description)
         along = axis_index(moved.grid, self.reference_axis or (protocol.views or ("", "coronal"))[1])
-        low = degrade(moved, protocol.degradation, self.factor, along)
-        return Placed(low, moved, (*said, f"The reference is degraded too, along {'kji'[along]} of its own axes."))
+        low = degrade(moved, protocol.degradation, self.scale, along)
+        description = (*description, f"The reference is degraded too, along {'kji'[along]} of its own axes.")
+        return AlignedReference(low, moved, description)
 
-    def other(self, monitor: Monitor | None = None) -> np.ndarray | None:
-        """The other contrast's truth on the truth's grid, where registration put it; None without one."""
-        true = self.reference(FULL, monitor).true
-        return None if true is None else sample(true.array, true.grid, self.case.truth.grid, [kernels.linear] * 3)
+    def other_truth(self, monitor: Monitor | None = None) -> np.ndarray | None:
+        """The other contrast's truth on the truth's grid, after registration; None without one."""
+        truth = self.reference(FULL, monitor).truth
+        return None if truth is None else sample(truth.array, truth.grid, self.case.truth.grid, [kernels.linear] * 3)
 
-    def mask_trick(self) -> np.ndarray:
-        """The scored slices of `baselines.mask_trick`."""
+    def masked_sinc(self) -> np.ndarray:
+        """The scored planes of `baselines.masked_sinc`."""
         case, low = self.case, self.low
         reference = self.reference().volume
-        sinc = get("sinc").prepare(low, refine=case.degraded).render(case.truth.grid)
-        known = sample(reference.array, reference.grid, case.truth.grid, [kernels.linear] * 3) > 0
-        mask = np.moveaxis(filled(np.moveaxis(known, case.across, 0)), 0, case.across)
-        return case.front(mask_trick(low, sinc.array, mask, case.truth.grid, case.protocol.degradation))
+        sinc = get("sinc").prepare(low, refine=case.degraded_axes).render(case.truth.grid)
+        positive = sample(reference.array, reference.grid, case.truth.grid, [kernels.linear] * 3) > 0
+        mask = np.moveaxis(fill_holes(np.moveaxis(positive, case.plane_axis, 0)), 0, case.plane_axis)
+        return case.scored(masked_sinc(low, sinc.array, mask, case.truth.grid, case.protocol.degradation))
 
 
 @dataclass(frozen=True)
@@ -112,9 +119,9 @@ class Prediction:
     """What a method made.
 
     Attributes:
-        slices: the scored ones, (slices, rows, columns).
+        slices: the scored planes, (planes, rows, columns).
         notes: sentences of its report.
-        run: renders other grids; None where each slice was prepared alone.
+        run: renders other grids; None if each slice was prepared alone.
     """
 
     slices: np.ndarray
@@ -122,52 +129,52 @@ class Prediction:
     run: PreparedRun | None
 
 
-def predict(entry: Entry, situation: Situation, device: str, monitor: Monitor) -> Prediction:
-    """The scored slices as `entry` sees them, through the public pipeline."""
-    case = situation.case
+def predict(method: MethodUnderTest, degraded: DegradedCase, device: str, monitor: Monitor) -> Prediction:
+    """The scored planes as `method` super-resolves them, through the public pipeline."""
+    case = degraded.case
     if not case.alone:
-        run = _prepared(entry, situation.low, situation, case.truth.grid, device, monitor.part(0.0, 0.7))
-        slices = rendered(run, case, monitor.part(0.7, 1.0))
+        run = _prepare(method, degraded.low, degraded, case.truth.grid, device, monitor.part(0.0, 0.7))
+        slices = render_scored_planes(run, case, monitor.part(0.7, 1.0))
         return Prediction(slices, (*run.report.warnings, *run.report.notes), run)
     slices, notes = [], []
-    for number, single in enumerate(case.single()):
+    for number, single in enumerate(case.single_slices()):
         part = monitor.part(number / len(case.planes), (number + 1) / len(case.planes))
-        low = single.low(situation.factor)
-        run = _prepared(entry, low, situation, single.truth.grid, device, part.part(0.0, 0.8))
-        slices.append(rendered(run, single, part.part(0.8, 1.0)))
+        low = single.low_resolution(degraded.scale)
+        run = _prepare(method, low, degraded, single.truth.grid, device, part.part(0.0, 0.8))
+        slices.append(render_scored_planes(run, single, part.part(0.8, 1.0)))
         notes += [*run.report.warnings, *run.report.notes]
     return Prediction(np.concatenate(slices), tuple(dict.fromkeys(notes)), None)
 
 
-def rendered(run: PreparedRun, case: Case, monitor: Monitor) -> np.ndarray:
-    """The scored slices of `case` as `run` shows them."""
+def render_scored_planes(run: PreparedRun, case: Case, monitor: Monitor) -> np.ndarray:
+    """The scored planes of `case`, (planes, rows, columns), rendered by `run`."""
     slices = []
-    grids = list(case.runs())
+    grids = list(case.scored_grids())
     for number, grid in enumerate(grids):
         step = monitor.part(number / len(grids), (number + 1) / len(grids))
-        slices.append(np.moveaxis(run.render(grid, **_named(step)).array, case.across, 0))
+        slices.append(np.moveaxis(run.render(grid, **_callbacks(step)).array, case.plane_axis, 0))
     return np.concatenate(slices)
 
 
-def _prepared(
-    entry: Entry, low: Volume, situation: Situation, grid: Grid, device: str, monitor: Monitor
+def _prepare(
+    tested: MethodUnderTest, low: Volume, degraded: DegradedCase, grid: Grid, device: str, monitor: Monitor
 ) -> PreparedRun:
-    method = get(entry.method)
-    reference = None if method.reference == "none" else situation.reference(entry.reference, monitor.silent).volume
+    method = get(tested.method)
+    reference = None if method.reference == "none" else degraded.reference(tested.reference, monitor.silent).volume
     return prepare(
         low,
         reference,
         method.name,
         register="off",
-        data_consistency=entry.consistent,
+        data_consistency=tested.enforces_consistency,
         device=device,
         grid=grid,
-        **_named(monitor),
-        **entry.options,
+        **_callbacks(monitor),
+        **tested.options,
     )
 
 
-def _named(monitor: Monitor) -> dict:
-    """Callbacks that report under the row's name rather than the inner stage's."""
+def _callbacks(monitor: Monitor) -> dict:
+    """Callbacks that report the row's name as the stage instead of the inner stages."""
     callbacks = monitor.callbacks
     return {**callbacks, "progress": lambda fraction, stage: callbacks["progress"](fraction, "")}

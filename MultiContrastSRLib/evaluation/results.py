@@ -1,4 +1,4 @@
-"""What an evaluation found: scores per slice or volume, kept unaveraged so that any statistic can follow."""
+"""The outcome of an evaluation: scores per slice or volume, not averaged, so that any statistic can follow."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..io.files import replaced_together
-from .metrics.formulas import GAINS, METRICS
+from .baselines import BASELINE
+from .metrics.catalogue import GAINS, METRICS
 from .metrics.statistics import PairedDifference, paired_difference
-from .protocols.protocol import PEAKS, Protocol
+from .protocols.protocol import Protocol
 from .protocols.scales import Scale, as_scale, scale_name
+from .tables.evaluation_table import write_evaluation
+from .tables.figure import draw_figure
 from .tables.picture import Picture
 
-BASELINE = "sinc"
 FIGURES = (".png", ".pdf", ".svg")
 
 
@@ -26,14 +28,14 @@ class Evaluation:
     Attributes:
         target, reference: names of the contrasts (`reference` may be empty).
         protocol: with the degradation that was used.
-        scales: as asked for; `effective` holds what rounding to whole samples made of each, (k, j, i).
+        scales: as requested; `effective` holds each after rounding to whole samples, (k, j, i).
         rows: methods and baselines, in table order.
         units: indices of the scored planes in the volume that was given.
         scores: (scale, row) → metric name (see `metrics.METRICS`) → one value per unit, or one per volume.
         notes: (scale, row) → sentences of the method's report.
-        conditions: sentences that say how the numbers were made.
+        description: sentences that say how the numbers were made.
         pictures: scale → one slice.
-        subject: whose scans; empty where nobody said.
+        subject: whose scans; empty if not given.
     """
 
     target: str
@@ -45,7 +47,7 @@ class Evaluation:
     units: tuple[int, ...]
     scores: dict[tuple[Scale, str], dict[str, np.ndarray]]
     notes: dict[tuple[Scale, str], tuple[str, ...]] = field(default_factory=dict)
-    conditions: tuple[str, ...] = ()
+    description: tuple[str, ...] = ()
     pictures: dict[Scale, Picture] = field(default_factory=dict)
     subject: str = ""
 
@@ -76,10 +78,10 @@ class Evaluation:
                 f"No {metric!r} of {row!r} at ×{scale_name(key[0])}; evaluated were scales {scales}, "
                 f"rows {', '.join(self.rows)}, metrics {', '.join(self.metrics)}."
             )
-        return self.scores[key].get(metric, np.array([np.nan]))  # baselines that are no method lack some
+        return self.scores[key].get(metric, np.array([np.nan]))  # rows that are no method lack some metrics
 
     def mean(self, scale: Scale, row: str, metric: str) -> float:
-        """Mean over the units that have the metric; NaN where none has, infinite where a prediction is the truth."""
+        """Mean over the units that have the metric; NaN if none has, infinite if a prediction is the truth."""
         values = self.values(scale, row, metric)
         values = values[~np.isnan(values)]
         return float(values.mean()) if len(values) else float("nan")
@@ -125,17 +127,15 @@ class Evaluation:
             "subject": self.subject,
             "target": self.target,
             "reference": self.reference,
-            "protocol": {**asdict(self.protocol), "title": self.protocol.title, "peak": PEAKS[self.protocol.peak]},
+            "protocol": self.protocol.as_dict(),
             "slices": list(self.units),
-            "conditions": list(self.conditions),
+            "conditions": list(self.description),
             "results": results,
         }
 
     def table(self, format: str = "markdown") -> str:
         """The results as "markdown" or "text" (one table per scale), "csv" (one line per scale and row) or "json"."""
-        from .tables.evaluation_table import write_table
-
-        return write_table(self, format)
+        return write_evaluation(self, format)
 
     def figure(self, path: str | Path, scale: Scale | None = None, rows: tuple[str, ...] | None = None) -> Path:
         """Draw crops and error maps of one slice to `path` (.png, .pdf, .svg). Needs matplotlib.
@@ -144,8 +144,6 @@ class Evaluation:
             scale: default the middle one evaluated.
             rows: default all.
         """
-        from .tables.figure import draw_figure
-
         path = Path(path)
         if path.suffix not in FIGURES:
             raise InputError(f"Figure is {path.name!r}; expected a name ending in {', '.join(FIGURES)}.")

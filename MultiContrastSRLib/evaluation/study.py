@@ -1,4 +1,4 @@
-"""Several subjects, pairs and scales under one protocol, and what they say together."""
+"""Several subjects, pairs and scales under one protocol, and their joint statistics."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import InputError
+from .baselines import BASELINE, BETTER
 from .layout import Pair
-from .metrics.formulas import GAINS, METRICS
+from .metrics.catalogue import GAINS, METRICS
 from .metrics.statistics import Estimate, differences, estimate
-from .protocols.protocol import PEAKS, Protocol
+from .protocols.protocol import Protocol
 from .protocols.scales import Scale, as_scale
-from .results import BASELINE, Evaluation
+from .results import Evaluation
 from .tables.published import published_for
+from .tables.study_table import write_study
 
-BETTER = "the better of sinc and guided"
 _CLASSICAL = (BASELINE, "guided")
 
 
@@ -28,7 +29,7 @@ class Study:
 
     Attributes:
         evaluations: one per subject and pair.
-        against: what tables give gains over: a row, or `BETTER`.
+        against: the row over which tables give gains, or `BETTER`.
     """
 
     evaluations: tuple[Evaluation, ...]
@@ -36,12 +37,12 @@ class Study:
 
     @property
     def protocol(self) -> Protocol:
-        """What all were made by."""
+        """The protocol of all evaluations."""
         return self.evaluations[0].protocol
 
     @property
     def scales(self) -> tuple[Scale, ...]:
-        """As asked for."""
+        """As requested."""
         return self.evaluations[0].scales
 
     @property
@@ -106,7 +107,7 @@ class Study:
         return estimate(groups, means)
 
     def better(self, scale: Scale, metric: str, pair: Pair) -> str:
-        """Sinc or guided, whichever has the better mean; sinc where guided was not evaluated."""
+        """Sinc or guided, whichever has the better mean; sinc if guided was not evaluated."""
         known = [row for row in _CLASSICAL if row in self.rows]
         sign = -1 if METRICS[metric].better == "low" else 1
         return max(known, key=lambda row: sign * self.estimate(scale, row, metric, pair=pair).mean)
@@ -118,20 +119,20 @@ class Study:
         return means[worst], self.pairs[worst]
 
     @property
-    def conditions(self) -> tuple[str, ...]:
+    def description(self) -> tuple[str, ...]:
         """How the numbers were made; sentences that do not hold for all pairs name theirs."""
-        whose: dict[str, list[str]] = {}
+        titles: dict[str, list[str]] = {}
         for found in self.evaluations:
-            for sentence in found.conditions:
-                whose.setdefault(sentence, []).append(f"{found.subject} {found.title}".strip())
-        said = [self.population]
-        for sentence, names in whose.items():
-            said.append(sentence if len(names) == len(self.evaluations) else f"{', '.join(names)}: {sentence}")
-        return tuple(said)
+            for sentence in found.description:
+                titles.setdefault(sentence, []).append(f"{found.subject} {found.title}".strip())
+        sentences = [self.population]
+        for sentence, names in titles.items():
+            sentences.append(sentence if len(names) == len(self.evaluations) else f"{', '.join(names)}: {sentence}")
+        return tuple(sentences)
 
     @property
     def population(self) -> str:
-        """What the intervals can and cannot say."""
+        """How many subjects there are, and what the intervals therefore are over."""
         names = ", ".join(filter(None, self.subjects))
         if len(self.subjects) == 1:
             return (
@@ -151,15 +152,14 @@ class Study:
             for scale in self.scales
             for row in self.rows
         ]
-        quoted = [asdict(row) for metric in METRICS for row in published_for(self.protocol.name, metric)]
+        quoted = [asdict(row) for metric in METRICS for row in published_for(self.protocol, metric)]
         for row in quoted:
             row["values"] = {f"{scale:g}": value for scale, value in row["values"].items()}
-        protocol = self.protocol
         return {
-            "protocol": {**asdict(protocol), "title": protocol.title, "peak": PEAKS[protocol.peak]},
+            "protocol": self.protocol.as_dict(),
             "subjects": list(self.subjects),
             "pairs": [list(pair) for pair in self.pairs],
-            "conditions": list(self.conditions),
+            "conditions": list(self.description),
             "results": results,
             "published_on_other_data": quoted,
             "evaluations": [found.as_dict() for found in self.evaluations],
@@ -182,12 +182,10 @@ class Study:
 
     def table(self, format: str = "markdown") -> str:
         """The papers' layout (rows methods, columns scales) as "markdown" or "text"; "csv", "json"."""
-        from .tables.study_table import write_study
-
         return write_study(self, format)
 
     def figures(self, path: str | Path) -> dict[Path, Evaluation]:
-        """Names of the figures that `figure` draws: `path`, or for several evaluations one beside it for each."""
+        """The figures that `figure` draws: `path`, or for several evaluations one next to it for each."""
         path = Path(path)
         if len(self.evaluations) == 1:
             return {path: self.evaluations[0]}
@@ -210,7 +208,7 @@ def _finite(value: object) -> object:
 
 
 def study_of(evaluations: Evaluation | Sequence[Evaluation]) -> Study:
-    """A study of evaluations that were made one by one.
+    """A study of evaluations that were made separately.
 
     Raises:
         InputError: none, or of different protocols or scales.

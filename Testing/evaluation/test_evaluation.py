@@ -14,9 +14,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from MultiContrastSRLib import Grid, Volume, degrade, prepare
 from MultiContrastSRLib.core.errors import CancelledError, InputError, OptionError, UnknownNameError
-from MultiContrastSRLib.evaluation import MASK_TRICK, PROTOCOLS, Entry, evaluate
-from MultiContrastSRLib.evaluation.baselines import mask_trick
-from MultiContrastSRLib.evaluation.protocols import regions as masks
+from MultiContrastSRLib.evaluation import MASK_TRICK, PROTOCOLS, MethodUnderTest, evaluate
+from MultiContrastSRLib.evaluation.baselines import masked_sinc
+from MultiContrastSRLib.evaluation.protocols import regions
 from MultiContrastSRLib.evaluation.protocols.case import NEIGHBOURS, make_case
 from MultiContrastSRLib.evaluation.protocols.protocol import axis_index
 
@@ -30,7 +30,7 @@ def test_foreground_is_the_largest_part_without_holes():
     image[:, 35:38, 35:38] = 100
     expected = np.zeros(image.shape, bool)
     expected[:, 5:30, 5:30] = True
-    np.testing.assert_array_equal(masks.foreground(image), expected)
+    np.testing.assert_array_equal(regions.head_mask(image), expected)
 
 
 def test_eroded_takes_six_pixels_off_every_side():
@@ -38,7 +38,7 @@ def test_eroded_takes_six_pixels_off_every_side():
     mask[0, 5:30, 8:] = True
     expected = np.zeros(mask.shape, bool)
     expected[0, 11:24, 14:34] = True
-    np.testing.assert_array_equal(masks.eroded(mask), expected)
+    np.testing.assert_array_equal(regions.eroded(mask), expected)
 
 
 def test_axis_index_knows_views_in_any_array_order():
@@ -72,7 +72,11 @@ def test_a_case_keeps_neighbours_and_crops_to_multiples():
         ({"scales": (1,)}, InputError, "Scales are (1,); expected different numbers above 1, for example 2, 3, 4."),
         ({"protocol": "p9"}, UnknownNameError, "Unknown protocol 'p9'; expected one of p1, p2, p3, p4."),
         ({"methods": ["magic"]}, UnknownNameError, "Unknown method 'magic'; expected one of "),
-        ({"methods": [Entry("sinc", options={"x": 1})]}, OptionError, "Method 'sinc' has no option 'x'; expected "),
+        (
+            {"methods": [MethodUnderTest("sinc", options={"x": 1})]},
+            OptionError,
+            "Method 'sinc' has no option 'x'; expected ",
+        ),
         ({"methods": ["bspline", "bspline"]}, InputError, "Two rows are called 'bspline'; give each its own label."),
         ({"slices": [40]}, InputError, "Slices are [40]; expected indices from 0 to 8."),
         ({"slices": 0}, InputError, "Slices is 0; expected a whole number from 1 (every n-th) or a list of indices."),
@@ -104,7 +108,7 @@ def test_the_mask_trick_agrees_with_the_degraded_volume(masked_pair, kind, scale
     truth = masked_pair[0]
     low = degrade(truth, kind, scale)
     sinc = prepare(low, method="sinc", data_consistency=False).render(truth.grid).array
-    result = mask_trick(low, sinc, truth.array > 0, truth.grid, kind)
+    result = masked_sinc(low, sinc, truth.array > 0, truth.grid, kind)
     again = degrade(Volume(result, truth.affine), kind, scale)
     np.testing.assert_allclose(again.array, low.array, atol=2e-3 * truth.array.max())
     if kind == "kspace":  # across slices the phantom's mask does not change, and gives nothing away
@@ -145,14 +149,14 @@ def test_metrics_of_a_perfect_and_a_painted_method(found):
 def test_without_a_reference(masked_pair):
     found = evaluate(masked_pair[0], methods=["linear"], scales=(2,), slices=[4])
     assert found.rows == ("sinc", "linear") and found.title == "T2" and "mi_error" not in found.metrics
-    assert not any("ference" in sentence for sentence in found.conditions)
+    assert not any("ference" in sentence for sentence in found.description)
 
 
 def test_entries_make_ablations(masked_pair):
-    entries = [Entry("guided", "without consistency", data_consistency=False), "guided"]
+    entries = [MethodUnderTest("guided", "without consistency", data_consistency=False), "guided"]
     found = evaluate(*masked_pair[:2], methods=entries, scales=(3,), slices=[4])
     assert found.rows == ("sinc", MASK_TRICK, "without consistency", "guided")
-    assert "Without data consistency, as plain interpolations are: sinc, without consistency." in found.conditions
+    assert "Without data consistency, as plain interpolations are: sinc, without consistency." in found.description
     assert found.mean(3, "guided", "psnr") != found.mean(3, "without consistency", "psnr")
 
 
@@ -168,7 +172,7 @@ def test_through_plane_is_scored_on_planes_standing_on_the_slices(kind):
     expected = psnr(*(np.moveaxis(array, 1, 0)[::3] for array in (image, smooth[0].array)))
     assert found.mean(3, "nearest", "psnr") == pytest.approx(expected, abs=1e-3)
     assert found.mean(3, "guided", "psnr") > expected
-    assert "every 3rd reformatted plane" in found.protocol.title and "Degraded along k" in found.conditions[1]
+    assert "every 3rd reformatted plane" in found.protocol.title and "Degraded along k" in found.description[1]
 
 
 def test_p2_is_volume_wise(masked_pair):
@@ -192,8 +196,8 @@ def test_p4_degrades_both_and_reports_rescaled_metrics():
     ]
     found = evaluate(*isotropic, methods=["bspline"], protocol="p4", axis="sagittal")
     assert found.effective[4.0] == (1.0, 1.0, 4.0) and {"psnr_rescaled", "ssim_rescaled"} <= set(found.metrics)
-    assert "The reference is degraded too, along j of its own axes." in found.conditions
-    assert any("99.9th percentile" in sentence for sentence in found.conditions)
+    assert "The reference is degraded too, along j of its own axes." in found.description
+    assert any("99.9th percentile" in sentence for sentence in found.description)
 
 
 def test_progress_rises_and_cancel_stops(masked_pair):

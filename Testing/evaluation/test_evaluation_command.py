@@ -11,7 +11,7 @@ from MultiContrastSRLib import save_volume
 from MultiContrastSRLib.cli import main
 from MultiContrastSRLib.cli.rows import parse_row
 from MultiContrastSRLib.core.errors import OptionError, UnknownNameError
-from MultiContrastSRLib.evaluation import Entry
+from MultiContrastSRLib.evaluation import MethodUnderTest
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def evaluated(cohort, tmp_path, monkeypatch, capsys):
 
 
 def test_rows_as_typed():
-    assert parse_row("guided") == Entry("guided")
-    assert parse_row("guided:strength=0.5,reference=none,consistency=off,label=half as much") == Entry(
+    assert parse_row("guided") == MethodUnderTest("guided")
+    assert parse_row("guided:strength=0.5,reference=none,consistency=off,label=half as much") == MethodUnderTest(
         "guided", "half as much", {"strength": 0.5}, False, "none"
     )
     assert parse_row("guided:strength=0.5").row == "guided:strength=0.5"

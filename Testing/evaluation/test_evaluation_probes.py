@@ -16,18 +16,18 @@ from MultiContrastSRLib.acquisition.model import AcquisitionModel
 from MultiContrastSRLib.core.errors import CancelledError, InputError
 from MultiContrastSRLib.core.progress import Monitor
 from MultiContrastSRLib.evaluation import (
-    Entry,
     LesionFindings,
+    MethodUnderTest,
     RobustnessFindings,
     evaluate,
     probe_lesions,
     robustness_rows,
     study_of,
 )
-from MultiContrastSRLib.evaluation.probes import inserted_lesions as plant
+from MultiContrastSRLib.evaluation.probes import inserted_lesions as inserted
 from MultiContrastSRLib.evaluation.protocols.case import make_case
 from MultiContrastSRLib.evaluation.protocols.protocol import PROTOCOLS
-from MultiContrastSRLib.evaluation.protocols.references import REFERENCES, altered
+from MultiContrastSRLib.evaluation.protocols.references import REFERENCES, reference_variant
 from MultiContrastSRLib.methods import REGISTRY
 from MultiContrastSRLib.methods.contract import Method, Option, register
 from MultiContrastSRLib.registration.resample import resample_reference
@@ -68,28 +68,28 @@ def probe(masked_pair, *entries, **settings):
 
 def test_a_planted_lesion_has_its_size_and_contrast(masked_pair):
     case = make_case(masked_pair[0], masked_pair[1], PROTOCOLS["p3"], lesions=masked_pair[2])
-    sites = plant.choose_sites(case, masked_pair[1].array[:, :, 4:76])
-    assert 3 <= len(sites) <= plant.SITES and {site.sign for site in sites} == {1, -1}
+    sites = inserted.choose_sites(case, masked_pair[1].array[:, :, 4:76])
+    assert 3 <= len(sites) <= inserted.MAX_SITES and {site.sign for site in sites} == {1, -1}
     centers = np.array([site.center for site in sites])
     apart = np.linalg.norm(centers[:, None] - centers[None], axis=-1) + 1e3 * np.eye(len(sites))
-    assert apart.min() >= plant.APART
-    change = plant.planted(case.truth, sites, 1000.0).array - case.truth.array
+    assert apart.min() >= inserted.MIN_DISTANCE
+    change = inserted.insert_lesions(case.truth, sites, 1000.0).array - case.truth.array
     for site in sites:
-        core, ring = plant.site_regions(case, site)
-        plane = case.front(change)[site.plane]
+        core, ring = inserted.site_regions(case, site)
+        plane = case.scored(change)[site.plane]
         assert abs(core.sum() - np.pi * site.radius**2) < 0.45 * np.pi * site.radius**2
-        assert 0.8 * 200 < site.sign * plant.contrast(plane, core, ring) <= 200.1
+        assert 0.8 * 200 < site.sign * inserted.contrast(plane, core, ring) <= 200.1
         k, j, i = np.round(case.truth.grid.indices(site.center)).astype(int)
         assert case.brain[site.plane, j, i] and not case.lesions[site.plane, j, i]
 
 
 def test_a_lesion_lies_at_the_same_place_on_another_grid(masked_pair):
     case = make_case(masked_pair[0], None, PROTOCOLS["p3"])
-    site = next(site for site in plant.choose_sites(case, None) if site.plane == 1)
+    site = next(site for site in inserted.choose_sites(case, None) if site.plane == 1)
     turned = Volume(
         np.zeros((90, 90, 100), np.float32), np.array([[0, 0, 1.1, -5], [1, 0, 0, -5], [0, 1, 0, 0], [0, 0, 0, 1.0]])
     )
-    change = plant.planted(turned, [site], 100.0).array
+    change = inserted.insert_lesions(turned, [site], 100.0).array
     middle = turned.grid.positions(np.array(ndimage.center_of_mass(np.abs(change))))
     assert np.linalg.norm(middle - site.center) < 0.3
 
@@ -100,7 +100,7 @@ def test_removing_a_lesion_leaves_the_tissue_around_it():
     mask = np.zeros(clean.shape)
     mask[4:8, 15:21, 17:24] = 1
     lesioned = Volume(clean + 80 * mask, np.eye(4))
-    again = plant.removed(lesioned, Volume(mask, np.eye(4)))
+    again = inserted.remove_lesions(lesioned, Volume(mask, np.eye(4)))
     assert np.abs(again.array - clean)[mask > 0].mean() < 5
     far = ~ndimage.binary_dilation(mask > 0)
     np.testing.assert_array_equal(again.array[far], lesioned.array[far])
@@ -117,23 +117,25 @@ def test_the_sinc_keeps_everything_by_definition_and_has_nothing_to_leak(masked_
 
 def test_lost_and_painted_shares_are_found(masked_pair, faulty):
     rows = [
-        Entry(faulty, "loses", {"lose": 0.2}, data_consistency=False),
-        Entry(faulty, "paints", {"paint": 0.1}, data_consistency=False),
-        Entry(faulty, "honest", data_consistency=False),
-        Entry(faulty, "blind", {"paint": 0.1}, data_consistency=False, reference="none"),
+        MethodUnderTest(faulty, "loses", {"lose": 0.2}, data_consistency=False),
+        MethodUnderTest(faulty, "paints", {"paint": 0.1}, data_consistency=False),
+        MethodUnderTest(faulty, "honest", data_consistency=False),
+        MethodUnderTest(faulty, "blind", {"paint": 0.1}, data_consistency=False, reference="none"),
     ]
     found = probe(masked_pair, *rows)
     loses, paints, honest, blind = (found.shares(SCALE, row.label) for row in rows)
     assert honest["kept"] == pytest.approx(1, abs=3e-3) and honest["real_kept"] == pytest.approx(1, abs=3e-3)
     for name in ("kept", "real_kept", "kept_2mm", "kept_4mm"):
         assert loses[name] == pytest.approx(0.8 * honest[name], rel=1e-4)
-    levels = [plant.level_of(make_case(volume, None, PROTOCOLS["p3"]).truth) for volume in masked_pair[:2]]
-    expected = 0.1 * plant.level_of(masked_pair[1]) / levels[0]
+    levels = [
+        inserted.reference_intensity(make_case(volume, None, PROTOCOLS["p3"]).truth) for volume in masked_pair[:2]
+    ]
+    expected = 0.1 * inserted.reference_intensity(masked_pair[1]) / levels[0]
     assert paints["leaked"] == pytest.approx(expected, rel=0.05)
     assert paints["leaked_rms"] == pytest.approx(expected, rel=0.05)
     assert paints["kept"] == pytest.approx(honest["kept"], abs=1e-4)
     assert honest["leaked"] == pytest.approx(0, abs=1e-5) and blind["leaked"] == pytest.approx(0, abs=1e-5)
-    assert [found.holds(row.label) for row in rows] == [False, False, True, True]
+    assert [found.meets_criteria(row.label) for row in rows] == [False, False, True, True]
     text = found.table("text")
     assert "loses fails: wanted are at least 95 % kept and at most 5 % leaked" in text and "honest passes" in text
 
@@ -181,7 +183,7 @@ def case(masked_pair):
 
 def test_altered_references(case):
     reference = case.reference
-    made = {kind: altered(reference, kind, case, 2.0) for kind in REFERENCES}
+    made = {kind: reference_variant(reference, kind, case, 2.0) for kind in REFERENCES}
     assert made["none"] is None and made["full"] is reference and not made["blank"].array.any()
     np.testing.assert_array_equal(made["reversed"].array, reference.array[::-1])
     assert made["low"].shape == (9, 48, 40) and made["half"].shape == (9, 96, 40)
@@ -190,19 +192,19 @@ def test_altered_references(case):
     np.testing.assert_allclose(moved, (0, 0, -3), atol=1e-9)
     # a reference whose axes lie in another order is changed along the same directions of the patient
     turned = Volume(reference.array.transpose(1, 2, 0), reference.affine[:, [0, 1, 2, 3]][:, [2, 0, 1, 3]])
-    flipped = altered(turned, "reversed", case, 2.0)
+    flipped = reference_variant(turned, "reversed", case, 2.0)
     np.testing.assert_array_equal(flipped.array, turned.array[:, :, ::-1])
-    assert altered(turned, "low", case, (2.0, 4.0)).shape == (48, 20, 9)
+    assert reference_variant(turned, "low", case, (2.0, 4.0)).shape == (48, 20, 9)
 
 
 def test_a_painter_is_caught_and_guided_gains(masked_pair, faulty):
-    rows = robustness_rows(["guided", Entry(faulty, "painter", {"paint": 0.3}, data_consistency=False)])
+    rows = robustness_rows(["guided", MethodUnderTest(faulty, "painter", {"paint": 0.3}, data_consistency=False)])
     assert [row.row for row in rows[:3]] == ["sinc", "guided, reference none", "guided, reference full"]
     found = RobustnessFindings(study_of(evaluate(*masked_pair[:2], methods=rows, scales=(SCALE,))))
     assert found.methods == ("guided", "painter")
     assert found.gain(SCALE, "guided", "full").mean > 1
     assert found.gain(SCALE, "guided", "blank").mean == pytest.approx(0, abs=1e-6)
-    assert not found.holds("painter") and found.worst("painter", "shifted")[0] < -1
+    assert not found.is_robust("painter") and found.worst("painter", "shifted")[0] < -1
     assert found.worst("guided", "half")[1] == "T2 ← T1 ×2"
     text = found.table("text")
     assert "painter: a wrong reference costs more than 0.1 dB." in text and "moved by 3 pixels" in text

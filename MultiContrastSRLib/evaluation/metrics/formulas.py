@@ -1,83 +1,22 @@
-"""Image quality metrics, each a pure function of arrays.
+"""Image quality metrics, each a pure function of arrays; PSNR and mutual information are in `image.similarity`.
 
 `prediction` and `truth` have the same shape; axis 0 runs over slices. Functions named "…per slice" in their docstring
-return one value per slice, NaN where the metric is not defined there (no mask pixel, for example). Every peak and
-data range is an argument: nothing is guessed from the images behind the reader's back.
+return one value per slice, NaN where the metric is not defined (no mask pixel, for example). Peaks and data ranges are
+arguments: nothing is guessed from the images.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from scipy import ndimage, signal
 
-
-@dataclass(frozen=True)
-class Metric:
-    """How a metric is written: column label, unit, decimals, and which direction is better.
-
-    `better` is "high", "low" or "one" (closest to 1).
-    """
-
-    label: str
-    unit: str
-    decimals: int
-    better: Literal["high", "low", "one"]
-
-
-METRICS: dict[str, Metric] = {
-    "psnr": Metric("PSNR", "dB", 2, "high"),
-    "ssim": Metric("SSIM", "", 4, "high"),
-    "psnr_foreground": Metric("PSNR foreground", "dB", 2, "high"),
-    "psnr_brain": Metric("PSNR brain", "dB", 2, "high"),
-    "psnr_lesion": Metric("PSNR lesion", "dB", 2, "high"),
-    "contrast_lesion": Metric("Lesion contrast kept", "", 3, "one"),
-    "hfen": Metric("HFEN", "", 4, "low"),
-    "nmse": Metric("NMSE", "", 5, "low"),
-    "mi_error": Metric("MI error", "nat", 4, "low"),
-    "mi_error_both": Metric("MI error, both predicted", "nat", 4, "low"),
-    "psnr_rescaled": Metric("PSNR re-scaled", "dB", 2, "high"),
-    "ssim_rescaled": Metric("SSIM re-scaled", "", 4, "high"),
-    "seconds": Metric("Time", "s", 2, "low"),
-}
-
-GAINS = ("psnr", "psnr_brain")  # reported with their paired difference from the baseline too
+from ...image.similarity import mutual_information
 
 
 def _per_slice(values: np.ndarray) -> np.ndarray:
     return values.reshape(len(values), -1)
-
-
-def psnr(
-    prediction: np.ndarray,
-    truth: np.ndarray,
-    peak: np.ndarray | float,
-    mask: np.ndarray | None = None,
-    minimum: int = 1,
-) -> np.ndarray:
-    """Peak signal-to-noise ratio per slice, dB: 10·log10(peak² / mean squared error).
-
-    Args:
-        prediction, truth: (slices, rows, columns); reshape a volume to one "slice" for a volume-wise value.
-        peak: one number, or one per slice.
-        mask: bool, where the error is averaged; default everywhere. The peak stays the whole slice's.
-        minimum: slices with fewer mask pixels give NaN.
-
-    >>> psnr(np.full((1, 2, 2), 0.9), np.ones((1, 2, 2)), 1.0).round(3)
-    array([20.])
-    """
-    squared = _per_slice((np.asarray(prediction, np.float64) - truth) ** 2)
-    if mask is None:
-        error = squared.mean(axis=1)
-    else:
-        inside = _per_slice(np.asarray(mask, dtype=bool))
-        count = inside.sum(axis=1)
-        enough = count >= max(minimum, 1)
-        error = np.where(enough, (squared * inside).sum(axis=1) / np.maximum(count, 1), np.nan)
-    with np.errstate(divide="ignore"):
-        return 10 * np.log10(np.asarray(peak, np.float64) ** 2 / error)
 
 
 def ssim(
@@ -162,26 +101,13 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.where(denominator > 0, numerator / np.where(denominator > 0, denominator, 1.0), np.nan)
 
 
-def mutual_information(first: np.ndarray, second: np.ndarray, mask: np.ndarray | None = None, bins: int = 32) -> float:
-    """Mutual information in nats from the `bins`×`bins` joint histogram inside `mask` (McGinnis et al. 2023).
-
-    Each image's bins span its own minimum to maximum inside the mask.
-    """
-    inside = np.ones(np.shape(first), dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
-    joint, _, _ = np.histogram2d(np.asarray(first)[inside], np.asarray(second)[inside], bins=bins)
-    joint /= max(joint.sum(), 1.0)
-    independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
-    filled = joint > 0
-    return float((joint[filled] * np.log(joint[filled] / independent[filled])).sum())
-
-
 def mutual_information_error(
     prediction: np.ndarray, truth: np.ndarray, other: np.ndarray, mask: np.ndarray | None = None
 ) -> float:
     """|MI(prediction, other) − MI(truth, other)| in nats, `other` being the other contrast's truth.
 
-    Asks whether a prediction shares neither less nor more with the other contrast than the truth does: a method that
-    paints the reference into its result makes it large.
+    Measures whether a prediction shares as much with the other contrast as the truth does: a method that copies the
+    reference into its result makes it large.
     """
     return abs(mutual_information(prediction, other, mask) - mutual_information(truth, other, mask))
 
@@ -189,7 +115,7 @@ def mutual_information_error(
 def lesion_contrast(image: np.ndarray, lesions: np.ndarray, foreground: np.ndarray, ring: int = 3) -> float:
     """(mean in the lesions − mean around them) / mean around them, over the whole volume.
 
-    "Around" is the foreground within `ring` pixels of a lesion in plane, lesions excluded. NaN without lesions.
+    "Around them" is the foreground within `ring` pixels of a lesion in plane, lesions excluded. NaN without lesions.
     """
     cross = ndimage.generate_binary_structure(2, 1)[None]
     around = ndimage.binary_dilation(lesions, cross, iterations=ring) & foreground & ~lesions
@@ -199,10 +125,19 @@ def lesion_contrast(image: np.ndarray, lesions: np.ndarray, foreground: np.ndarr
     return (float(image[lesions].mean(dtype=np.float64)) - level) / level if level else float("nan")
 
 
-def rescaled(image: np.ndarray) -> np.ndarray:
-    """`image` stretched to [0, 1] by its own minimum and maximum, as some papers do to prediction and truth separately.
+def rescaled(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """`image` stretched to [0, 1], and zero outside `mask`, as McGinnis et al. 2023 do to prediction and truth each.
 
-    Forgives wrong intensities, so it is reported beside the plain metric, never instead.
+    Zero is the image's own minimum inside the mask, one the image's own maximum. Forgives wrong intensities, so it is
+    reported in addition to the plain metric, never instead.
+
+    Args:
+        image: (slices, rows, columns).
+        mask: bool, the same shape, True somewhere.
+
+    >>> rescaled(np.array([[[-1.0, 2.0, 4.0, 6.0]]]), np.array([[[False, True, True, True]]]))
+    array([[[0. , 0. , 0.5, 1. ]]])
     """
-    low, high = float(image.min()), float(image.max())
-    return (np.asarray(image, np.float64) - low) / (high - low if high > low else 1.0)
+    shifted = np.asarray(image, np.float64) - float(image[mask].min())
+    high = float(shifted.max())
+    return np.where(mask, shifted / (high if high > 0 else 1.0), 0.0)

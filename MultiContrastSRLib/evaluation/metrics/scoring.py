@@ -6,18 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...image.similarity import psnr
 from ..protocols.case import Case
 from ..protocols.protocol import Protocol
-from . import formulas as metrics
+from . import formulas
 
-BRAIN_PIXELS = 50  # fewer in a slice say nothing about tissue
-LESION_PIXELS = 5
+BRAIN_PIXELS = 50  # slices with fewer have no value
+LESION_PIXELS = 5  # likewise
 CONTRAST = 0.02  # lesions fainter than this against their surroundings have no contrast to keep
 
 
 @dataclass(frozen=True)
 class Truth:
-    """The scored slices, (slices, rows, columns), and what is known about them.
+    """The true scored slices, (slices, rows, columns), their regions and peak.
 
     Attributes:
         image: the truth.
@@ -36,7 +37,7 @@ class Truth:
     @classmethod
     def of(cls, case: Case, other: np.ndarray | None) -> Truth:
         """The truth of `case`; `other` is the reference on the truth's grid."""
-        image = case.front(case.truth.array)
+        image = case.scored(case.truth.array)
         kind = case.protocol.peak
         if kind == "slice range":
             peak = np.ptp(image.reshape(len(image), -1), axis=1).astype(np.float64)
@@ -44,7 +45,8 @@ class Truth:
             peak = float(image.max())
         else:
             peak = float(np.percentile(image[case.foreground], 99.9))
-        return cls(image, case.foreground, case.brain, case.lesions, None if other is None else case.front(other), peak)
+        other = None if other is None else case.scored(other)
+        return cls(image, case.foreground, case.brain, case.lesions, other, peak)
 
 
 def score(prediction: np.ndarray, truth: Truth, protocol: Protocol) -> dict[str, np.ndarray]:
@@ -54,22 +56,22 @@ def score(prediction: np.ndarray, truth: Truth, protocol: Protocol) -> dict[str,
         "ssim": _ssim(prediction, truth.image, truth.peak, protocol),
         "psnr_foreground": _psnr(prediction, truth, protocol, truth.foreground, BRAIN_PIXELS),
         "psnr_brain": _psnr(prediction, truth, protocol, truth.brain, BRAIN_PIXELS),
-        "hfen": metrics.hfen(prediction, truth.image),
-        "nmse": metrics.nmse(*_units(protocol, prediction, truth.image)),
+        "hfen": formulas.hfen(prediction, truth.image),
+        "nmse": formulas.nmse(*_units(protocol, prediction, truth.image)),
     }
     if truth.lesions is not None and truth.lesions.any():
         found["psnr_lesion"] = _psnr(prediction, truth, protocol, truth.lesions, LESION_PIXELS)
         contrasts = [
-            metrics.lesion_contrast(image, truth.lesions, truth.foreground) for image in (prediction, truth.image)
+            formulas.lesion_contrast(image, truth.lesions, truth.foreground) for image in (prediction, truth.image)
         ]
         kept = contrasts[0] / contrasts[1] if abs(contrasts[1]) >= CONTRAST else np.nan
         found["contrast_lesion"] = np.array([kept])
     if truth.other is not None:
-        error = metrics.mutual_information_error(prediction, truth.image, truth.other, truth.foreground)
+        error = formulas.mutual_information_error(prediction, truth.image, truth.other, truth.foreground)
         found["mi_error"] = np.array([error])
     if protocol.rescaled:
-        pair = metrics.rescaled(prediction), metrics.rescaled(truth.image)
-        found["psnr_rescaled"] = metrics.psnr(*_units(protocol, *pair), 1.0)
+        pair = [formulas.rescaled(image, truth.foreground) for image in (prediction, truth.image)]
+        found["psnr_rescaled"] = psnr(*_units(protocol, *pair), 1.0)
         found["ssim_rescaled"] = _ssim(*pair, 1.0, protocol)
     return found
 
@@ -85,11 +87,9 @@ def _psnr(
     prediction: np.ndarray, truth: Truth, protocol: Protocol, mask: np.ndarray | None = None, minimum: int = 1
 ) -> np.ndarray:
     image, true, region = _units(protocol, prediction, truth.image, mask)
-    return metrics.psnr(image, true, truth.peak, region, minimum)
+    return psnr(image, true, truth.peak, region, minimum)
 
 
 def _ssim(prediction: np.ndarray, truth: np.ndarray, data_range: np.ndarray | float, protocol: Protocol) -> np.ndarray:
-    if protocol.ssim == "gaussian 3-D":
-        return metrics.ssim(prediction, truth, data_range, volumetric=True)
-    window = "gaussian" if protocol.ssim == "gaussian 2-D" else 7
-    return metrics.ssim(prediction, truth, data_range, window=window)
+    window = "gaussian" if protocol.ssim.startswith("gaussian") else 7
+    return formulas.ssim(prediction, truth, data_range, window=window, volumetric=protocol.ssim.endswith("3-D"))

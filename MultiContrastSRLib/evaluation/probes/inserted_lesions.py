@@ -1,4 +1,4 @@
-"""Lesions put into a scan, or taken out of it, and how much of them an image shows."""
+"""Inserting lesions into a scan, removing lesions from it, and measuring their contrast in an image."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ..protocols.case import Case, on_grid
 
 RADII = (2.0, 4.0)  # mm
 AMPLITUDE = 0.2  # of a contrast's 99.9th percentile in the foreground
-EDGE = 1.0  # mm over which a lesion fades
+EDGE_WIDTH = 1.0  # mm over which a lesion fades out
 RING = (1.5, 4.0)  # mm beyond a lesion's radius: its surroundings
-APART = 16.0  # mm between centres
-SITES = 24
-_TISSUE = 0.3  # of the 99.9th percentile: room for a dark lesion
+MIN_DISTANCE = 16.0  # mm between centres
+MAX_SITES = 24
+_TISSUE = 0.3  # of the 99.9th percentile: bright enough for a dark lesion
 
 
 @dataclass(frozen=True)
-class Site:
-    """A round lesion.
+class LesionSite:
+    """Where a spherical lesion is inserted.
 
     Attributes:
         plane: number among the scored planes of the one through its centre.
@@ -38,13 +38,13 @@ class Site:
     sign: int
 
 
-def level_of(volume: Volume) -> float:
-    """What amplitudes are a share of: the 99.9th percentile of the volume's positive voxels."""
+def reference_intensity(volume: Volume) -> float:
+    """The intensity that amplitudes are relative to: the 99.9th percentile of the volume's positive voxels."""
     return float(np.percentile(volume.array[volume.array > 0], 99.9))
 
 
-def choose_sites(case: Case, other: np.ndarray | None, seed: int = 0) -> list[Site]:
-    """Up to `SITES` places deep in the brain, in tissue that neither contrast shows dark, far from each other.
+def choose_sites(case: Case, other: np.ndarray | None, seed: int = 0) -> list[LesionSite]:
+    """Up to `MAX_SITES` sites deep in the brain, in tissue that is dark in neither contrast, `MIN_DISTANCE` apart.
 
     Args:
         other: the other contrast on the truth's grid, or None.
@@ -56,21 +56,21 @@ def choose_sites(case: Case, other: np.ndarray | None, seed: int = 0) -> list[Si
     room = case.brain.copy()
     for image in (case.truth.array, other):
         if image is not None:
-            smooth = ndimage.uniform_filter(case.front(image), (1, 5, 5))
+            smooth = ndimage.uniform_filter(case.scored(image), (1, 5, 5))
             room &= smooth > _TISSUE * np.percentile(image[image > 0], 99.9)
     if case.lesions is not None:
         room &= ~ndimage.binary_dilation(case.lesions, ndimage.generate_binary_structure(2, 1)[None], iterations=4)
     candidates = np.argwhere(room)
     rng.shuffle(candidates)
     planes = np.array(case.planes)[candidates[:, 0]]
-    places = case.truth.grid.positions(np.insert(candidates[:, 1:], case.across, planes, axis=1))
+    places = case.truth.grid.positions(np.insert(candidates[:, 1:], case.plane_axis, planes, axis=1))
     kinds = [(radius, sign) for radius in RADII for sign in (1, -1)]
     free = np.ones(len(candidates), dtype=bool)
-    sites: list[Site] = []
-    while free.any() and len(sites) < SITES:
+    sites: list[LesionSite] = []
+    while free.any() and len(sites) < MAX_SITES:
         chosen = int(np.argmax(free))
-        sites.append(Site(int(candidates[chosen, 0]), places[chosen], *kinds[len(sites) % len(kinds)]))
-        free &= np.linalg.norm(places - places[chosen], axis=1) >= APART
+        sites.append(LesionSite(int(candidates[chosen, 0]), places[chosen], *kinds[len(sites) % len(kinds)]))
+        free &= np.linalg.norm(places - places[chosen], axis=1) >= MIN_DISTANCE
     if not sites:
         raise InputError(
             "No scored slice has room for a lesion, 6 pixels inside the brain in tissue that neither contrast shows "
@@ -79,40 +79,38 @@ def choose_sites(case: Case, other: np.ndarray | None, seed: int = 0) -> list[Si
     return sites
 
 
-def planted(volume: Volume, sites: list[Site], level: float) -> Volume:
+def insert_lesions(volume: Volume, sites: list[LesionSite], level: float) -> Volume:
     """`volume` with a lesion at each site, `AMPLITUDE` of `level` brighter or darker."""
     array = volume.array.copy()
     for site in sites:
-        reach = (site.radius + EDGE) / np.array(volume.spacing)
+        reach = (site.radius + EDGE_WIDTH) / np.array(volume.spacing)
         middle = volume.grid.indices(site.center)
         start = np.maximum(np.floor(middle - reach), 0).astype(int)
         stop = np.minimum(np.ceil(middle + reach) + 1, volume.shape).astype(int)
         if (stop <= start).any():
             continue  # outside this scan's field of view
         box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-        inside = np.clip((site.radius + EDGE / 2 - _distance(volume.grid.crop(start, stop), site.center)) / EDGE, 0, 1)
+        beyond = _distance(volume.grid.crop(start, stop), site.center) - site.radius
+        inside = np.clip(0.5 - beyond / EDGE_WIDTH, 0, 1)
         array[box] += np.float32(site.sign * AMPLITUDE * level) * inside.astype(np.float32)
     return Volume(array, volume.affine, volume.name, volume.metadata)
 
 
-def removed(volume: Volume, lesions: Volume) -> Volume:
+def remove_lesions(volume: Volume, lesions: Volume) -> Volume:
     """`volume` with the lesions of a mask replaced by a smooth continuation of the tissue around them."""
     mask = ndimage.binary_dilation(on_grid(lesions, volume.grid))
     array, known = volume.array.astype(np.float64), (~mask & (volume.array > 0)).astype(np.float64)
-    filled = np.zeros_like(array)
-    for sigma in (8.0, 2.0):  # narrow surroundings where there are some
+    filling = np.zeros_like(array)
+    for sigma in (8.0, 2.0):  # the nearest tissue if there is some within reach of the narrow filter
         weight = ndimage.gaussian_filter(known, sigma)
         mean = ndimage.gaussian_filter(array * known, sigma) / np.maximum(weight, 1e-9)
-        filled = np.where(weight > 0.02, mean, filled)
-    return Volume(np.where(mask, filled, array), volume.affine, volume.name, volume.metadata)
+        filling = np.where(weight > 0.02, mean, filling)
+    return Volume(np.where(mask, filling, array), volume.affine, volume.name, volume.metadata)
 
 
-def site_regions(case: Case, site: Site) -> tuple[np.ndarray, np.ndarray]:
+def site_regions(case: Case, site: LesionSite) -> tuple[np.ndarray, np.ndarray]:
     """bool (rows, columns) of the site's plane: the lesion's core, and its surroundings."""
-    start, stop = [0, 0, 0], list(case.truth.shape)
-    start[case.across] = case.planes[site.plane]
-    stop[case.across] = start[case.across] + 1
-    distance = _distance(case.truth.grid.crop(start, stop), site.center).squeeze(case.across)
+    distance = _distance(case.plane_grid(site.plane), site.center).squeeze(case.plane_axis)
     ring = (distance > site.radius + RING[0]) & (distance <= site.radius + RING[1])
     return distance <= site.radius, ring
 

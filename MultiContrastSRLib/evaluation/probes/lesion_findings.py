@@ -1,4 +1,4 @@
-"""What the lesion probe found, and its tables."""
+"""The outcome of the lesion probe, and its tables."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...core.errors import InputError
 from ..protocols.protocol import Protocol
 from ..protocols.scales import Scale, scale_name
-from ..tables.evaluation_table import FORMATS, GRIDS, number
+from ..tables.formats import GRIDS, bullets, check_format, heading, number
 from .inserted_lesions import AMPLITUDE, RADII
 
-KEPT, LEAKED = 0.95, 0.05  # wanted: at least, at most
+MIN_KEPT, MAX_LEAKED = 0.95, 0.05  # the criteria
 COLUMNS = {
     "kept": "Kept, %",
     **{f"kept_{radius:g}mm": f"Kept, radius {radius:g} mm, %" for radius in RADII},
@@ -35,7 +34,7 @@ class LesionScores:
     """One row at one scale on one pair; arrays have one value per lesion.
 
     Attributes:
-        row, scale: which.
+        row, scale: of the table.
         radius, sign: mm; +1 bright, −1 dark.
         kept: contrast of the target-only lesion in the result, in the target's units.
         sinc: the same in the sinc.
@@ -59,7 +58,7 @@ class LesionScores:
 
 @dataclass(frozen=True)
 class LesionFindings:
-    """The probe's outcome over subjects, pairs, scales and rows."""
+    """The outcome over subjects, pairs, scales and rows."""
 
     scores: tuple[LesionScores, ...]
     protocol: Protocol = field(repr=False)
@@ -72,8 +71,8 @@ class LesionFindings:
     def shares(self, scale: Scale, row: str, pair: tuple[str, str] | None = None) -> dict[str, float]:
         """`COLUMNS` as shares (1 is all), over all lesions of all subjects, and of all pairs or one.
 
-        Kept contrast is the sum over lesions relative to the sinc's, so that lesions of which the sinc shows next to
-        nothing do not rule it.
+        Kept contrast is the sum over lesions relative to the sinc's, so that lesions of which the sinc shows almost
+        nothing do not dominate.
         """
         found = [s for s in self.scores if s.row == row and s.scale == scale and pair in (None, s.pair)]
         radius, sign, kept, sinc, leaked, rms = (
@@ -105,12 +104,12 @@ class LesionFindings:
             "real_leaked": mean(np.array([score.real_leaked for score in found])),
         }
 
-    def holds(self, row: str) -> bool:
-        """Whether lesions are kept and structures stay out, in the mean, for every pair at every scale."""
+    def meets_criteria(self, row: str) -> bool:
+        """Whether at least `MIN_KEPT` is kept and at most `MAX_LEAKED` leaked, for every pair and scale."""
         every = [self.shares(scale, row, pair) for scale in self.scales for pair in self.pairs]
         kept = min(value for found in every for key in ("kept", "real_kept") if not np.isnan(value := found[key]))
         leaks = [value for found in every for key in ("leaked", "real_leaked") if not np.isnan(value := found[key])]
-        return kept >= KEPT and max(leaks, default=0.0) <= LEAKED
+        return kept >= MIN_KEPT and max(leaks, default=0.0) <= MAX_LEAKED
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -119,7 +118,7 @@ class LesionFindings:
 
     @property
     def scales(self) -> tuple[Scale, ...]:
-        """As asked for."""
+        """As requested."""
         return tuple(dict.fromkeys(score.scale for score in self.scores))
 
     @property
@@ -132,16 +131,16 @@ class LesionFindings:
         """Names."""
         return tuple(dict.fromkeys(score.subject for score in self.scores))
 
-    def conditions(self) -> list[str]:
+    def description(self) -> list[str]:
         """How the numbers were made."""
         sites = {(score.subject, score.pair): len(score.radius) for score in self.scores}
         counts = sorted(set(sites.values()))
         per = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        verdicts = [
-            f"{row} {'passes' if self.holds(row) else 'fails'}: wanted are at least {100 * KEPT:g} % kept and at most "
-            f"{100 * LEAKED:g} % leaked, in the mean over lesions of every pair at every scale."
-            for row in self.rows
-        ]
+        criteria = (
+            f"wanted are at least {100 * MIN_KEPT:g} % kept and at most {100 * MAX_LEAKED:g} % leaked, in the mean "
+            "over lesions of every pair at every scale."
+        )
+        verdicts = [f"{row} {'passes' if self.meets_criteria(row) else 'fails'}: {criteria}" for row in self.rows]
         return [
             *verdicts,
             f"{len(self.subjects)} subject(s), {len(self.pairs)} pair(s), {per} lesions each: spheres of radius "
@@ -159,14 +158,12 @@ class LesionFindings:
         Raises:
             InputError: unknown format.
         """
-        if format not in FORMATS:
-            raise InputError(f"Table format is {format!r}; expected one of {', '.join(FORMATS)}.")
+        check_format(format)
         if format == "json":
             return json.dumps(self.as_dict(), indent=2, allow_nan=False) + "\n"
         if format == "csv":
             return self._csv()
-        mark = "#" if format == "markdown" else ""
-        parts = [f"{mark} Lesions: {self.protocol.title}".strip()]
+        parts = [heading(format, 1, f"Lesions: {self.protocol.title}")]
         blocks = [None, *self.pairs] if len(self.pairs) > 1 else list(self.pairs)
         for pair in blocks:
             title = f"All {len(self.pairs)} pairs" if pair is None else " ← ".join(filter(None, pair))
@@ -179,13 +176,12 @@ class LesionFindings:
             kept = [0, *(1 + list(COLUMNS).index(c) for c in columns)]
             rows = [[row[n] for n in kept] for row in rows]
             header = ["Method", *(COLUMNS[c] for c in columns)]
-            parts += [f"{mark * 2} {title}".strip(), GRIDS[format](header, rows, [set() for _ in header])]
-        bullet = "- " if format == "markdown" else ""
-        parts.append("\n".join(bullet + sentence for sentence in self.conditions()))
+            parts += [heading(format, 2, title), GRIDS[format](header, rows, [set() for _ in header])]
+        parts.append(bullets(format, self.description()))
         return "\n\n".join(parts) + "\n"
 
     def as_dict(self) -> dict:
-        """In JSON's types; what is not defined is None."""
+        """In JSON's types; undefined values are None."""
         results = [
             {
                 "pair": "all pairs" if pair is None else list(pair),
@@ -202,8 +198,8 @@ class LesionFindings:
         return {
             "protocol": self.protocol.name,
             "subjects": list(self.subjects),
-            "holds": {row: self.holds(row) for row in self.rows},
-            "conditions": self.conditions(),
+            "holds": {row: self.meets_criteria(row) for row in self.rows},
+            "conditions": self.description(),
             "results": results,
         }
 

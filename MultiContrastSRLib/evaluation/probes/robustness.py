@@ -1,6 +1,6 @@
-"""A probe: what a method makes of wrong references, against itself without one.
+"""A probe: the effect of wrong references, compared with the same method without a reference.
 
-A study of the rows that `robustness_rows` makes of some methods, read by `RobustnessFindings`:
+`robustness_rows` multiplies methods by variants of the reference; `RobustnessFindings` reads a study of these rows:
 
     rows = robustness_rows(["guided"])
     print(RobustnessFindings(evaluate_study(folder, methods=rows, protocol="p3")).table("text"))
@@ -14,30 +14,31 @@ from dataclasses import asdict, dataclass, replace
 
 from ...core.errors import InputError
 from ...methods import get
-from ..method_under_test import Entry, checked_entries
+from ..baselines import BASELINE
+from ..method_under_test import MethodUnderTest, methods_under_test
 from ..metrics.statistics import Estimate
-from ..protocols.references import FULL, NONE, REFERENCES
+from ..protocols.references import DEGRADED, FULL, NONE, REFERENCES
 from ..protocols.scales import Scale, scale_name
-from ..results import BASELINE
 from ..study import Study
-from ..tables.evaluation_table import FORMATS, GRIDS, number, write_csv
+from ..tables.evaluation_table import write_csv
+from ..tables.formats import GRIDS, bullets, check_format, heading, number
 
-TOLERANCE = 0.1  # dB: a wrong reference may cost no more
-WRONG = tuple(kind for kind in REFERENCES if kind not in (FULL, NONE, "low"))
+TOLERANCE = 0.1  # dB that a wrong reference may cost
+WRONG = tuple(kind for kind in REFERENCES if kind not in (FULL, NONE, DEGRADED))
 
 
-def robustness_rows(methods: Sequence[str | Entry]) -> list[Entry]:
+def robustness_rows(methods: Sequence[str | MethodUnderTest]) -> list[MethodUnderTest]:
     """Each of `methods` without a reference, with the right one and with each wrong one; sinc once.
 
     Raises:
         InputError: none of them works with and without a reference.
     """
-    given = [entry for entry in checked_entries(methods) if get(entry.method).reference == "optional"]
+    given = [method for method in methods_under_test(methods) if get(method.method).reference == "optional"]
     if not given:
         raise InputError("No method works both with and without a reference; expected one that does, as 'guided'.")
-    rows = [Entry(BASELINE)]
-    for entry in given:
-        rows += [replace(entry, label=_row(entry.row, kind), reference=kind) for kind in (NONE, FULL, *WRONG)]
+    rows = [MethodUnderTest(BASELINE)]
+    for method in given:
+        rows += [replace(method, label=_row(method.row, kind), reference=kind) for kind in (NONE, FULL, *WRONG)]
     return rows
 
 
@@ -47,18 +48,20 @@ def _row(method: str, kind: str) -> str:
 
 @dataclass(frozen=True)
 class RobustnessFindings:
-    """What a study of `robustness_rows` says."""
+    """The outcome of a study of `robustness_rows`."""
 
     study: Study
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Rows as they were called before they were multiplied."""
+        """Names of the methods that `robustness_rows` was given."""
         ending = _row("", NONE)
         return tuple(row.removesuffix(ending) for row in self.study.rows if row.endswith(ending))
 
-    def gain(self, scale: Scale, method: str, kind: str, metric: str = "psnr", pair=None) -> Estimate:
-        """Of a reference of `kind`, over no reference; mean over pairs, or of one."""
+    def gain(
+        self, scale: Scale, method: str, kind: str, metric: str = "psnr", pair: tuple[str, str] | None = None
+    ) -> Estimate:
+        """Gain of a reference of `kind` over no reference; mean over pairs, or of one pair."""
         return self.study.estimate(scale, _row(method, kind), metric, _row(method, NONE), pair)
 
     def worst(self, method: str, kind: str, metric: str = "psnr") -> tuple[float, str]:
@@ -69,7 +72,7 @@ class RobustnessFindings:
             for scale in self.study.scales
         )
 
-    def holds(self, method: str) -> bool:
+    def is_robust(self, method: str) -> bool:
         """Whether no wrong reference costs more than `TOLERANCE` for any pair, at any scale."""
         return all(self.worst(method, kind)[0] >= -TOLERANCE for kind in WRONG)
 
@@ -79,14 +82,11 @@ class RobustnessFindings:
         Raises:
             InputError: unknown format.
         """
-        if format not in FORMATS:
-            raise InputError(f"Table format is {format!r}; expected one of {', '.join(FORMATS)}.")
+        check_format(format)
         if format == "csv":
             return write_csv(self.study.evaluations)
         if format == "json":
             return json.dumps({"robustness": self._as_list(), **self.study.as_dict()}, indent=2, allow_nan=False) + "\n"
-        mark = "# " if format == "markdown" else ""
-        bullet = "- " if format == "markdown" else ""
         scales = self.study.scales
         header = ["Method", "Reference", *(f"×{scale_name(scale)}" for scale in scales), "Lowest pair and scale"]
         rows = []
@@ -98,18 +98,17 @@ class RobustnessFindings:
                 value, where = self.worst(method, kind)
                 rows.append([method, kind, *gains, f"{number(value, 2, sign=True)} ({where})"])
         verdicts = [
-            f"{method}: {'no' if self.holds(method) else 'a'} wrong reference costs more than {TOLERANCE:g} dB."
+            f"{method}: {'no' if self.is_robust(method) else 'a'} wrong reference costs more than {TOLERANCE:g} dB."
             for method in self.methods
         ]
         kinds = [f"{kind}: {REFERENCES[kind]}." for kind in (FULL, *WRONG)]
-        said = [*verdicts, *kinds, *self.study.conditions]
-        return "\n\n".join(
-            [
-                f"{mark}Wrong references: PSNR gain over the same method without reference, dB",
-                GRIDS[format](header, rows, [set() for _ in header]),
-                "\n".join(bullet + sentence for sentence in said),
-            ]
-        ) + "\n"  # fmt: skip
+        title = "Wrong references: PSNR gain over the same method without reference, dB"
+        parts = [
+            heading(format, 1, title),
+            GRIDS[format](header, rows, [set() for _ in header]),
+            bullets(format, [*verdicts, *kinds, *self.study.description]),
+        ]
+        return "\n\n".join(parts) + "\n"
 
     def _as_list(self) -> list[dict]:
         return [

@@ -1,8 +1,9 @@
-"""Evaluation protocols by name: how truth is degraded, which slices count, and what PSNR and SSIM are relative to."""
+"""Evaluation protocols by name: how truth is degraded, which slices are scored, and the peak of PSNR and SSIM."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,56 +17,65 @@ PEAKS: dict[str, str] = {
     "volume maximum": "maximum of the true volume",
     "foreground 99.9 %": "99.9th percentile of the true volume's foreground",
 }
+_DEGRADATION_TITLES = {
+    "kspace": "k-space crop in plane",
+    "slab": "slabs across slices",
+    "spline": "spline across slices",
+    "subsample": "every n-th slice kept",
+}
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """One way to degrade and to score.
+    """How to degrade and to score.
 
     Attributes:
         name, source: identifier, and whose evaluation it follows.
-        degradation: "kspace" (in plane), "slab" or "spline" (along one axis).
-        scales: default factors.
-        peak: what PSNR's peak and SSIM's data range are, see `PEAKS`.
+        degradation: "kspace" (in plane), or "slab", "spline" or "subsample" (along one axis), see `degrade`.
+        scales: default scale factors.
+        peak: PSNR's peak and SSIM's data range, see `PEAKS`.
         unit: "slice": every metric per slice, then averaged; "volume": PSNR over the whole volume.
-        ssim: "gaussian 2-D", "uniform 7 2-D" or "gaussian 3-D", see `metrics.ssim`.
-        every: every how-manyth slice is scored (or plane standing on the slices, see `case`).
+        ssim: window and dimensions, see `metrics.formulas.ssim`.
+        every: every how-manyth slice is scored (or plane perpendicular to the slices, see `case`).
         multiple: slices are cropped, about their middle, to a multiple of this many pixels (k-space crop only).
         reference_degraded: the reference is degraded too, along its own axis.
-        rescaled: also report metrics after stretching prediction and truth separately to [0, 1].
-        views: slice axes of target and reference where nothing else is said; None: the volumes' own.
-        both: a study super-resolves the reference by the target too (`both_ways`).
-        pairs: (target, reference) that a study evaluates where nothing else is said.
+        rescaled: also report metrics after prediction and truth were re-scaled separately.
+        views: slice axes of target and reference unless given; None: the volumes' own.
+        bidirectional: a study also super-resolves the reference by means of the target.
+        pairs: (target, reference) that a study evaluates unless given.
     """
 
     name: str
     source: str
-    degradation: Literal["kspace", "slab", "spline"] = "kspace"
+    degradation: Literal["kspace", "slab", "spline", "subsample"] = "kspace"
     scales: tuple[float, ...] = (2.0, 3.0, 4.0)
     peak: Peak = "slice range"
     unit: Literal["slice", "volume"] = "slice"
-    ssim: Literal["gaussian 2-D", "uniform 7 2-D", "gaussian 3-D"] = "gaussian 2-D"
+    ssim: Literal["gaussian 2-D", "uniform 7 2-D", "uniform 7 3-D"] = "gaussian 2-D"
     every: int = 1
     multiple: int = 1
     reference_degraded: bool = False
     rescaled: bool = False
     views: tuple[str, str] | None = None
-    both: bool = False
+    bidirectional: bool = False
     pairs: tuple[tuple[str, str], ...] = ()
 
     @property
     def title(self) -> str:
-        """One line for people.
+        """One line for headings.
 
         >>> PROTOCOLS["p3"].title
         'P3, k-space crop in plane, every 3rd slice'
         """
-        how = {"kspace": "k-space crop in plane", "slab": "slabs across slices", "spline": "spline across slices"}
         plane = "slice" if self.degradation == "kspace" else "reformatted plane"
-        every = (
-            "" if self.every == 1 else f", every {({2: '2nd', 3: '3rd'}).get(self.every, f'{self.every}th')} {plane}"
-        )
-        return f"{self.name.upper()}, {how.get(self.degradation, self.degradation)}{every}"
+        ordinal = {2: "2nd", 3: "3rd"}.get(self.every, f"{self.every}th")
+        every = "" if self.every == 1 else f", every {ordinal} {plane}"
+        return f"{self.name.upper()}, {_DEGRADATION_TITLES.get(self.degradation, self.degradation)}{every}"
+
+    def as_dict(self) -> dict:
+        """In JSON's types, with the title and the peak in words."""
+        plain = {"both" if key == "bidirectional" else key: value for key, value in asdict(self).items()}
+        return {**plain, "title": self.title, "peak": PEAKS[self.peak]}
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -95,15 +105,15 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             "p4",
             "McGinnis et al. 2023, two contrasts in orthogonal thick views",
-            degradation="spline",
+            degradation="subsample",
             scales=(4.0,),
             peak="foreground 99.9 %",
             unit="volume",
-            ssim="gaussian 3-D",
+            ssim="uniform 7 3-D",
             reference_degraded=True,
             rescaled=True,
             views=("sagittal", "coronal"),
-            both=True,
+            bidirectional=True,
             pairs=(("T1", "FLAIR"),),
         ),
     )
@@ -111,7 +121,7 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def get_protocol(protocol: str | Protocol) -> Protocol:
-    """The protocol called so (in capitals or not), or the one given.
+    """The protocol of that name (in any case), or the one given.
 
     Raises:
         UnknownNameError: no such protocol; the message lists those there are.
@@ -124,13 +134,29 @@ def get_protocol(protocol: str | Protocol) -> Protocol:
     return known
 
 
+def adjusted_protocol(
+    protocol: str | Protocol, degradation: str | None = None, slices: int | Sequence[int] | None = None
+) -> Protocol:
+    """The protocol with another degradation or other slices, where given.
+
+    Raises:
+        UnknownNameError: no such protocol.
+    """
+    chosen = get_protocol(protocol)
+    if degradation is not None:
+        chosen = replace(chosen, degradation=degradation)
+    if slices is not None:
+        chosen = replace(chosen, every=slices if np.ndim(slices) == 0 else 1)
+    return chosen
+
+
 VIEWS = {"sagittal": 0, "coronal": 1, "axial": 2}
 
 
 def axis_index(grid: Grid, axis: int | str | None) -> int:
     """The array axis meant by 0, 1, 2, "k", "j", "i", or a view ("axial": the axis nearest to inferior–superior…).
 
-    None means the grid's slice axis, k where it is isotropic.
+    None means the grid's slice axis, k if it is isotropic.
 
     Raises:
         InputError: none of these.

@@ -1,4 +1,4 @@
-"""What a reference may be like: as given, coarse, absent, or wrong in the ways of the clinic."""
+"""Variants of the reference: as given, degraded, absent, or wrong in ways that occur in practice."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .case import Case
 from .scales import Scale
 
 SHIFT = 3.0  # pixels of the truth
-FULL, NONE = "full", "none"
+FULL, NONE, DEGRADED = "full", "none", "low"
 REFERENCES: dict[str, str] = {
     FULL: "as given",
-    "low": "degraded like the target",
+    DEGRADED: "degraded like the target",
     NONE: "none",
     "blank": "zero everywhere",
     "reversed": "of other anatomy: its slices in reverse order",
@@ -23,12 +23,12 @@ REFERENCES: dict[str, str] = {
 }
 
 
-def altered(reference: Volume, kind: str, case: Case, factor: Scale) -> Volume | None:
-    """`reference` as one of `REFERENCES`, for the truth of `case` degraded by `factor`."""
+def reference_variant(reference: Volume, kind: str, case: Case, scale: Scale) -> Volume | None:
+    """`reference` as one of `REFERENCES`, for the truth of `case` degraded by `scale`; None for "none"."""
     if kind == NONE:
         return None
-    if kind == "low":
-        factors = case.scale(factor)
+    if kind == DEGRADED:
+        factors = case.scale_per_axis(scale)
         own = [factors[axis] for axis in _nearest_axes(reference.grid, case.truth.grid)]
         return degrade(reference, case.protocol.degradation, own)
     if kind == "blank":
@@ -51,11 +51,11 @@ def altered(reference: Volume, kind: str, case: Case, factor: Scale) -> Volume |
 
 def _nearest_axes(grid: Grid, other: Grid) -> list[int]:
     """Per array axis of `grid`, the array axis of `other` that is most parallel to it; each is taken once."""
-    mine, theirs = (g.affine[:3, :3] / np.linalg.norm(g.affine[:3, :3], axis=0) for g in (grid, other))
-    likeness = np.abs(mine.T @ theirs)[::-1, ::-1]
+    own, others = (g.affine[:3, :3] / np.linalg.norm(g.affine[:3, :3], axis=0) for g in (grid, other))
+    cosines = np.abs(own.T @ others)[::-1, ::-1]
     found = [0, 0, 0]
     for _ in range(3):
-        a, b = np.unravel_index(int(np.argmax(likeness)), (3, 3))
+        a, b = np.unravel_index(int(np.argmax(cosines)), (3, 3))
         found[a] = int(b)
-        likeness[a], likeness[:, b] = -1, -1
+        cosines[a], cosines[:, b] = -1, -1
     return found

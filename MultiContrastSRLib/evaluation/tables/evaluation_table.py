@@ -1,4 +1,4 @@
-"""Tables of an evaluation for people (Markdown, text), spreadsheets (CSV) and programs (JSON)."""
+"""Tables of one evaluation as Markdown, text, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -10,35 +10,32 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...core.errors import InputError
-from ..metrics.formulas import GAINS, METRICS
+from ..baselines import BASELINE
+from ..metrics.catalogue import GAINS, METRICS
 from ..metrics.statistics import PairedDifference
 from ..protocols.scales import Scale, scale_name
-from ..results import BASELINE
+from .formats import GRIDS, bullets, check_format, heading, number
 
 if TYPE_CHECKING:
     from ..results import Evaluation
 
-FORMATS = ("markdown", "csv", "json", "text")
 
-
-def write_table(evaluation: Evaluation, format: str) -> str:
+def write_evaluation(evaluation: Evaluation, format: str) -> str:
     """See `Evaluation.table`.
 
     Raises:
         InputError: unknown format.
     """
-    if format not in FORMATS:
-        raise InputError(f"Table format is {format!r}; expected one of {', '.join(FORMATS)}.")
+    check_format(format)
     if format == "json":
         return json.dumps(evaluation.as_dict(), indent=2, allow_nan=False) + "\n"
     if format == "csv":
         return write_csv([evaluation])
-    parts = [f"{'## ' if format == 'markdown' else ''}{evaluation.title}: {evaluation.protocol.title}"]
+    parts = [heading(format, 2, f"{evaluation.title}: {evaluation.protocol.title}")]
     for scale in evaluation.scales:
-        parts.append(f"{'### ' if format == 'markdown' else ''}×{scale_name(scale)}{_effective(evaluation, scale)}")
+        parts.append(heading(format, 3, f"×{scale_name(scale)}{_effective(evaluation, scale)}"))
         parts.append(GRIDS[format](*_cells(evaluation, scale)))
-    parts.append("\n".join(f"{'- ' if format == 'markdown' else ''}{line}" for line in evaluation.conditions))
+    parts.append(bullets(format, evaluation.description))
     return "\n\n".join(parts) + "\n"
 
 
@@ -47,15 +44,6 @@ def _effective(evaluation: Evaluation, scale: Scale) -> str:
     if all(np.abs(f - np.array(scale)).min() < 5e-4 or f == 1.0 for f in factors):
         return ""
     return " (effective " + " × ".join(f"{f:.3f}" for f in factors) + ", k × j × i)"
-
-
-def number(value: float, decimals: int, sign: bool = False) -> str:
-    """`value` with fixed decimals, "–" where undefined, "∞" where infinite, a true minus sign."""
-    if np.isnan(value):
-        return "–"
-    if np.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    return f"{value:{'+' if sign else ''}.{decimals}f}".replace("-", "−")
 
 
 def _gain(difference: PairedDifference) -> str:
@@ -87,55 +75,8 @@ def _cells(evaluation: Evaluation, scale: Scale) -> tuple[list[str], list[list[s
     return header, [list(row) for row in zip(*columns, strict=True)], best
 
 
-def markdown_grid(header: list[str], rows: list[list[str]], best: list[set[int]]) -> str:
-    """A Markdown table; the cells of `best` (per column, rows) are bold."""
-    lines = ["| " + " | ".join(header) + " |", "| :-- |" + " --: |" * (len(header) - 1)]
-    for r, row in enumerate(rows):
-        cells = [f"**{cell}**" if r in best[c] else cell for c, cell in enumerate(row)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def text_grid(header: list[str], rows: list[list[str]], best: list[set[int]]) -> str:
-    """The same for a terminal, best cells with a star."""
-    marked = [
-        [f"{cell}{'*' if r in best[c] else ' '}" if c else cell for c, cell in enumerate(row)]
-        for r, row in enumerate(rows)
-    ]
-    # headers wrap at their words, so that a column is hardly wider than its numbers
-    wrapped = [_wrap(text, max(12, *(len(row[c]) for row in marked))) for c, text in enumerate(header)]
-    height = max(len(lines) for lines in wrapped)
-    top = [
-        [lines[n - height + len(lines)] if n >= height - len(lines) else "" for lines in wrapped] for n in range(height)
-    ]
-    widths = [max(len(line[c]) for line in [*top, *marked]) for c in range(len(header))]
-
-    def join(cells: list[str]) -> str:
-        padded = [
-            cell.rjust(width) if c else cell.ljust(width)
-            for c, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ]
-        return "  ".join(padded).rstrip()
-
-    legend = ["* best of its column"] if any(best) else []
-    return "\n".join([*map(join, top), "-" * (sum(widths) + 2 * (len(widths) - 1)), *map(join, marked), *legend])
-
-
-def _wrap(text: str, width: int) -> list[str]:
-    lines: list[str] = []
-    for word in text.split(" "):
-        if lines and len(lines[-1]) + 1 + len(word) <= width:
-            lines[-1] += " " + word
-        else:
-            lines.append(word)
-    return lines
-
-
-GRIDS = {"markdown": markdown_grid, "text": text_grid}
-
-
 def write_csv(evaluations: Sequence[Evaluation]) -> str:
-    """One line per subject, pair, scale and row; cells of what does not exist are empty."""
+    """One line per subject, pair, scale and row; undefined cells are empty."""
     names = [name for name in METRICS if any(name in evaluation.metrics for evaluation in evaluations)]
     header = ["subject", "target", "reference", "protocol", "degradation", "scale"]
     header += ["effective_k", "effective_j", "effective_i", "method", "n"]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...core.errors import InputError, MethodUnavailableError
+from ...image.similarity import psnr
 from ...io.files import replaced_together
-from ..metrics.formulas import psnr
 from ..protocols.scales import Scale, as_scale, scale_name
-from .evaluation_table import number
+from .formats import number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,6 +10,7 @@ from scipy import ndimage
 from ...image import kernels
 from ...image.sampling import sample
 from ...image.volume import Volume
+from ..baselines import BASELINE
 from ..metrics.scoring import Truth
 from ..protocols.case import Case
 
@@ -40,10 +41,10 @@ class Picture:
     focus: tuple[int, int]
 
 
-def take_picture(case: Case, low: Volume, truth: Truth, predictions: dict[str, np.ndarray], baseline: str) -> Picture:
+def take_picture(case: Case, low: Volume, truth: Truth, predictions: dict[str, np.ndarray]) -> Picture:
     """The scored slice with most lesion, or most brain.
 
-    In focus is its largest lesion, or the place, well inside, where `baseline` errs most.
+    In focus is its largest lesion, or the place, well inside, where the baseline has the largest error.
 
     Args:
         low: the degraded target.
@@ -52,24 +53,21 @@ def take_picture(case: Case, low: Volume, truth: Truth, predictions: dict[str, n
     regions = [truth.lesions, truth.brain, truth.foreground]
     shown = next(region for region in regions if region is not None and region.any())
     number = int(np.argmax(shown.sum(axis=(1, 2))))
-    plane = case.planes[number]
-    start, stop = [0, 0, 0], list(case.truth.shape)
-    start[case.across], stop[case.across] = plane, plane + 1
-    grid = case.truth.grid.crop(start, stop)
+    grid = case.plane_grid(number)
     coarse = sample(low.array, low.grid, grid, [kernels.nearest] * 3, domain=[(-1.0, n) for n in low.shape])
-    rows, columns = [axis for axis in range(3) if axis != case.across]
+    rows, columns = [axis for axis in range(3) if axis != case.plane_axis]
     directions = grid.affine[:3, :3] / np.linalg.norm(grid.affine[:3, :3], axis=0)
     return Picture(
-        slice=case.first + plane,
+        slice=case.first + case.planes[number],
         right=directions[:, 2 - columns],
         down=directions[:, 2 - rows],
         spacing=(grid.spacing[rows], grid.spacing[columns]),
         peak=float(np.broadcast_to(truth.peak, len(truth.image))[number]),
         truth=truth.image[number],
-        low=coarse.squeeze(case.across),
+        low=coarse.squeeze(case.plane_axis),
         reference=None if truth.other is None else truth.other[number],
         predictions={row: image[number] for row, image in predictions.items()},
-        focus=_focus(shown[number], predictions[baseline][number] - truth.image[number], shown is truth.lesions),
+        focus=_focus(shown[number], predictions[BASELINE][number] - truth.image[number], shown is truth.lesions),
     )
 
 

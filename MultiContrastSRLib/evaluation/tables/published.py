@@ -1,13 +1,15 @@
-"""Numbers that the papers print, on their own data: context beside ours, never a comparison.
+"""Values that the papers report on their own data, as context for our rows.
 
-Each was measured by its authors on data that are not ours, so that only the order of magnitude and the fall with the
-scale can be set beside our rows. Tables mark them as published on other data.
+Other data were measured, so that only the order of magnitude and the decrease with the scale can be compared. Tables
+mark these rows as published on other data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from ..protocols.protocol import PROTOCOLS, Protocol
 
 MARK = "published, other data"
 
@@ -17,9 +19,9 @@ class Published:
     """One row of a paper's table.
 
     Attributes:
-        method, source, data: whose row, of which paper, on which data (target ← reference where there is one way).
+        method, source, data: method, paper, and data (target ← reference if there is one direction).
         protocols: names of the protocols whose tables quote it.
-        metric: which of ours is the nearest, see `metrics.METRICS`.
+        metric: the nearest of ours, see `metrics.catalogue.METRICS`.
         values: scale → number.
     """
 
@@ -32,7 +34,7 @@ class Published:
 
     @property
     def row(self) -> str:
-        """What the row is called in a table."""
+        """The row's name in a table."""
         return f"{self.method}, {self.data} ({MARK})"
 
 
@@ -78,6 +80,9 @@ PUBLISHED: tuple[Published, ...] = (
 )
 
 
-def published_for(protocol: str, metric: str) -> list[Published]:
-    """The rows to quote beside our `metric` under `protocol`."""
-    return [row for row in PUBLISHED if protocol in row.protocols and row.metric == metric]
+def published_for(protocol: Protocol, metric: str) -> list[Published]:
+    """The rows to quote with our `metric` under `protocol`; none if its degradation is not the one of that name."""
+    known = PROTOCOLS.get(protocol.name)
+    if known is None or protocol.degradation != known.degradation:
+        return []
+    return [row for row in PUBLISHED if protocol.name in row.protocols and row.metric == metric]

@@ -1,4 +1,4 @@
-"""Tables of a study laid out like the papers': rows are methods, columns scales; published rows below ours."""
+"""Tables of a study in the papers' layout: rows are methods, columns scales; published rows below ours."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...core.errors import InputError
-from ..baselines import MASK_TRICK
-from ..metrics.formulas import GAINS, METRICS
+from ..baselines import BASELINE, BETTER, MASK_TRICK
+from ..metrics.catalogue import GAINS, METRICS
 from ..protocols.scales import Scale, scale_name
-from ..results import BASELINE
-from .evaluation_table import FORMATS, GRIDS, number, write_csv, write_table
+from .evaluation_table import write_csv, write_evaluation
+from .formats import GRIDS, bullets, check_format, heading, number
 from .published import published_for
 
 if TYPE_CHECKING:
     from ..layout import Pair
     from ..study import Study
 
-_BRIEF = ("psnr", "psnr_brain", "ssim")  # of each pair, where the mean over pairs shows the rest
+_BRIEF = ("psnr", "psnr_brain", "ssim")  # of each pair; the mean over pairs shows the rest
 _SHOWN = ("psnr", "psnr_brain", "ssim", "psnr_lesion", "psnr_rescaled", "ssim_rescaled", "mi_error", "mi_error_both")
 
 
@@ -30,8 +29,7 @@ def write_study(study: Study, format: str) -> str:
     Raises:
         InputError: unknown format.
     """
-    if format not in FORMATS:
-        raise InputError(f"Table format is {format!r}; expected one of {', '.join(FORMATS)}.")
+    check_format(format)
     if format == "json":
         return json.dumps(study.as_dict(), indent=2, allow_nan=False) + "\n"
     if format == "csv":
@@ -46,7 +44,7 @@ class _Writer:
         self.study, self.format = study, format
 
     def parts(self) -> list[str]:
-        """Heading, tables, conditions."""
+        """Heading, tables, description."""
         study = self.study
         several = len(study.pairs) > 1
         parts = [self._heading(1, f"{study.protocol.title} ({study.protocol.source})")]
@@ -60,20 +58,18 @@ class _Writer:
                     parts += self._gains(metric, self._baseline(), pair)
         if len(study.evaluations) == 1:
             parts.append(self._heading(2, "Everything that was measured"))
-            parts.append(write_table(study.evaluations[0], self.format).rstrip())
-            parts.append(self._list((study.population,)))
+            parts.append(write_evaluation(study.evaluations[0], self.format).rstrip())
+            parts.append(bullets(self.format, (study.population,)))
         else:
-            parts.append(self._list(study.conditions))
+            parts.append(bullets(self.format, study.description))
         return parts
 
     def _baseline(self) -> str:
-        from ..study import BETTER
-
         against = self.study.against
         return BASELINE if against == BETTER and "guided" not in self.study.rows else against
 
     def _size(self, metric: str, pair: Pair | None) -> str:
-        """How many values a mean is over, where it is over fewest."""
+        """The smallest number of values that a mean of `metric` is over."""
         study = self.study
         found = [study.estimate(scale, row, metric, None, pair) for scale in study.scales for row in study.rows]
         found = [one for one in found if one.subjects] or found
@@ -91,13 +87,13 @@ class _Writer:
             spread = "" if np.isnan(found.std) else f" ± {number(found.std, kind.decimals)}"
             return number(found.mean, kind.decimals) + spread, rank[kind.better] * found.mean
 
-        quoted = published_for(self.study.protocol.name, metric)
+        quoted = published_for(self.study.protocol, metric)
         scales = self.study.scales
         below = [
             [row.row, *(number(row.values.get(scale, np.nan), kind.decimals) for scale in scales)] for row in quoted
         ]
         if pair is not None and len(self.study.pairs) > 1:
-            below = []  # quoted once, beside the mean
+            below = []  # quoted once, with the mean
         unit = f", {kind.unit}" if kind.unit else ""
         title = f"{kind.label}{unit}: mean ± standard deviation; {self._size(metric, pair)}"
         return [self._heading(3, title), self._grid(cell, below)]
@@ -132,10 +128,7 @@ class _Writer:
         return GRIDS[self.format](header, rows + below, best)
 
     def _heading(self, level: int, text: str) -> str:
-        return f"{'#' * level} {text}" if self.format == "markdown" else text
-
-    def _list(self, sentences: tuple[str, ...]) -> str:
-        return "\n".join(f"{'- ' if self.format == 'markdown' else ''}{sentence}" for sentence in sentences)
+        return heading(self.format, level, text)
 
 
 def _title(pair: Pair) -> str:
