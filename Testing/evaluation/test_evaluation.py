@@ -103,7 +103,9 @@ def test_nothing_to_score(masked_pair):
 # ---------------------------------------------------------------------------------------------------- evaluation
 
 
-@pytest.mark.parametrize(("kind", "scale"), [("kspace", (1, 2, 3)), ("kspace", (1, 2.5, 1.3)), ("slab", (3, 1, 1))])
+@pytest.mark.parametrize(
+    ("kind", "scale"), [("kspace", (1, 2, 3)), ("kspace", (1, 2.5, 1.3)), ("slab", (3, 1, 1)), ("subsample", (3, 1, 1))]
+)
 def test_the_mask_trick_agrees_with_the_degraded_volume(masked_pair, kind, scale):
     truth = masked_pair[0]
     low = degrade(truth, kind, scale)
@@ -160,7 +162,7 @@ def test_entries_make_ablations(masked_pair):
     assert found.mean(3, "guided", "psnr") != found.mean(3, "without consistency", "psnr")
 
 
-@pytest.mark.parametrize("kind", ["slab", "spline"])
+@pytest.mark.parametrize("kind", ["slab", "spline", "subsample"])
 def test_through_plane_is_scored_on_planes_standing_on_the_slices(kind):
     target, reference = pair((24, 48, 48), seed=1)
     smooth = [Volume(ndimage.gaussian_filter(v.array, (2, 0, 0)) + 80, v.affine, v.name) for v in (target, reference)]
@@ -187,6 +189,35 @@ def test_p2_is_volume_wise(masked_pair):
         for p, t in zip(image, target.array, strict=True)
     ]
     assert found.mean(2, "bspline", "ssim") == pytest.approx(np.mean(similar), abs=1e-4)
+
+
+def test_p4_is_the_papers_evaluation():
+    target, reference = pair((30, 48, 48), seed=2)
+    volumes = [Volume(ndimage.gaussian_filter(v.array, (2, 1, 1)) + 60, np.eye(4), v.name) for v in (target, reference)]
+    truth = volumes[0].array
+    mask = np.zeros(truth.shape, bool)
+    mask[3:27, 5:44, 6:40] = True
+    found = evaluate(*volumes, methods=["linear"], protocol="p4", axis="i", mask=Volume(mask, np.eye(4)))
+    # 48 / 4 = 12 samples: voxels 3, 7 … 47 along i; planes 3 … 26 hold foreground
+    kept = truth[:, :, 3::4]
+    positions = np.clip((np.arange(48) - 3) / 4, 0, 11)
+    low = np.floor(positions).astype(int)
+    share = (positions - low).astype(np.float32)
+    image = kept[..., low] * (1 - share) + kept[..., np.minimum(low + 1, 11)] * share
+    image[..., 0] = 0  # outside the field of view of the kept slices, which begins at voxel 1
+    assert found.units == tuple(range(3, 27)) and found.effective[4.0] == (1, 1, 4)
+    scaled = []
+    for volume in (image[3:27], truth[3:27]):
+        inside = mask[3:27]
+        volume = (volume - volume[inside].min()).astype(np.float64)
+        scaled.append(volume / volume.max() * inside)
+    psnr_rescaled = peak_signal_noise_ratio(scaled[1], scaled[0], data_range=1)
+    assert found.values(4, "linear", "psnr_rescaled") == pytest.approx([psnr_rescaled], abs=1e-2)
+    ssim_rescaled = structural_similarity(scaled[1], scaled[0], data_range=1)
+    assert found.values(4, "linear", "ssim_rescaled") == pytest.approx([ssim_rescaled], abs=1e-4)
+    text = found.table("text")
+    assert "P4, every n-th slice kept" in text and "SSIM uniform 7 3-D." in text
+    assert "their own minimum in the foreground" in text
 
 
 def test_p4_degrades_both_and_reports_rescaled_metrics():

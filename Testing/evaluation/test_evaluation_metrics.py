@@ -66,6 +66,23 @@ def test_ssim_with_the_uniform_window_of_p2(images):
     np.testing.assert_allclose(metrics.ssim(prediction, truth, 800.0, window=7), expected, atol=1e-10)
 
 
+def test_ssim_with_the_uniform_3d_window_of_p4(images):
+    prediction, truth = images
+    expected = structural_similarity(truth, prediction, data_range=800.0)  # its default: 7 × 7 × 7, uniform
+    np.testing.assert_allclose(
+        metrics.ssim(prediction, truth, 800.0, window=7, volumetric=True), [expected], atol=1e-10
+    )
+
+
+def test_rescaling_takes_the_minimum_inside_the_mask():
+    image = np.array([[[-50.0, 3.0, 10.0], [20.0, 30.0, 43.0]]])
+    mask = np.array([[[False, True, True], [True, True, False]]])
+    # from 3, the lowest inside, to 43, the highest anywhere; zero outside
+    np.testing.assert_allclose(metrics.rescaled(image, mask), [[[0, 0, 7 / 40], [17 / 40, 27 / 40, 0]]])
+    np.testing.assert_allclose(metrics.rescaled(5 * image + 7, mask), metrics.rescaled(image, mask))
+    assert not metrics.rescaled(np.full((1, 2, 3), 4.0), mask).any()
+
+
 def test_ssim_depends_on_the_stated_data_range(images):
     assert (metrics.ssim(*images, 2000.0) > metrics.ssim(*images, 500.0)).all()
 

@@ -114,6 +114,8 @@ def test_published_rows_are_those_of_the_papers():
     assert {row.method for row in published_for(PROTOCOLS["p2"], "ssim")} == {"MINet"} and not published_for(
         PROTOCOLS["p4"], "psnr"
     )
+    slabs = replace(PROTOCOLS["p4"], degradation="slab")
+    assert not published_for(slabs, "psnr_rescaled"), "the paper has no slabs"
     assert all(MARK in row.row and 0 < min(row.values.values()) < 60 for row in PUBLISHED)
     inr = [row for row in published_for(PROTOCOLS["p4"], "psnr_rescaled") if row.data == "MSSEG FLAIR"]
     assert [(row.method, row.values[4.0]) for row in inr] == [("Split-head INR", 32.514), ("Cubic spline", 28.724)]
