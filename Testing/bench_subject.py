@@ -25,6 +25,7 @@ from inr_encodings import ENCODINGS
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
 from MultiContrastSRLib.acquisition.model import AcquisitionModel
+from MultiContrastSRLib.image.similarity import psnr
 from MultiContrastSRLib.inr import networks
 from MultiContrastSRLib.inr.control import Control, Entry
 from MultiContrastSRLib.inr.fitting import fit
@@ -50,9 +51,9 @@ class Scene:
 
     def scores(self, images: Sequence[np.ndarray]) -> list[float]:
         """PSNR of every contrast, dB."""
-        errors = [np.mean((image - t.array) ** 2) for image, t in zip(images, self.truths, strict=True)]
         peaks = [np.percentile(t.array, 99.9) for t in self.truths]
-        return [float(10 * np.log10(p**2 / e)) for p, e in zip(peaks, errors, strict=True)]
+        pairs = zip(images, self.truths, peaks, strict=True)
+        return [float(psnr(image[None], t.array[None], peak)[0]) for image, t, peak in pairs]
 
 
 class Watch:

@@ -66,7 +66,7 @@ def pair(shape=(6, 96, 88), seed=0) -> tuple[Volume, Volume]:
 
 
 def psnr(result: Volume | np.ndarray, truth: Volume | np.ndarray) -> float:
-    """dB, mean over slices, peak = the slice's range."""
+    """PSNR in dB, mean over slices, peak = the slice's range; computed apart from the library's."""
     a, b = (np.asarray(getattr(v, "array", v), dtype=np.float64) for v in (result, truth))
     peak = b.max(axis=(1, 2)) - b.min(axis=(1, 2))
     return float(np.mean(10 * np.log10(peak**2 / np.maximum(((a - b) ** 2).mean(axis=(1, 2)), 1e-12))))

@@ -16,6 +16,7 @@ from MultiContrastSRLib import Grid, Volume
 from MultiContrastSRLib.acquisition.model import AcquisitionModel
 from MultiContrastSRLib.core.errors import CancelledError
 from MultiContrastSRLib.core.progress import Monitor
+from MultiContrastSRLib.image.similarity import psnr
 from MultiContrastSRLib.methods import get
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def thick_views(truths: tuple[Volume, Volume]) -> tuple[Volume, Volume]:
 def decibel(image: Volume | np.ndarray, truth: Volume) -> float:
     """PSNR relative to the truth's range."""
     array = getattr(image, "array", image)
-    return float(10 * np.log10(np.ptp(truth.array) ** 2 / np.mean((array - truth.array) ** 2)))
+    return float(psnr(array[None], truth.array[None])[0])
 
 
 def seconds_until_cancelled(method: str, truths: tuple[Volume, Volume], share: float) -> tuple[float, set[str]]:

@@ -1,4 +1,4 @@
-"""Where the scans of several subjects lie on disk: templates with {subject} and {contrast}."""
+"""Paths of the scans of several subjects: templates with {subject} and {contrast}."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Layout:
 
     Attributes:
         folder: where the templates start.
-        scans: template of a scan's path below `folder`, with {subject} and {contrast}; may hold *, ? and **.
-        lesions, masks: likewise, with {subject}: lesion and foreground masks, for those subjects that have one.
+        scans: template of a scan's path below `folder`, with {subject} and {contrast}; may contain *, ? and **.
+        lesions, masks: likewise, with {subject}: lesion and foreground masks, for subjects that have one.
     """
 
     folder: Path
@@ -41,7 +41,7 @@ class Layout:
         found = self._match(self.scans, subject, contrast)
         if found is None:
             raise FileReadError(
-                f"No scan {self._shown(self.scans, subject, contrast)}; expected one file. Check subject and "
+                f"No scan {self._path_text(self.scans, subject, contrast)}; expected one file. Check subject and "
                 "contrast, or give another template."
             )
         return found
@@ -80,12 +80,12 @@ class Layout:
         found = sorted(self.folder.glob(template.replace("{subject}", subject).replace("{contrast}", contrast)))
         if len(found) > 1:
             raise InputError(
-                f"{len(found)} files match {self._shown(template, subject, contrast)} ({found[0].name}, "
+                f"{len(found)} files match {self._path_text(template, subject, contrast)} ({found[0].name}, "
                 f"{found[1].name}, …); expected one. Give a narrower template or folder."
             )
         return found[0] if found else None
 
-    def _shown(self, template: str, subject: str, contrast: str) -> Path:
+    def _path_text(self, template: str, subject: str, contrast: str) -> Path:
         return self.folder / template.replace("{subject}", subject).replace("{contrast}", contrast)
 
 
@@ -103,7 +103,7 @@ def _as_expression(template: str, contrast: str) -> re.Pattern[str]:
 
 
 def parse_pairs(texts: Sequence[str]) -> tuple[Pair, ...]:
-    """Pairs as typed: TARGET:REFERENCE, or TARGET alone, separated by commas or apart.
+    """Pairs from text: TARGET:REFERENCE, or TARGET alone, separated by commas or as separate texts.
 
     >>> parse_pairs(["T2:T1,FLAIR:T1", "T1"])
     (('T2', 'T1'), ('FLAIR', 'T1'), ('T1', ''))

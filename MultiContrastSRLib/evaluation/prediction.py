@@ -26,7 +26,7 @@ from .protocols.scales import Scale, scale_name
 
 @dataclass(frozen=True)
 class AlignedReference:
-    """A reference, registered where asked.
+    """A reference, registered if requested.
 
     Attributes:
         volume: what methods are given: None without one, degraded if the protocol says so.

@@ -39,7 +39,7 @@ def psnr(
     """Peak signal-to-noise ratio per slice in dB: 10·log10(peak² / mean squared error).
 
     Args:
-        image, truth: (slices, rows, columns); reshape a volume to one "slice" for a volume-wise value.
+        image, truth: (slices, rows, columns); add an axis in front, `volume[None]`, for a volume-wise value.
         peak: one number, or one per slice; default each true slice's maximum − minimum.
         mask: bool, where the error is averaged; default everywhere. It does not change the peak.
         minimum: slices with fewer mask pixels give NaN.

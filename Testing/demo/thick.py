@@ -15,6 +15,7 @@ import numpy as np
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
+from MultiContrastSRLib.image.similarity import psnr
 from MultiContrastSRLib.samples.scans import sample_volumes
 
 matplotlib.use("Agg")
@@ -93,7 +94,7 @@ def _named(folder: Path, name: str) -> Path:
 
 
 def _decibel(image: np.ndarray, truth: Volume) -> float:
-    return float(10 * np.log10(np.percentile(truth.array, 99.9) ** 2 / np.mean((image - truth.array) ** 2)))
+    return float(psnr(image[None], truth.array[None], np.percentile(truth.array, 99.9))[0])
 
 
 def _draw_known(path: Path, truths: Sequence[Volume], images: Sequence[dict[str, np.ndarray]]) -> None:

@@ -63,10 +63,10 @@ def probe(masked_pair, *entries, **settings):
     return probe_lesions(target, reference, methods=entries, scales=(SCALE,), lesions=lesions, **settings)
 
 
-# ------------------------------------------------------------------------------------------------ planting
+# ------------------------------------------------------------------------------------------------ inserted lesions
 
 
-def test_a_planted_lesion_has_its_size_and_contrast(masked_pair):
+def test_an_inserted_lesion_has_its_size_and_contrast(masked_pair):
     case = make_case(masked_pair[0], masked_pair[1], PROTOCOLS["p3"], lesions=masked_pair[2])
     sites = inserted.choose_sites(case, masked_pair[1].array[:, :, 4:76])
     assert 3 <= len(sites) <= inserted.MAX_SITES and {site.sign for site in sites} == {1, -1}
@@ -127,10 +127,8 @@ def test_lost_and_painted_shares_are_found(masked_pair, faulty):
     assert honest["kept"] == pytest.approx(1, abs=3e-3) and honest["real_kept"] == pytest.approx(1, abs=3e-3)
     for name in ("kept", "real_kept", "kept_2mm", "kept_4mm"):
         assert loses[name] == pytest.approx(0.8 * honest[name], rel=1e-4)
-    levels = [
-        inserted.reference_intensity(make_case(volume, None, PROTOCOLS["p3"]).truth) for volume in masked_pair[:2]
-    ]
-    expected = 0.1 * inserted.reference_intensity(masked_pair[1]) / levels[0]
+    levels = [inserted.peak_intensity(make_case(volume, None, PROTOCOLS["p3"]).truth) for volume in masked_pair[:2]]
+    expected = 0.1 * inserted.peak_intensity(masked_pair[1]) / levels[0]
     assert paints["leaked"] == pytest.approx(expected, rel=0.05)
     assert paints["leaked_rms"] == pytest.approx(expected, rel=0.05)
     assert paints["kept"] == pytest.approx(honest["kept"], abs=1e-4)

@@ -1,4 +1,4 @@
-"""Studies: several subjects, pairs and scales from a folder; P4 both ways; the papers' tables."""
+"""Studies: several subjects, pairs and scales from a folder; P4 in both directions; the papers' tables."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_p4_in_a_study(isotropic, tmp_path):
     layout = Layout(tmp_path, "{subject}/{contrast}.nii")
     settings = {"methods": ["bspline"], "protocol": "P4", "slices": 6}
     study = evaluate_study(layout, None, [("T2", "T1"), ("T1", "T2")], **settings)
-    assert study.pairs == (("T2", "T1"), ("T1", "T2")), "both ways once, not twice"
+    assert study.pairs == (("T2", "T1"), ("T1", "T2")), "both directions once, not twice"
     assert "Split-head INR, BraTS T1" in study.table() and "n = 1 volume of 1 subject" in study.table()
     with pytest.raises(InputError, match="expected registration 'off'"):
         evaluate_study(layout, None, [("T2", "T1")], **settings, register="auto")

@@ -1,4 +1,4 @@
-"""Means with their uncertainty: over the slices of the subjects at hand, and over subjects."""
+"""Means and their confidence intervals: over slices, and over subjects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-NOWHERE = (float("nan"), float("nan"))
+UNDEFINED = (float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
@@ -37,23 +37,23 @@ def paired_difference(values: np.ndarray, baseline: np.ndarray, confidence: floa
 
 def differences(values: np.ndarray, baseline: np.ndarray) -> np.ndarray:
     """`values` − `baseline`; NaN where either is not finite."""
-    ours, theirs = np.asarray(values, np.float64), np.asarray(baseline, np.float64)
-    both = np.isfinite(ours) & np.isfinite(theirs)
-    return np.where(both, np.where(both, ours, 0.0) - np.where(both, theirs, 0.0), np.nan)
+    first, second = np.asarray(values, np.float64), np.asarray(baseline, np.float64)
+    finite = np.isfinite(first) & np.isfinite(second)
+    return np.where(finite, np.where(finite, first, 0.0) - np.where(finite, second, 0.0), np.nan)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over subjects, each counting once, and how sure it is.
+    """A mean over subjects, each counting once, with its confidence intervals.
 
     Attributes:
         mean: mean over subjects of their means over slices.
         std: standard deviation over all slices.
-        over_slices: 95 % confidence interval for these very subjects, had other slices of them been scored. The
-            slices of a subject resemble each other, so that it is narrower than it should be.
-        over_subjects: 95 % confidence interval for other subjects like these (Student's t over the subjects' means,
-            each subject one cluster); NaN for a single subject, of which nothing follows about others.
-        slices, subjects: how many there were.
+        over_slices: 95 % confidence interval for the same subjects and other slices of them. The slices of a subject
+            resemble each other, so that it is too narrow.
+        over_subjects: 95 % confidence interval for other subjects (Student's t over the subjects' means, each subject
+            one cluster); NaN for a single subject.
+        slices, subjects: their numbers.
     """
 
     mean: float
@@ -65,7 +65,7 @@ class Estimate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Over subjects where there are several, else over slices."""
+        """Over subjects if there are several, else over slices."""
         return self.over_subjects if self.subjects > 1 else self.over_slices
 
 
@@ -73,7 +73,7 @@ def estimate(groups: Sequence[np.ndarray], means: Sequence[float] | None = None,
     """Statistics of one array of values per subject; NaN among them are left out, and subjects without values.
 
     Args:
-        means: the subjects' means where they are known otherwise, from more than `groups`; default those of `groups`.
+        means: the subjects' means, if they are not those of `groups`.
 
     The interval over slices is Student's t of the stratified mean, with Welch and Satterthwaite's degrees of freedom;
     for one subject it is the ordinary one. A subject with one value leaves it undefined.
@@ -83,23 +83,23 @@ def estimate(groups: Sequence[np.ndarray], means: Sequence[float] | None = None,
     centers = [float(np.mean(group)) if len(group) else float("nan") for group in kept] if means is None else means
     known = [(group, center) for group, center in zip(kept, centers, strict=True) if not np.isnan(center)]
     if not known:
-        return Estimate(float("nan"), float("nan"), NOWHERE, NOWHERE, 0, 0)
+        return Estimate(float("nan"), float("nan"), UNDEFINED, UNDEFINED, 0, 0)
     kept, centers = [group for group, _ in known], np.array([center for _, center in known])
     everything = np.concatenate(kept)
     count, mean = len(kept), float(centers.mean())
     finite = np.isfinite(everything).all() and np.isfinite(centers).all()
     std = float(everything.std(ddof=1)) if finite and len(everything) > 1 else float("nan")
-    over_slices = over_subjects = NOWHERE
+    over_slices = over_subjects = UNDEFINED
     if finite and all(len(group) > 1 for group in kept):
         shares = np.array([group.var(ddof=1) / len(group) for group in kept])
         freedom = np.array([len(group) - 1 for group in kept])
         df = shares.sum() ** 2 / (shares**2 / freedom).sum() if shares.any() else freedom.sum()
-        over_slices = _around(mean, np.sqrt(shares.sum()) / count, float(df), confidence)
+        over_slices = _t_interval(mean, np.sqrt(shares.sum()) / count, float(df), confidence)
     if finite and count > 1:
-        over_subjects = _around(mean, centers.std(ddof=1) / np.sqrt(count), count - 1, confidence)
+        over_subjects = _t_interval(mean, centers.std(ddof=1) / np.sqrt(count), count - 1, confidence)
     return Estimate(mean, std, over_slices, over_subjects, len(everything), count)
 
 
-def _around(mean: float, error: float, freedom: float, confidence: float) -> tuple[float, float]:
-    reach = float(stats.t.ppf(0.5 + confidence / 2, freedom) * error)
-    return mean - reach, mean + reach
+def _t_interval(mean: float, error: float, freedom: float, confidence: float) -> tuple[float, float]:
+    half = float(stats.t.ppf(0.5 + confidence / 2, freedom) * error)
+    return mean - half, mean + half

@@ -38,7 +38,7 @@ class LesionSite:
     sign: int
 
 
-def reference_intensity(volume: Volume) -> float:
+def peak_intensity(volume: Volume) -> float:
     """The intensity that amplitudes are relative to: the 99.9th percentile of the volume's positive voxels."""
     return float(np.percentile(volume.array[volume.array > 0], 99.9))
 
@@ -50,7 +50,7 @@ def choose_sites(case: Case, other: np.ndarray | None, seed: int = 0) -> list[Le
         other: the other contrast on the truth's grid, or None.
 
     Raises:
-        InputError: there is no such place.
+        InputError: there is no such site.
     """
     rng = np.random.default_rng(seed)
     room = case.brain.copy()
@@ -63,14 +63,14 @@ def choose_sites(case: Case, other: np.ndarray | None, seed: int = 0) -> list[Le
     candidates = np.argwhere(room)
     rng.shuffle(candidates)
     planes = np.array(case.planes)[candidates[:, 0]]
-    places = case.truth.grid.positions(np.insert(candidates[:, 1:], case.plane_axis, planes, axis=1))
+    positions = case.truth.grid.positions(np.insert(candidates[:, 1:], case.plane_axis, planes, axis=1))
     kinds = [(radius, sign) for radius in RADII for sign in (1, -1)]
     free = np.ones(len(candidates), dtype=bool)
     sites: list[LesionSite] = []
     while free.any() and len(sites) < MAX_SITES:
         chosen = int(np.argmax(free))
-        sites.append(LesionSite(int(candidates[chosen, 0]), places[chosen], *kinds[len(sites) % len(kinds)]))
-        free &= np.linalg.norm(places - places[chosen], axis=1) >= MIN_DISTANCE
+        sites.append(LesionSite(int(candidates[chosen, 0]), positions[chosen], *kinds[len(sites) % len(kinds)]))
+        free &= np.linalg.norm(positions - positions[chosen], axis=1) >= MIN_DISTANCE
     if not sites:
         raise InputError(
             "No scored slice has room for a lesion, 6 pixels inside the brain in tissue that neither contrast shows "

@@ -35,7 +35,7 @@ from .inserted_lesions import (
     contrast,
     insert_lesions,
     mask_regions,
-    reference_intensity,
+    peak_intensity,
     remove_lesions,
     site_regions,
 )
@@ -109,7 +109,7 @@ class _LesionProbe:
         truth, reference = case.truth, case.reference
         self.sites = choose_sites(case, other)
         self.intensities = [
-            reference_intensity(volume) if volume is not None else float("nan") for volume in (truth, reference)
+            peak_intensity(volume) if volume is not None else float("nan") for volume in (truth, reference)
         ]
         changed = insert_lesions(truth, self.sites, self.intensities[0])
         self.cases = {"base": case, "target": replace(case, truth=changed)}

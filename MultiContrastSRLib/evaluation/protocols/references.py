@@ -18,7 +18,7 @@ REFERENCES: dict[str, str] = {
     NONE: "none",
     "blank": "zero everywhere",
     "reversed": "of other anatomy: its slices in reverse order",
-    "shifted": f"moved by {SHIFT:g} pixels of the truth along its columns axis, not registered unless asked for",
+    "shifted": f"moved by {SHIFT:g} pixels of the truth along its columns axis, registered only if requested",
     "half": "acquired over one half of the columns only",
 }
 

@@ -27,7 +27,7 @@ def as_scale(scale: float | Sequence[float]) -> Scale:
 
 
 def scale_name(scale: Scale) -> str:
-    """As people write it.
+    """For tables and headings.
 
     >>> scale_name(2.0), scale_name((2.0, 1.3))
     ('2', '2×1.3')

@@ -1,4 +1,4 @@
-"""One slice as a figure: crops of every method beside the truth, and their error maps on one colour bar."""
+"""One slice as a figure: crops of the truth and of every method, and error maps with one colour bar."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from .picture import Picture
 
 CELL = 1.6  # inches: side of one crop
-PER_BAND = 8  # methods in one band of crops above error maps; more start another band
-CROP = 72  # pixels a crop shows at least of a large slice
+METHODS_PER_ROW = 8  # methods in one row of crops above error maps; more start another row
+CROP = 72  # least pixels of a crop of a large slice
 HEADING = 0.6  # inches above the images
-BACKGROUND, INK, QUIET, FRAME = "#ffffff", "#1c1c1e", "#6e6e73", "#ffb000"
+BACKGROUND, TEXT, MUTED, FRAME = "#ffffff", "#1c1c1e", "#6e6e73", "#ffb000"
 
 
 def draw_figure(
@@ -63,7 +63,7 @@ def compose(evaluation: Evaluation, scale: Scale, rows: tuple[str, ...] | None =
         raise InputError(f"Rows are {list(rows)}; expected some of {', '.join(picture.predictions)}.")
 
     view = _View(picture)
-    count = math.ceil(len(rows) / PER_BAND)
+    count = math.ceil(len(rows) / METHODS_PER_ROW)
     columns = math.ceil(len(rows) / count)
     bands = [rows[start : start + columns] for start in range(0, len(rows), columns)]
     # at the left the whole truth above the whole reference, then their crops, then the methods
@@ -76,11 +76,11 @@ def compose(evaluation: Evaluation, scale: Scale, rows: tuple[str, ...] | None =
         w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02, rect=(0.004, 0, 0.992, 1 - HEADING / size[1])
     )
     heading = {"va": "top", "x": 0.1 / size[0]}
-    whose = f"{evaluation.subject}: " if evaluation.subject else ""
-    title = f"{whose}{evaluation.title}, ×{scale_name(scale)}"
-    figure.text(s=title, y=1 - 0.1 / size[1], color=INK, fontsize=12, weight="bold", **heading)
+    subject = f"{evaluation.subject}: " if evaluation.subject else ""
+    title = f"{subject}{evaluation.title}, ×{scale_name(scale)}"
+    figure.text(s=title, y=1 - 0.1 / size[1], color=TEXT, fontsize=12, weight="bold", **heading)
     subtitle = f"{evaluation.protocol.title}; errors and PSNR of slice {picture.slice}"
-    figure.text(s=subtitle, y=1 - 0.34 / size[1], color=QUIET, fontsize=9, **heading)
+    figure.text(s=subtitle, y=1 - 0.34 / size[1], color=MUTED, fontsize=9, **heading)
     grid = figure.add_gridspec(2 * count, columns + 2, width_ratios=[whole_width] + [CELL] * (columns + 1))
 
     gray = _window(view.cropped(picture.truth))
@@ -102,24 +102,24 @@ def compose(evaluation: Evaluation, scale: Scale, rows: tuple[str, ...] | None =
             value = psnr(picture.predictions[row][None], picture.truth[None], picture.peak)[0]
             axes.crop(2 * band_number, column + 2, view, picture.predictions[row], row, gray)
             axis, image = axes.crop(
-                2 * band_number + 1, column + 2, view, errors[row], f"{number(value, 2)} dB", heat, quiet=True
+                2 * band_number + 1, column + 2, view, errors[row], f"{number(value, 2)} dB", heat, muted=True
             )
             maps.append(axis)
     bar = figure.colorbar(image, ax=maps, location="right", fraction=0.04, pad=0.01, shrink=0.92, extend="max")
-    bar.set_label("|error|, % of peak", color=INK, fontsize=9)
-    bar.ax.tick_params(labelsize=8, colors=INK)
+    bar.set_label("|error|, % of peak", color=TEXT, fontsize=9)
+    bar.ax.tick_params(labelsize=8, colors=TEXT)
     bar.outline.set_visible(False)
     return figure
 
 
 def _window(image: np.ndarray) -> dict:
-    """Grey levels from the darkest (not below zero) to the brightest, but for outliers."""
+    """Grey levels from the 0.5th percentile, at least 0, to the 99.8th."""
     low, high = (float(value) for value in np.percentile(image, (0.5, 99.8)))
     return {"cmap": "gray", "vmin": max(0.0, low), "vmax": high}
 
 
 class _View:
-    """How the slice is turned for people (patient's right at the left, anterior or superior up), and its crop."""
+    """The slice in radiological orientation (patient's right at the left, anterior or superior up), and its crop."""
 
     def __init__(self, picture: Picture) -> None:
         right, down = picture.right, picture.down
@@ -145,7 +145,7 @@ class _View:
         left = int(np.clip(column - side // 2, 0, shape[1] - side))
         self.window = (slice(top, top + tall), slice(left, left + side))
         # the whole slice without its empty margins
-        shown = self.turned(np.abs(picture.truth) > 0.03 * np.abs(picture.truth).max())
+        shown = self.oriented(np.abs(picture.truth) > 0.03 * np.abs(picture.truth).max())
         self.trim = tuple(
             slice(max(int(found[0]) - 6, 0), min(int(found[-1]) + 7, n)) if len(found) else slice(0, n)
             for found, n in ((np.flatnonzero(shown.any(axis=1 - axis)), shape[axis]) for axis in (0, 1))
@@ -158,14 +158,14 @@ class _View:
         )
         self.crop_ratio = tall * self.aspect / side
 
-    def turned(self, image: np.ndarray) -> np.ndarray:
-        """The whole slice as it is shown."""
+    def oriented(self, image: np.ndarray) -> np.ndarray:
+        """The whole slice in the view's orientation."""
         image = image.T if self.swapped else image
         return image[:: -1 if self.flipped else 1, :: -1 if self.mirrored else 1]
 
     def cropped(self, image: np.ndarray) -> np.ndarray:
-        """The crop as it is shown."""
-        return self.turned(image)[self.window]
+        """The crop in the view's orientation."""
+        return self.oriented(image)[self.window]
 
 
 class _Axes:
@@ -175,7 +175,7 @@ class _Axes:
         self._figure, self._grid = figure, grid
 
     def _place(
-        self, row: int, column: int, image: np.ndarray, label: str, colours: dict, aspect: float, quiet: bool = False
+        self, row: int, column: int, image: np.ndarray, label: str, colours: dict, aspect: float, muted: bool = False
     ):
         axis = self._figure.add_subplot(self._grid[row, column])
         shown = axis.imshow(image, aspect=aspect, interpolation="nearest", **colours)
@@ -183,20 +183,20 @@ class _Axes:
         axis.set_yticks([])
         for spine in axis.spines.values():
             spine.set_visible(False)
-        axis.set_title(label, fontsize=8 if quiet else 9, color=QUIET if quiet else INK, pad=3)
+        axis.set_title(label, fontsize=8 if muted else 9, color=MUTED if muted else TEXT, pad=3)
         return axis, shown
 
     def crop(
-        self, row: int, column: int, view: _View, image: np.ndarray, label: str, colours: dict, quiet: bool = False
+        self, row: int, column: int, view: _View, image: np.ndarray, label: str, colours: dict, muted: bool = False
     ):
         """The crop of `image`; returns its axes and image."""
-        return self._place(row, column, view.cropped(image), label, colours, view.aspect, quiet)
+        return self._place(row, column, view.cropped(image), label, colours, view.aspect, muted)
 
     def whole(self, row: int, view: _View, image: np.ndarray, label: str, colours: dict) -> None:
-        """The whole slice with a frame where the crops are."""
+        """The whole slice with a frame around the crop."""
         from matplotlib.patches import Rectangle
 
-        axis, _ = self._place(row, 0, view.turned(image)[view.trim], label, colours, view.aspect)
+        axis, _ = self._place(row, 0, view.oriented(image)[view.trim], label, colours, view.aspect)
         axis.text(0.02, 0.98, view.left_side, transform=axis.transAxes, color=FRAME, fontsize=8, va="top")
         rows, columns = view.window
         corner = (columns.start - view.trim[1].start - 0.5, rows.start - view.trim[0].start - 0.5)

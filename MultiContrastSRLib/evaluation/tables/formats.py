@@ -28,7 +28,7 @@ def bullets(format: str, sentences: Sequence[str]) -> str:
 
 
 def number(value: float, decimals: int, sign: bool = False) -> str:
-    """`value` with fixed decimals, "–" where undefined, "∞" where infinite, a true minus sign."""
+    """`value` with fixed decimals, "–" where undefined, "∞" where infinite, and with a minus sign (−)."""
     if np.isnan(value):
         return "–"
     if np.isinf(value):

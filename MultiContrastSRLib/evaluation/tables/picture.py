@@ -1,4 +1,4 @@
-"""The one slice that a figure shows."""
+"""The slice that a figure shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..protocols.case import Case
 
 @dataclass(frozen=True)
 class Picture:
-    """One scored slice with everything a figure of it needs.
+    """One scored slice with all that a figure of it needs.
 
     Attributes:
         slice: its index in the volume that was given.
@@ -26,7 +26,7 @@ class Picture:
         peak: the intensity that errors are a percentage of.
         truth, low, reference: images on the truth's grid (`low` by nearest neighbour; `reference` may be None).
         predictions: image per row of the table.
-        focus: (row, column) at the middle of the crop worth showing.
+        focus: (row, column) of the middle of the crop.
     """
 
     slice: int
@@ -76,7 +76,7 @@ def _focus(region: np.ndarray, error: np.ndarray, lesions: bool) -> tuple[int, i
         labels, _ = ndimage.label(region)
         largest = labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
         return tuple(int(round(center)) for center in ndimage.center_of_mass(largest))
-    # the deep half: a crop there shows tissue all over
+    # far from the edge, where a crop shows tissue only
     depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
     deep = depth > 0.5 * depth.max()
     smooth = ndimage.gaussian_filter(np.where(region, error, 0.0) ** 2, 8.0)

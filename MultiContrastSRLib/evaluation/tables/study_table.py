@@ -100,7 +100,7 @@ class _Writer:
 
     def _gains(self, metric: str, baseline: str, pair: Pair | None) -> list[str]:
         several = pair is None
-        whose = "subjects" if len(self.study.subjects) > 1 else "slices"
+        units = "subjects" if len(self.study.subjects) > 1 else "slices"
 
         def cell(scale: Scale, row: str) -> tuple[str, float]:
             found = self.study.estimate(scale, row, metric, baseline, pair)
@@ -112,7 +112,7 @@ class _Writer:
                 text += f"; {number(value, 2, sign=True)} {_title(worst)}"
             return text, found.mean
 
-        title = f"{METRICS[metric].label} gain over {baseline}, dB [95 % CI over {whose}]; {self._size(metric, pair)}"
+        title = f"{METRICS[metric].label} gain over {baseline}, dB [95 % CI over {units}]; {self._size(metric, pair)}"
         return [self._heading(3, title + ("; lowest pair" if several else "")), self._grid(cell, [])]
 
     def _grid(self, cell: Callable[[Scale, str], tuple[str, float]], below: list[list[str]]) -> str:
