@@ -18,7 +18,7 @@ from MultiContrastSRLib.cli.rows import parse_row  # noqa: E402
 from MultiContrastSRLib.evaluation.method_under_test import methods_under_test  # noqa: E402
 from MultiContrastSRLib.networks.specs import build  # noqa: E402
 from MultiContrastSRLib.training import loop  # noqa: E402
-from MultiContrastSRLib.training.curriculum import condition  # noqa: E402
+from MultiContrastSRLib.training.data.degradation import draw_degradation  # noqa: E402
 from MultiContrastSRLib.training.recipe import Recipe  # noqa: E402
 from MultiContrastSRLib.training.recipe_file import load_recipe  # noqa: E402
 
@@ -75,7 +75,7 @@ def test_a_row_trains_what_it_says(row, size) -> None:
     else:
         assert found.spec == whole.spec
     steps = range(0, found.optimisation.steps, max(1, found.optimisation.steps // 200))
-    drawn = {condition(found, step, np.random.default_rng(step)).reference for step in steps}
+    drawn = {draw_degradation(found, step, np.random.default_rng(step)).reference for step in steps}
     if name in SHOWN:
         assert drawn == SHOWN[name]
     elif name == "dual":
@@ -106,15 +106,15 @@ def test_every_row_is_evaluated_and_all_pairs_of_references() -> None:
 @pytest.mark.parametrize(
     ("network", "changes"),
     [
-        ("dual-arbnet", {"augmentation": {"missing": 1.0}}),
+        ("dual-arbnet", {"augmentation": {"no_reference": 1.0}}),
         ("dual-arbnet", {"curriculum": {"low_reference": 1.0}}),
         ("dual-arbnet", {"model": {"with_scale": False, "with_coordinates": False}}),
-        ("minet", {"augmentation": {"missing": 1.0}, "loss": {"target": 0.7, "reference": 0.3}}),
+        ("minet", {"augmentation": {"no_reference": 1.0}, "loss": {"target": 0.7, "reference": 0.3}}),
         ("minet", {"model": {"integration": False, "attention": False}}),
         ("dinet", {"model": {"kernels": 1, "attention": False, "modulation": False}}),
     ],
 )
 def test_ablated_networks_train(network, changes, tmp_path) -> None:
-    short = {"optimisation": {"steps": 2, "validate": 2, "save": 2}}
+    short = {"optimisation": {"steps": 2, "validate_every": 2, "save_every": 2}}
     outcome = loop.train(recipe(network, **changes, **short), phantom_pack(), tmp_path)
     assert outcome.finished and np.isfinite(outcome.curve[-1]["loss"])

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import types
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +22,14 @@ from MultiContrastSRLib.cli import main  # noqa: E402
 from MultiContrastSRLib.core.errors import FileReadError, FileWriteError, InputError  # noqa: E402
 from MultiContrastSRLib.training import checkpoint, loop  # noqa: E402
 from MultiContrastSRLib.training.checkpoint import load_state  # noqa: E402
-from MultiContrastSRLib.training.curriculum import condition  # noqa: E402
-from MultiContrastSRLib.training.examples import Examples  # noqa: E402
+from MultiContrastSRLib.training.data.degradation import draw_degradation  # noqa: E402
+from MultiContrastSRLib.training.data.examples import Examples  # noqa: E402
+from MultiContrastSRLib.training.data.pack import save_pack  # noqa: E402
 from MultiContrastSRLib.training.export import export  # noqa: E402
 from MultiContrastSRLib.training.losses import total_loss  # noqa: E402
 from MultiContrastSRLib.training.optimiser import Optimiser  # noqa: E402
-from MultiContrastSRLib.training.pack import save_pack  # noqa: E402
 from MultiContrastSRLib.training.predict import predict  # noqa: E402
+from MultiContrastSRLib.training.process_group import ProcessGroup  # noqa: E402
 from MultiContrastSRLib.training.recipe_file import recipe_names  # noqa: E402
 from MultiContrastSRLib.training.validation import Validation  # noqa: E402
 from MultiContrastSRLib.weights.card import load_card, problems  # noqa: E402
@@ -45,9 +47,9 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.mark.parametrize("network", ["dual-arbnet", "dinet", "minet", "swift"])
 def test_every_network_trains_with_and_without_reference(network, amp, tmp_path):
     auxiliary = {} if network in ("dual-arbnet", "swift") else {"target": 0.7, "reference": 0.3}
-    r = recipe(network, augmentation={"missing": 0.5}, loss={"kspace": 0.05, **auxiliary},
-               optimisation={"steps": 4, "validate": 0, "clip": 1.0, "amp": amp})  # fmt: skip
-    assert {condition(r, s, np.random.default_rng((0, s))).reference for s in range(4)} == {"none", "high"}
+    r = recipe(network, augmentation={"no_reference": 0.5}, loss={"kspace": 0.05, **auxiliary},
+               optimisation={"steps": 4, "validate_every": 0, "max_gradient_norm": 1.0, "amp": amp})  # fmt: skip
+    assert {draw_degradation(r, s, np.random.default_rng((0, s))).reference for s in range(4)} == {"none", "high"}
     outcome = loop.train(r, phantom_pack(), tmp_path)
     assert outcome.finished and outcome.step == 4
     state = load_state(tmp_path)
@@ -62,13 +64,19 @@ def test_auto_takes_bfloat16_on_processors_that_are_faster_by_it(tiles, monkeypa
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True, "amx_bf16": tiles})
     asked, autocast = [], torch.autocast
     monkeypatch.setattr(torch, "autocast", lambda *a, enabled: asked.append(enabled) or autocast(*a, enabled=enabled))
-    loop.train(recipe("swift", optimisation={"steps": 1, "validate": 0, "amp": "auto"}), phantom_pack(), tmp_path)
+    loop.train(recipe("swift", optimisation={"steps": 1, "validate_every": 0, "amp": "auto"}), phantom_pack(), tmp_path)
     assert asked == [tiles]
 
 
-@pytest.mark.parametrize("matrix_rate", [0.0, 2e-3])
-def test_resume_equals_uninterrupted(matrix_rate, tmp_path):
-    optimisation = {"steps": 5, "batch": 2, "validate": 2, "save": 10, "matrix_rate": matrix_rate}
+@pytest.mark.parametrize("muon_learning_rate", [0.0, 2e-3])
+def test_resume_equals_uninterrupted(muon_learning_rate, tmp_path):
+    optimisation = {
+        "steps": 5,
+        "batch_size": 2,
+        "validate_every": 2,
+        "save_every": 10,
+        "muon_learning_rate": muon_learning_rate,
+    }
     pack, r = phantom_pack(), recipe(**{**RICH, "optimisation": optimisation})
     whole = loop.train(r, pack, tmp_path / "whole")
     asked = iter([False, False, True])
@@ -82,7 +90,7 @@ def test_resume_equals_uninterrupted(matrix_rate, tmp_path):
     for name in ("model", "average"):
         a, b = getattr(one, name), getattr(other, name)
         assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-    assert len(one.optimiser) == len(other.optimiser) == (2 if matrix_rate else 1)
+    assert len(one.optimiser) == len(other.optimiser) == (2 if muon_learning_rate else 1)
     for ours, theirs in zip(one.optimiser, other.optimiser, strict=True):
         for index, moments in ours["state"].items():
             assert moments and all(torch.equal(value, theirs["state"][index][k]) for k, value in moments.items())
@@ -91,14 +99,18 @@ def test_resume_equals_uninterrupted(matrix_rate, tmp_path):
 
 
 def test_muon_moves_convolutions_and_adam_the_rest(tmp_path):
-    r = recipe("swift", optimisation={"steps": 1, "validate": 0, "rate": 1e-12, "matrix_rate": 1e-2})
+    r = recipe(
+        "swift", optimisation={"steps": 1, "validate_every": 0, "learning_rate": 1e-12, "muon_learning_rate": 1e-2}
+    )
     loop.train(r, phantom_pack(), tmp_path)
     torch.manual_seed(0)
     fresh, state = loop.build(r.spec).state_dict(), load_state(tmp_path)
     # the last layer starts at zero, so that only it has a gradient at first; it is no matrix
     moved = {n for n, t in state.model.items() if not torch.allclose(t, fresh[n], atol=1e-9)}
     assert not moved
-    r = recipe("swift", optimisation={"steps": 2, "validate": 0, "rate": 1e-3, "matrix_rate": 1e-2})
+    r = recipe(
+        "swift", optimisation={"steps": 2, "validate_every": 0, "learning_rate": 1e-3, "muon_learning_rate": 1e-2}
+    )
     loop.train(r, phantom_pack(), tmp_path / "both")
     state = load_state(tmp_path / "both")
     change = state.model["correction.after.0.conv2.weight"] - fresh["correction.after.0.conv2.weight"]
@@ -108,14 +120,15 @@ def test_muon_moves_convolutions_and_adam_the_rest(tmp_path):
     assert values.median() > 0.4 * values.max()  # about orthogonal; a gradient's own step is far from it
 
 
-@pytest.mark.parametrize("matrix_rate", [0.0, 1e-2])
-def test_what_has_no_part_in_a_step_stays_where_it_is(matrix_rate):
+@pytest.mark.parametrize("muon_learning_rate", [0.0, 1e-2])
+def test_what_has_no_part_in_a_step_stays_where_it_is(muon_learning_rate):
     """Of sets of weights for several scales a batch has a part of two; momentum must not carry the others on."""
     used, idle = torch.nn.Conv2d(8, 8, 3), torch.nn.Conv2d(8, 8, 3)
     net = torch.nn.ModuleList([used, idle])
     for parameter in net.parameters():
         parameter.grad = torch.ones_like(parameter)
-    optimiser = Optimiser(net, recipe(optimisation={"rate": 1e-2, "matrix_rate": matrix_rate}).optimisation)
+    settings = {"learning_rate": 1e-2, "muon_learning_rate": muon_learning_rate}
+    optimiser = Optimiser(net, recipe(optimisation=settings).optimisation)
     optimiser.step(1.0)
     gradients = [parameter.grad for parameter in net.parameters()]
     for parameter in idle.parameters():
@@ -131,32 +144,34 @@ def test_what_has_no_part_in_a_step_stays_where_it_is(matrix_rate):
 
 
 def test_a_training_begins_with_given_weights(tmp_path):
-    pack, r = phantom_pack(), recipe("swift", optimisation={"steps": 2, "validate": 0})
+    pack, r = phantom_pack(), recipe("swift", optimisation={"steps": 2, "validate_every": 0})
     loop.train(r, pack, tmp_path / "first")
     place = tmp_path / "start.safetensors"
     export(tmp_path / "first", place, pack)
     for network in ("swift", "dual-arbnet"):
-        changes = {"steps": 1, "validate": 0, "rate": 1e-12, "start": str(place)}
+        changes = {"steps": 1, "validate_every": 0, "learning_rate": 1e-12, "initial_weights": str(place)}
         loop.train(recipe(network, optimisation=changes), pack, tmp_path / network)
         state, given = load_state(tmp_path / network), load_network(place).state_dict()
         assert all(torch.allclose(state.model[name], tensor, atol=1e-6) for name, tensor in given.items())
-        assert any("started from start.safetensors, SHA-256 " in source for source in state.sources)
+        assert any("fine-tuned from start.safetensors, SHA-256 " in source for source in state.sources)
     with pytest.raises(InputError, match=r"of which 3 of \d+ tensors have the name and shape"):
-        changes = {"steps": 1, "start": str(place)}
+        changes = {"steps": 1, "initial_weights": str(place)}
         loop.train(recipe("swift", model={"correction_width": 12}, optimisation=changes), pack, tmp_path / "other")
     with pytest.raises(FileReadError, match="gone"):
-        loop.train(recipe(optimisation={"start": "gone.safetensors"}), pack, tmp_path / "gone")
+        loop.train(recipe(optimisation={"initial_weights": "gone.safetensors"}), pack, tmp_path / "gone")
 
 
 def test_another_recipe_does_not_go_on(tmp_path):
-    r = recipe(optimisation={"steps": 1, "validate": 0})
+    r = recipe(optimisation={"steps": 1, "validate_every": 0})
     loop.train(r, phantom_pack(), tmp_path)
-    with pytest.raises(InputError, match=r"another recipe \(different: optimisation.rate\)"):
-        loop.train(recipe(optimisation={"steps": 1, "validate": 0, "rate": 0.5}), phantom_pack(), tmp_path)
+    with pytest.raises(InputError, match=r"another recipe \(different: optimisation.learning_rate\)"):
+        loop.train(
+            recipe(optimisation={"steps": 1, "validate_every": 0, "learning_rate": 0.5}), phantom_pack(), tmp_path
+        )
 
 
 def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    r = recipe(optimisation={"steps": 2, "save": 1, "validate": 0})
+    r = recipe(optimisation={"steps": 2, "save_every": 1, "validate_every": 0})
     loop.train(r, phantom_pack(), tmp_path, minutes=0.0)
     before = (tmp_path / checkpoint.NAME).read_bytes()
 
@@ -192,18 +207,18 @@ def poison(monkeypatch, bad_steps):
 
 def test_a_step_that_is_not_a_number_is_skipped(tmp_path, monkeypatch):
     poison(monkeypatch, {1, 3})
-    r = recipe(optimisation={"steps": 4, "validate": 4, "patience": 2})
+    r = recipe(optimisation={"steps": 4, "validate_every": 4, "max_skipped_steps": 2})
     outcome = loop.train(r, phantom_pack(), tmp_path)
     state = load_state(tmp_path)
-    assert outcome.finished and (state.skipped, state.row) == (2, 1)
+    assert outcome.finished and (state.skipped, state.consecutive_skipped) == (2, 1)
     assert all(torch.isfinite(t).all() for t in (*state.model.values(), *state.average.values()))
     assert np.isfinite(outcome.curve[-1]["loss"])
 
 
 def test_gradients_that_stay_not_a_number_stop_the_training(tmp_path, monkeypatch):
     poison(monkeypatch, {2, 3, 4})
-    r = recipe(optimisation={"steps": 20, "validate": 0, "save": 1, "patience": 3})
-    with pytest.raises(loop.DivergedError, match="not finite in 3 steps.*last checkpoint stands.*Lower"):
+    r = recipe(optimisation={"steps": 20, "validate_every": 0, "save_every": 1, "max_skipped_steps": 3})
+    with pytest.raises(loop.DivergedError, match="not finite in 3 steps.*last checkpoint is unchanged.*Lower"):
         loop.train(r, phantom_pack(), tmp_path)
     state = load_state(tmp_path)
     assert state.step == 4 and all(torch.isfinite(t).all() for t in state.model.values())
@@ -213,11 +228,11 @@ def test_training_raises_psnr_on_unseen_slices(tmp_path):
     r = recipe(
         model={"features": 12},
         degradation={"scales": [3.0, 3.0]},
-        optimisation={"steps": 150, "batch": 4, "rate": 4e-3, "warmup": 10, "clip": 1.0, "validate": 75, "save": 150,
-                      "validation_scales": [3.0], "slices": 3},
+        optimisation={"steps": 150, "batch_size": 4, "learning_rate": 4e-3, "warmup": 10, "max_gradient_norm": 1.0,
+                      "validate_every": 75, "save_every": 150, "validation_scales": [3.0], "validation_slices": 3},
     )  # fmt: skip
     lines, fractions = [], []
-    outcome = loop.train(r, phantom_pack(8), tmp_path, say=lines.append,
+    outcome = loop.train(r, phantom_pack(8), tmp_path, report=lines.append,
                          progress=lambda f, stage: fractions.append(f))  # fmt: skip
     score = outcome.curve[-1]["scores"]["3"]
     assert score["psnr"] > score["sinc"] + 1.0, score  # the network's base
@@ -245,7 +260,7 @@ def test_tensorboard_gets_the_curve(tmp_path, monkeypatch):
     module = types.ModuleType("torch.utils.tensorboard")
     module.SummaryWriter = Writer
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    outcome = loop.train(recipe(optimisation={"steps": 2, "validate": 2}), phantom_pack(), tmp_path)
+    outcome = loop.train(recipe(optimisation={"steps": 2, "validate_every": 2}), phantom_pack(), tmp_path)
     (entry,) = outcome.curve
     score = entry["scores"]["2"]
     assert written == [
@@ -262,7 +277,7 @@ def test_consistent_losses_see_the_record_put_back(tmp_path, monkeypatch):
         return total_loss(wanted, image, truth, measured, *rest)
 
     monkeypatch.setattr(loop, "total_loss", watched)
-    r = recipe(loss={"consistent": True}, optimisation={"steps": 1, "validate": 0})
+    r = recipe(loss={"data_consistency": True}, optimisation={"steps": 1, "validate_every": 0})
     loop.train(r, phantom_pack(), tmp_path)
     acquisition = SliceAcquisition.of((48, 48), (2.0, 2.0))
     ((image, truth),) = seen
@@ -283,7 +298,7 @@ def as_toml(values: dict) -> str:
 
 def test_two_processes_share_a_batch(tmp_path):
     """Their gradients' mean is the whole batch's gradient, so both trainings are one."""
-    wanted = {**RICH, "optimisation": {"steps": 3, "batch": 4, "validate": 3, "save": 10}}
+    wanted = {**RICH, "optimisation": {"steps": 3, "batch_size": 4, "validate_every": 3, "save_every": 10}}
     r, pack = recipe(**wanted), phantom_pack()
     save_pack(pack, tmp_path / "pack.npz")
     (tmp_path / "tiny.toml").write_text(as_toml(tables(**wanted)))
@@ -306,9 +321,31 @@ def test_two_processes_share_a_batch(tmp_path):
 
 
 def test_a_batch_that_cannot_be_shared(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop.Processes, "join", classmethod(lambda cls, device: cls(0, 3, 0)))
-    with pytest.raises(InputError, match="batch is 2 for 3 processes"):
+    left = []
+
+    @contextmanager
+    def joined(device):
+        try:
+            yield ProcessGroup(0, 3, 0)
+        finally:
+            left.append(device)
+
+    monkeypatch.setattr(ProcessGroup, "joined", joined)
+    with pytest.raises(InputError, match="batch_size is 2 for 3 processes"):
         loop.train(recipe(), phantom_pack(), tmp_path)
+    assert left == ["cpu"]
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_the_process_group_is_left_in_every_case(size, monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend: calls.append(backend))
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: calls.append("left"))
+    monkeypatch.setenv("WORLD_SIZE", str(size))
+    (tmp_path / "run").touch()  # no folder can be made here
+    with pytest.raises((InputError, FileExistsError)):
+        loop.train(recipe(), phantom_pack(), tmp_path / "run")
+    assert calls == ([] if size == 1 else ["gloo", "left"])
 
 
 # ---------------------------------------------------------------------- export and the verb
@@ -325,7 +362,7 @@ def test_export_is_what_was_trained(tmp_path):
     assert net.spec == r.spec
     for name, tensor in net.state_dict().items():
         assert torch.equal(tensor, average[name].half().float())
-    batch = Examples(pack, r).batch(0)
+    batch = Examples(pack, r)[0]
     unrounded = loop.build(r.spec)
     unrounded.load_state_dict(average)
     with torch.no_grad():

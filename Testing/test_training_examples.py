@@ -18,13 +18,14 @@ from MultiContrastSRLib.guided.regression import Level, learn, transfer  # noqa:
 from MultiContrastSRLib.guided.slices import guided  # noqa: E402
 from MultiContrastSRLib.image.sampling import apply_separable  # noqa: E402
 from MultiContrastSRLib.networks.intensity import intensity_of  # noqa: E402
-from MultiContrastSRLib.networks.positions import sample_linear  # noqa: E402
+from MultiContrastSRLib.networks.positions import Positions, sample_linear  # noqa: E402
 from MultiContrastSRLib.networks.specs import light  # noqa: E402
-from MultiContrastSRLib.training import augmentation, loop  # noqa: E402
-from MultiContrastSRLib.training.examples import Examples  # noqa: E402
-from MultiContrastSRLib.training.pack import Pack  # noqa: E402
+from MultiContrastSRLib.training import loop  # noqa: E402
+from MultiContrastSRLib.training.data import augmentation  # noqa: E402
+from MultiContrastSRLib.training.data.examples import Examples  # noqa: E402
+from MultiContrastSRLib.training.data.pack import Pack  # noqa: E402
+from MultiContrastSRLib.training.data.synthetic import synthetic_pair  # noqa: E402
 from MultiContrastSRLib.training.recipe import Augmentation  # noqa: E402
-from MultiContrastSRLib.training.synthetic import synthetic_pair  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -45,7 +46,7 @@ def test_the_degradation_is_the_librarys(kind, factors):
     expected = degrade(volume, kind, factors)
     assert np.abs(low.numpy() - expected.array).max() < 1e-3 * volume.array.max()
     # a point of the truth lies at the same place of the patient by both
-    where = acquisition.positions()
+    where = Positions.regular((50, 45), acquisition.lattice)
     index = np.array([[1.0, float(where.rows_t[17]), float(where.cols_t[31])]])
     assert np.allclose(expected.grid.positions(index), volume.grid.positions(np.array([[1.0, 17, 31]])), atol=1e-6)
 
@@ -102,20 +103,20 @@ def test_intensities():
 
 def test_examples_depend_on_seed_step_and_number_alone():
     pack, r = phantom_pack(2), recipe(**RICH, curriculum={"low_reference": 0.5})
-    whole, again = Examples(pack, r).batch(5), Examples(pack, r).batch(5)
-    part = Examples(pack, r).batch(5, slice(1, None, 2))
+    whole, again = Examples(pack, r)[5], Examples(pack, r)[5]
+    part = Examples(pack, r, part=slice(1, None, 2))[5]
     assert torch.equal(whole.truth, again.truth) and torch.equal(whole.target, again.target)
     assert torch.allclose(whole.truth[1::2], part.truth, atol=1e-6)
     assert torch.allclose(whole.base[1::2], part.base, atol=1e-5)
-    assert not torch.equal(whole.truth[:, :, :48, :48], Examples(pack, r).batch(6).truth[:, :, :48, :48])
+    assert not torch.equal(whole.truth[:, :, :48, :48], Examples(pack, r)[6].truth[:, :, :48, :48])
 
 
 @pytest.mark.parametrize("reference", [0.0, 1.0])
 @pytest.mark.parametrize("factor", [1.7, 2.0, 3.0])
 def test_patches_lie_where_their_positions_say(factor, reference):
-    wanted = {"scales": [factor, factor], "canvas": [72], "step": 0.0}
-    r = recipe(degradation=wanted, curriculum={"low_reference": reference}, optimisation={"patch": 16, "batch": 3})
-    batch = Examples(phantom_pack(2), r).batch(1)
+    wanted = {"scales": [factor, factor], "slice_sizes": [72], "scale_step": 0.0}
+    r = recipe(degradation=wanted, curriculum={"low_reference": reference}, optimisation={"patch": 16, "batch_size": 3})
+    batch = Examples(phantom_pack(2), r)[1]
     assert batch.target.shape[-2:] == (16, 16)
     inner = (..., slice(4, -4), slice(4, -4))
 
@@ -132,38 +133,48 @@ def test_patches_lie_where_their_positions_say(factor, reference):
 
 
 def test_patches_of_a_network_of_one_scale_begin_on_a_target_pixel():
-    wanted = {"scales": [2, 2], "canvas": [72]}
-    r = recipe("minet", degradation=wanted, optimisation={"patch": 16, "batch": 3})
+    wanted = {"scales": [2, 2], "slice_sizes": [72]}
+    r = recipe("minet", degradation=wanted, optimisation={"patch": 16, "batch_size": 3})
     for step in range(4):
-        batch = Examples(phantom_pack(2), r).batch(step)
+        batch = Examples(phantom_pack(2), r)[step]
         assert tuple(batch.truth.shape[-2:]) == (32, 32) == tuple(batch.base.shape[-2:])
         assert torch.allclose(batch.positions.rows_t, torch.arange(32, dtype=torch.float64) / 2)
 
 
 def test_windows_cost_the_same_at_every_scale_and_the_last_batches_are_whole():
-    wanted = {"scales": [1.5, 4.0], "canvas": [72], "step": 0.0}
-    optimisation = {"patch": 16, "window": 32, "batch": 3, "steps": 10, "whole": 0.2, "whole_batch": 2}
+    wanted = {"scales": [1.5, 4.0], "slice_sizes": [72], "scale_step": 0.0}
+    optimisation = {
+        "patch": 16,
+        "output_patch": 32,
+        "batch_size": 3,
+        "steps": 10,
+        "whole_slices": 0.2,
+        "whole_slice_batch_size": 2,
+    }
     examples = Examples(phantom_pack(2), recipe(degradation=wanted, optimisation=optimisation))
-    shapes = [tuple(examples.batch(step).truth.shape) for step in range(10)]
+    shapes = [tuple(examples[step].truth.shape) for step in range(10)]
     assert all(b == 3 and abs(h - 32) <= 4 and abs(w - 32) <= 4 for b, _, h, w in shapes[:8])
     assert shapes[8:] == [(2, 1, 72, 72)] * 2
 
 
 def test_without_whole_slices_every_process_has_its_part_of_the_last_batch(monkeypatch, tmp_path):
     """The second of two had none of the batch after the last, which was made ahead."""
-    wanted = recipe(optimisation={"window": 24, "batch": 4, "steps": 2, "validate": 0}, degradation={"canvas": [72]})
-    examples = Examples(phantom_pack(2), wanted)
-    assert [len(examples.batch(step, slice(2, 4)).truth) for step in (1, 2)] == [2, 2]
-    asked, batch = [], Examples.batch
-    monkeypatch.setattr(Examples, "batch", lambda self, step, part: asked.append(step) or batch(self, step, part))
+    wanted = recipe(
+        optimisation={"output_patch": 24, "batch_size": 4, "steps": 2, "validate_every": 0},
+        degradation={"slice_sizes": [72]},
+    )
+    examples = Examples(phantom_pack(2), wanted, part=slice(2, 4))
+    assert [len(examples[step].truth) for step in (1, 2)] == [2, 2]
+    asked, batch = [], Examples.__getitem__
+    monkeypatch.setattr(Examples, "__getitem__", lambda self, step: asked.append(step) or batch(self, step))
     loop.train(wanted, phantom_pack(2), tmp_path)
     assert asked == [0, 1]
 
 
 @pytest.mark.parametrize("slab", [0.0, 1.0])
 def test_a_patch_is_a_field_of_view_of_its_own(slab):
-    wanted = {"scales": [2.0, 2.0], "canvas": [72], "step": 0.0, "slab": slab}
-    batch = Examples(phantom_pack(2), recipe(degradation=wanted, optimisation={"patch": 16, "batch": 3})).batch(1)
+    wanted = {"scales": [2.0, 2.0], "slice_sizes": [72], "scale_step": 0.0, "slab": slab}
+    batch = Examples(phantom_pack(2), recipe(degradation=wanted, optimisation={"patch": 16, "batch_size": 3}))[1]
     acquisition = batch.acquisition
     assert acquisition.measured == tuple(batch.target.shape[-2:]) and acquisition.fine == tuple(batch.truth.shape[-2:])
     assert ("slab" in {axis.kind for axis in acquisition.axes}) == bool(slab)
@@ -189,7 +200,7 @@ def test_synthetic_contrasts_are_aligned_and_unlike():
     assert all(float(p[:, 55:, 20:30].abs().max()) < 0.02 for p in pairs)  # air
     examples = Examples(Pack(phantom_pack().stacks, (labels.numpy()[None].repeat(24, 0),), (0, 2, 3, 24)),
                         recipe(augmentation={"synthetic": 1.0}))  # fmt: skip
-    assert torch.isfinite(examples.batch(0).truth).all()
+    assert torch.isfinite(examples[0].truth).all()
 
 
 def test_augmentations():
@@ -200,38 +211,42 @@ def test_augmentations():
     def center(x):
         return np.array([float((x.sum(1 - d) * rows).sum() / x.sum()) for d in range(2)])
 
-    assert torch.allclose(augmentation.misregistered(image, 0.0, rng()), image, atol=1e-4)
-    moves = [np.linalg.norm(center(augmentation.misregistered(image, 1.5, rng(s))) - center(image)) for s in range(20)]
+    assert torch.allclose(augmentation.misregister(image, 0.0, rng()), image, atol=1e-4)
+    moves = [np.linalg.norm(center(augmentation.misregister(image, 1.5, rng(s))) - center(image)) for s in range(20)]
     assert 0.5 < max(moves) < 1.8
     ramp = torch.linspace(0, 1, 48).expand(48, 48)
     for seed in range(10):
-        assert (augmentation.curved(ramp, rng(seed)).diff(dim=1) >= -1e-6).all()
-        turned = augmentation.inverted(ramp, rng(seed))
+        assert (augmentation.random_intensity_curve(ramp, rng(seed)).diff(dim=1) >= -1e-6).all()
+        turned = augmentation.invert_intensities(ramp, rng(seed))
         assert (turned[:, 3:].diff(dim=1) <= 1e-6).all() and abs(float(turned[0, 4]) - 1 + 4 / 47) < 1e-5
 
 
 def test_lesions_enter_one_image_or_both():
     scan = torch.full((2, 64, 64), 0.5)
-    changed = [((augmentation.with_lesions(scan, rng(s)) - scan).abs() > 0.02).flatten(1).any(1).tolist()
+    changed = [((augmentation.insert_lesions(scan, rng(s)) - scan).abs() > 0.02).flatten(1).any(1).tolist()
                for s in range(30)]  # fmt: skip
     assert {tuple(c) for c in changed} == {(True, False), (False, True), (True, True)}
-    assert torch.equal(augmentation.with_lesions(scan * 0, rng()), scan * 0)  # no tissue, no lesion
+    assert torch.equal(augmentation.insert_lesions(scan * 0, rng()), scan * 0)  # no tissue, no lesion
 
 
-def test_structures_are_planted_into_the_reference_alone():
+def test_structures_are_inserted_into_the_reference_alone():
     scan = torch.full((2, 96, 96), 0.5)
-    changed = (augmentation.planted(scan, rng()) - scan).abs() > 0.02
+    changed = (augmentation.insert_reference_lesions(scan, rng()) - scan).abs() > 0.02
     assert not changed[0].any() and 0.02 < float(changed[1].float().mean()) < 0.5
     pack, r = phantom_pack(2), recipe(**RICH)
-    r = replace(r, augmentation=replace(r.augmentation, planted=1.0), optimisation=replace(r.optimisation, window=40))
-    batches = [b for b in map(Examples(pack, r).batch, range(6)) if b.twins]
+    r = replace(
+        r,
+        augmentation=replace(r.augmentation, reference_lesions=1.0),
+        optimisation=replace(r.optimisation, output_patch=40),
+    )
+    batches = [b for b in map(Examples(pack, r).__getitem__, range(6)) if b.reference_lesions]
     assert batches
     for batch in batches:
         (low, twin), (before, after) = batch.target.chunk(2), batch.reference.chunk(2)
         assert len(batch.truth) == 4 and torch.equal(low, twin) and torch.equal(*batch.truth.chunk(2))
         assert ((after - before).abs() > 0.02).any()
-    parts = [Examples(pack, r).batch(0, slice(n, None, 2)) for n in range(2)]
-    assert all(p.twins and len(p.truth) == 2 for p in parts)
+    parts = [Examples(pack, r, part=slice(n, None, 2))[0] for n in range(2)]
+    assert all(p.reference_lesions and len(p.truth) == 2 for p in parts)
 
 
 def test_examples_show_something():
@@ -241,23 +256,23 @@ def test_examples_show_something():
     images[:, 1:, :, :] = 0
     images[:, 1:, 10:13, 10:14] = 0.5  # not enough
     pack = Pack((replace(stack, images=images),))
-    made = Examples(pack, recipe(optimisation={"batch": 4}))
+    made = Examples(pack, recipe(optimisation={"batch_size": 4}))
     made._slices = [(0, 0, n) for n in range(len(images[0]))]  # as if they had passed the pack's own check
     for step in range(4):
-        assert float(made.batch(step).target.flatten(1).amax(1).max()) < 3
+        assert float(made[step].target.flatten(1).amax(1).max()) < 3
 
 
 def test_slices_are_fitted_to_the_canvas_without_a_jump():
     image = torch.ones(2, 40, 70)
-    found = augmentation.fitted(image, (48, 48), rng())
+    found = augmentation.pad_or_crop(image, (48, 48), rng())
     assert found.shape == (2, 48, 48) and float(found.max()) == 1.0
     assert float(found[..., 0].max()) < 0.05 and float(found[..., -1].max()) < 0.05  # cut off, faded out
     assert int((found[0, :, 24] > 0).sum()) == 40  # padded
-    assert torch.equal(augmentation.fitted(image, (40, 70)), image)
+    assert torch.equal(augmentation.pad_or_crop(image, (40, 70)), image)
 
 
 def test_varied_references_stay_finite():
-    everything = Augmentation(curve=1.0, invert=1.0, shift=1.5, shifted=1.0)
+    everything = Augmentation(intensity_curve=1.0, intensity_inversion=1.0, max_shift=1.5, shifted=1.0)
     scan = torch.rand(40, 40)
-    assert torch.isfinite(augmentation.varied_reference(scan, everything, rng())).all()
-    assert torch.equal(augmentation.varied_reference(scan, Augmentation(), rng()), scan)
+    assert torch.isfinite(augmentation.augment_reference(scan, everything, rng())).all()
+    assert torch.equal(augmentation.augment_reference(scan, Augmentation(), rng()), scan)

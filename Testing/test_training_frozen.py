@@ -1,4 +1,4 @@
-"""Networks trained upon shipped weights that stay: what is trained, what is written, and what reads it again."""
+"""Networks trained on top of frozen shipped weights: what is trained, what is exported, and what reads it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from MultiContrastSRLib.training.export import export  # noqa: E402
 from MultiContrastSRLib.weights.file import decode, encode, load_network, load_weights, save_weights  # noqa: E402
 from MultiContrastSRLib.weights.registry import shipped  # noqa: E402
 
-WANTED = {"steps": 2, "validate": 0, "rate": 1e-2, "matrix_rate": 1e-2, "start": "swift", "frozen": True}
+WANTED = {
+    "steps": 2,
+    "validate_every": 0,
+    "learning_rate": 1e-2,
+    "muon_learning_rate": 1e-2,
+    "initial_weights": "swift",
+    "freeze_initial_weights": True,
+}
 LIGHT = {"base": "guided+joint-tv", "correction_width": 32, "correction_blocks": 2}
 
 
@@ -35,7 +42,7 @@ def test_what_was_taken_stays_and_the_rest_is_trained(trained):
     place, _, given = trained
     state = load_state(place)
     assert state.step == 2
-    assert any("built upon, without a change, swift.safetensors, SHA-256 " in text for text in state.sources)
+    assert any("built on, unchanged, swift.safetensors, SHA-256 " in text for text in state.sources)
     for name, array in given.items():
         assert torch.equal(state.average[name], torch.from_numpy(array.astype("float32")))
     fresh = loop.build(recipe("dual-arbnet", model=LIGHT).spec)
@@ -73,15 +80,17 @@ def test_other_weights_beneath_are_refused(trained, tmp_path, text, message):
 
 
 def test_a_training_may_begin_with_such_a_file(trained, tmp_path):
-    wanted = {"steps": 1, "validate": 0, "rate": 1e-12, "start": str(trained[1])}
+    wanted = {"steps": 1, "validate_every": 0, "learning_rate": 1e-12, "initial_weights": str(trained[1])}
     loop.train(recipe("dual-arbnet", model=LIGHT, optimisation=wanted), phantom_pack(), tmp_path)
     state, given = load_state(tmp_path), load_network(trained[1]).state_dict()
     assert all(torch.allclose(state.model[name], tensor, atol=1e-6) for name, tensor in given.items())
 
 
 def test_only_shipped_weights_can_stay():
-    with pytest.raises(InputError, match="optimisation.frozen is true, and start is ''; expected a method"):
-        recipe(optimisation={"frozen": True})
+    with pytest.raises(
+        InputError, match="optimisation.freeze_initial_weights is true, and initial_weights is ''; expected a method"
+    ):
+        recipe(optimisation={"freeze_initial_weights": True})
 
 
 def test_weights_that_stay_must_all_have_a_place(tmp_path):
@@ -102,7 +111,13 @@ def test_weights_of_everybody_say_nothing_of_others(tmp_path):
 def test_only_the_named_parameters_are_trained(tmp_path):
     """Swift's set for x4, as when one scale is to be better and the others are to stay."""
     light = {"base": "guided", "correction_width": 8, "correction_blocks": 1}
-    wanted = {"steps": 2, "validate": 0, "rate": 1e-2, "matrix_rate": 1e-2, "only": "correction.further.0.*"}
+    wanted = {
+        "steps": 2,
+        "validate_every": 0,
+        "learning_rate": 1e-2,
+        "muon_learning_rate": 1e-2,
+        "trainable": "correction.further.0.*",
+    }
     plan = {"degradation": {"scales": (3.0, 3.0)}}
     states = []
     for steps in (1, 2):
@@ -115,6 +130,6 @@ def test_only_the_named_parameters_are_trained(tmp_path):
 
 
 def test_a_pattern_that_names_nothing_is_refused(tmp_path):
-    wanted = recipe("swift", model={"base": "guided"}, optimisation={"only": "trunk.*"})
+    wanted = recipe("swift", model={"base": "guided"}, optimisation={"trainable": "trunk.*"})
     with pytest.raises(InputError, match=r"'trunk\.\*', which leaves nothing to train; .* 'correction.head.weight'"):
         loop.train(wanted, phantom_pack(), tmp_path)

@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch", reason="Training needs torch, which is not 
 from training_fixtures import phantom_pack, phantom_stack, recipe, tables  # noqa: E402
 
 from MultiContrastSRLib.core.errors import FileReadError, InputError  # noqa: E402
-from MultiContrastSRLib.training.data import build_pack  # noqa: E402
-from MultiContrastSRLib.training.pack import Pack, load_pack, save_pack  # noqa: E402
+from MultiContrastSRLib.training.data.build import build_pack  # noqa: E402
+from MultiContrastSRLib.training.data.pack import Pack, load_pack, save_pack  # noqa: E402
 from MultiContrastSRLib.training.recipe import Source  # noqa: E402
 from MultiContrastSRLib.training.recipe_file import from_mapping  # noqa: E402
 
@@ -62,7 +62,7 @@ def test_a_folder_of_pairs_becomes_stacks(scans):
 
 
 def test_a_share_of_the_subjects_validates(scans):
-    pack = build_pack(with_sources({"validation": 0.5, "targets": ["T2"]}), scans)
+    pack = build_pack(with_sources({"validation_share": 0.5, "targets": ["T2"]}), scans)
     assert {s.name.split()[0] for s in pack.part("train")} != {s.name.split()[0] for s in pack.part("validation")}
     assert all(s.targets == (0,) and s.contrasts[0] == "T2" for s in pack.stacks)
 

@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch", reason="Training needs torch, which is not 
 from training_fixtures import recipe, tables  # noqa: E402
 
 from MultiContrastSRLib.core.errors import FileReadError, InputError, UnknownNameError  # noqa: E402
-from MultiContrastSRLib.training import loop  # noqa: E402
-from MultiContrastSRLib.training.curriculum import condition, stage  # noqa: E402
-from MultiContrastSRLib.training.losses import kspace_loss, leak_loss, total_loss  # noqa: E402
+from MultiContrastSRLib.training.data.degradation import curriculum_stage, draw_degradation  # noqa: E402
+from MultiContrastSRLib.training.losses import kspace_loss, leakage_loss, total_loss  # noqa: E402
+from MultiContrastSRLib.training.optimiser import learning_rate_factor  # noqa: E402
 from MultiContrastSRLib.training.recipe import Loss  # noqa: E402
 from MultiContrastSRLib.training.recipe_file import from_mapping, load_recipe, recipe_names  # noqa: E402
 
@@ -40,28 +40,34 @@ def test_recipes_survive_a_checkpoint_and_train_on_the_right_patients(name):
 
 def test_the_papers_settings():
     r = load_recipe("dual-arbnet-published")
-    assert (r.optimisation.batch, r.optimisation.patch, r.optimisation.rate) == (6, 32, 1e-4)
-    assert r.degradation.scales == (1.0, 4.0) and r.degradation.step == 0.1 and r.loss.kspace == 0.05
-    assert all(n % 24 == 0 for n in r.degradation.canvas) and r.curriculum.warmup > 0
+    assert (r.optimisation.batch_size, r.optimisation.patch, r.optimisation.learning_rate) == (6, 32, 1e-4)
+    assert r.degradation.scales == (1.0, 4.0) and r.degradation.scale_step == 0.1 and r.loss.kspace == 0.05
+    assert all(n % 24 == 0 for n in r.degradation.slice_sizes) and r.curriculum.warmup > 0
     assert load_recipe("dinet-published").optimisation.patch == 64
-    assert load_recipe("minet-published-x4").optimisation.rate == 1e-5
+    assert load_recipe("minet-published-x4").optimisation.learning_rate == 1e-5
 
 
 def test_changes_are_laid_over_a_recipe():
     changed = load_recipe("dual-arbnet-light", {"optimisation.batch": "3", "model.features": "16"})
-    assert changed.optimisation.batch == 3 and changed.spec.features == 16
+    assert changed.optimisation.batch_size == 3 and changed.spec.features == 16
 
 
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
         ({"optimisation": {"bach": 3}}, "unknown 'bach'; expected some of"),
-        ({"optimisation": {"batch": 1.5}}, "tiny.optimisation.batch of the recipe is 1.5; expected a whole number"),
-        ({"optimisation": {"rate": -1.0}}, "optimisation.rate is -1.0; expected a number above 0"),
+        (
+            {"optimisation": {"batch_size": 1.5}},
+            "tiny.optimisation.batch_size of the recipe is 1.5; expected a whole number",
+        ),
+        ({"optimisation": {"learning_rate": -1.0}}, "optimisation.learning_rate is -1.0; expected a number above 0"),
         ({"degradation": {"scales": [0.5, 2.0]}}, "degradation.scales is .*; expected the lowest and the highest"),
-        ({"degradation": {"even": "log"}}, "degradation.even is 'log'; expected one of difference, ratio"),
-        ({"augmentation": {"wrong": 3.0}}, "augmentation.wrong is 3.0; expected a share"),
-        ({"optimisation": {"whole": 2.0}}, "optimisation.whole is 2.0; expected a share"),
+        (
+            {"degradation": {"scale_sampling": "log"}},
+            "degradation.scale_sampling is 'log'; expected one of uniform, log-uniform",
+        ),
+        ({"augmentation": {"wrong_reference": 3.0}}, "augmentation.wrong_reference is 3.0; expected a share"),
+        ({"optimisation": {"whole_slices": 2.0}}, "optimisation.whole_slices is 2.0; expected a share"),
         ({"optimisation": {"schedule": "steep"}}, "'steep'; expected one of cosine, halving, constant"),
         ({"model": {"in_channels": 2}}, "2 channels; expected 1"),
         ({"model": {"size": "huge"}}, "'huge'; expected one of light, published"),
@@ -76,7 +82,7 @@ def test_a_network_of_one_scale_is_trained_at_it():
     with pytest.raises(InputError, match=r"expected \[2, 2\]"):
         recipe("minet", degradation={"scales": [2.0, 3.0]})
     with pytest.raises(InputError, match="expected multiples of 4"):
-        recipe("minet", degradation={"canvas": [46]})
+        recipe("minet", degradation={"slice_sizes": [46]})
 
 
 def test_recipe_files_that_are_none(tmp_path):
@@ -85,7 +91,7 @@ def test_recipe_files_that_are_none(tmp_path):
     with pytest.raises(FileReadError, match="cannot be read"):
         load_recipe(tmp_path / "gone.toml")
     (tmp_path / "bad.toml").write_text("[model\n")
-    with pytest.raises(FileReadError, match="no valid TOML"):
+    with pytest.raises(FileReadError, match="not valid TOML"):
         load_recipe(tmp_path / "bad.toml")
 
 
@@ -95,14 +101,14 @@ def test_recipe_files_that_are_none(tmp_path):
 def test_curriculum_goes_from_whole_factors_to_all_references():
     r = recipe(
         curriculum={"warmup": 0.2, "prelearning": 0.3, "low_reference": 0.5},
-        degradation={"scales": [1.0, 4.0], "step": 0.1},
-        augmentation={"missing": 0.2},
+        degradation={"scales": [1.0, 4.0], "scale_step": 0.1},
+        augmentation={"no_reference": 0.2},
         optimisation={"steps": 1000},
     )
-    assert [stage(r, s) for s in (0, 199, 200, 499, 500, 999)] == [
+    assert [curriculum_stage(r, s) for s in (0, 199, 200, 499, 500, 999)] == [
         "warmup", "warmup", "prelearning", "prelearning", "full", "full",
     ]  # fmt: skip
-    drawn = {name: [condition(r, first + i, rng(i)) for i in range(200)]
+    drawn = {name: [draw_degradation(r, first + i, rng(i)) for i in range(200)]
              for name, first in (("warmup", 0), ("prelearning", 250), ("full", 600))}  # fmt: skip
     assert {d.factors for d in drawn["warmup"]} == {(2.0, 2.0), (3.0, 3.0), (4.0, 4.0)}
     later = {round(d.factors[0], 6) for d in drawn["prelearning"] + drawn["full"]}
@@ -113,19 +119,27 @@ def test_curriculum_goes_from_whole_factors_to_all_references():
 
 
 def test_factors_are_drawn_evenly_in_difference_or_in_ratio():
-    for even, middle in (("difference", 4.0), ("ratio", 12**0.5)):
-        wanted = recipe(degradation={"scales": [2.0, 6.0], "step": 0.0, "even": even, "slab": 0.0, "anisotropic": 0.0})
-        factors = [condition(wanted, 10**6, np.random.default_rng(i)).factors[0] for i in range(2000)]
+    for sampling, middle in (("uniform", 4.0), ("log-uniform", 12**0.5)):
+        wanted = recipe(
+            degradation={
+                "scales": [2.0, 6.0],
+                "scale_step": 0.0,
+                "scale_sampling": sampling,
+                "slab": 0.0,
+                "anisotropic": 0.0,
+            }
+        )
+        factors = [draw_degradation(wanted, 10**6, np.random.default_rng(i)).factors[0] for i in range(2000)]
         assert 2.0 <= min(factors) < 2.05 and 5.9 < max(factors) <= 6.0
         assert abs(np.mean(np.array(factors) < middle) - 0.5) < 0.04  # 3.6 standard deviations
 
 
 def test_shares_of_the_rate():
-    o = recipe(optimisation={"steps": 110, "warmup": 10, "rate": 1.0}).optimisation
-    assert [round(loop.rate_share(o, s), 6) for s in (0, 9, 10, 60)] == [0.1, 1.0, 1.0, 0.5]
-    assert loop.rate_share(o, 110) < 1e-9
-    h = recipe(optimisation={"schedule": "halving", "halve": 40, "rate": 1.0}).optimisation
-    assert [loop.rate_share(h, s) for s in (39, 40, 80)] == [1.0, 0.5, 0.25]
+    o = recipe(optimisation={"steps": 110, "warmup": 10, "learning_rate": 1.0}).optimisation
+    assert [round(learning_rate_factor(o, s), 6) for s in (0, 9, 10, 60)] == [0.1, 1.0, 1.0, 0.5]
+    assert learning_rate_factor(o, 110) < 1e-9
+    h = recipe(optimisation={"schedule": "halving", "halve_every": 40, "learning_rate": 1.0}).optimisation
+    assert [learning_rate_factor(h, s) for s in (39, 40, 80)] == [1.0, 0.5, 0.25]
 
 
 def test_kspace_loss_against_a_wave():
@@ -157,8 +171,8 @@ def test_terms_are_weighed():
     total, terms = total_loss(Loss(target=0.7, reference=0.3), image, truth, (2, 2), mirrored, reference)
     assert total.item() == pytest.approx(0.7 * 0.5 + 0.3 * 0.75)
     assert {k: v.item() for k, v in terms.items()} == {"target": 0.5, "reference": 0.75}
-    total, terms = total_loss(Loss(square=8.0), image, truth, (2, 2))
-    assert total.item() == pytest.approx(0.5 + 8 * 0.25) and terms["square"].item() == 0.25
+    total, terms = total_loss(Loss(mse=8.0), image, truth, (2, 2))
+    assert total.item() == pytest.approx(0.5 + 8 * 0.25) and terms["mse"].item() == 0.25
     # only the mean of the image differs, and that was measured
     total, _ = total_loss(Loss(kspace=0.05), image, truth, (2, 2))
     assert total.item() == pytest.approx(0.5)
@@ -168,10 +182,10 @@ def test_a_leak_is_what_only_a_planted_reference_shows():
     reference = torch.zeros(4, 1, 20, 20)
     reference[2:, :, 4:16, 4:16] = 0.5
     image = torch.rand(2, 1, 20, 20).repeat(2, 1, 1, 1)
-    assert leak_loss(image, reference).item() == 0
+    assert leakage_loss(image, reference).item() == 0
     leaking = (image + 0.1 * reference).requires_grad_()
-    assert leak_loss(leaking, reference).item() == pytest.approx(0.01, rel=0.01)  # of the energy
-    leak_loss(leaking, reference).backward()
+    assert leakage_loss(leaking, reference).item() == pytest.approx(0.01, rel=0.01)  # of the energy
+    leakage_loss(leaking, reference).backward()
     assert leaking.grad[:2].abs().max() == 0 < leaking.grad[2:].abs().max()  # the image without is not to follow
-    nothing = leak_loss(image + torch.randn(4, 1, 20, 20) * 0.01, reference[:2].repeat(2, 1, 1, 1))
+    nothing = leakage_loss(image + torch.randn(4, 1, 20, 20) * 0.01, reference[:2].repeat(2, 1, 1, 1))
     assert nothing.item() < 10  # a window in which nothing is planted

@@ -9,9 +9,10 @@ import pytest
 from phantoms import pair
 
 import MultiContrastSRLib as mc
-from MultiContrastSRLib.training.pack import Pack, Stack
+from MultiContrastSRLib.training.data.pack import ContrastStack, Pack
 from MultiContrastSRLib.training.recipe import Recipe
 from MultiContrastSRLib.training.recipe_file import from_mapping
+from MultiContrastSRLib.training.recipe_names import current_names
 
 TINY = {
     "dual-arbnet": {"features": 8, "blocks": 1, "layers": 2, "fusion_layers": 2, "fusion_convs": 1, "skip": "linear"},
@@ -31,16 +32,16 @@ def tables(network: str = "dual-arbnet", **parts: dict) -> dict:
         "name": "tiny",
         "model": {"network": network, "size": "light", "base": "sinc", **CORRECTION, **TINY[network]},
         "source": [{"contrasts": {"T2": "{subject}/t2.nii.gz", "T1": "{subject}/t1.nii.gz"}}],
-        "degradation": {"scales": [2.0, 2.0], "canvas": [48]},
+        "degradation": {"scales": [2.0, 2.0], "slice_sizes": [48]},
         "curriculum": {},
         "augmentation": {},
         "loss": {},
         "optimisation": {
-            "steps": 6, "batch": 2, "patch": 0, "rate": 1e-3, "validate": 3, "save": 3, "slices": 2, "ema": 0.9,
-            "validation_scales": [2.0],
+            "steps": 6, "batch_size": 2, "patch": 0, "learning_rate": 1e-3, "validate_every": 3, "save_every": 3,
+            "validation_slices": 2, "ema_decay": 0.9, "validation_scales": [2.0],
         },
     }  # fmt: skip
-    for name, values in parts.items():
+    for name, values in current_names(parts).items():
         made[name] = {**made.get(name, {}), **values}
     return made
 
@@ -50,10 +51,10 @@ def recipe(network: str = "dual-arbnet", **parts: dict) -> Recipe:
     return from_mapping(tables(network, **parts))
 
 
-def phantom_stack(part: str, seed: int, slices: int = 6) -> Stack:
+def phantom_stack(part: str, seed: int, slices: int = 6) -> ContrastStack:
     """T2 and T1 of one invented subject."""
     images = np.stack([v.array / np.percentile(v.array, 99.9) for v in pair((slices, 80, 72), seed)])
-    return Stack(f"phantom {seed}", part, ("T2", "T1"), (0, 1), (0,), images.astype(np.float16))
+    return ContrastStack(f"phantom {seed}", part, ("T2", "T1"), (0, 1), (0,), images.astype(np.float16))
 
 
 def phantom_pack(train: int = 1) -> Pack:
@@ -64,12 +65,14 @@ def phantom_pack(train: int = 1) -> Pack:
 
 RICH = {
     "augmentation": {
-        "curve": 0.5, "invert": 0.5, "shifted": 1.0, "shift": 1.5, "wrong": 0.2, "lesions": 0.5, "gain": 0.1,
+        "intensity_curve": 0.5, "intensity_inversion": 0.5, "shifted": 1.0, "max_shift": 1.5, "wrong_reference": 0.2,
+        "lesions": 0.5, "gain": 0.1,
     },
     "degradation": {
-        "scales": [1.0, 3.0], "step": 0.0, "canvas": [48, 60], "noise": 0.02, "anisotropic": 0.5, "slab": 0.2,
+        "scales": [1.0, 3.0], "scale_step": 0.0, "slice_sizes": [48, 60], "noise": 0.02, "anisotropic": 0.5,
+        "slab": 0.2,
     },
-    "optimisation": {"batch": 4},
+    "optimisation": {"batch_size": 4},
 }  # fmt: skip
 
 

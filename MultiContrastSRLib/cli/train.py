@@ -65,7 +65,7 @@ def run(parsed: argparse.Namespace) -> None:
 
 def _make_pack(parsed: argparse.Namespace, recipe, callbacks) -> dict[str, object]:
     from ..io.files import check_place
-    from ..training.pack import save_pack
+    from ..training.data.pack import save_pack
 
     place = Path(parsed.pack)
     check_place(place, overwrite=parsed.overwrite)
@@ -102,7 +102,7 @@ def _work(parsed: argparse.Namespace, recipe, callbacks) -> dict[str, object]:
         parsed.output,
         device=device,
         minutes=parsed.minutes,
-        say=lambda text: parsed.quiet or print(text, file=sys.stderr, flush=True),
+        report=lambda text: parsed.quiet or print(text, file=sys.stderr, flush=True),
         **callbacks,
     )
     last = outcome.curve[-1]["scores"] if outcome.curve else {}
@@ -116,8 +116,8 @@ def _work(parsed: argparse.Namespace, recipe, callbacks) -> dict[str, object]:
 def _data(parsed: argparse.Namespace, recipe, callbacks):
     from ..core.errors import OptionError
     from ..core.progress import Monitor
-    from ..training.data import build_pack
-    from ..training.pack import load_pack
+    from ..training.data.build import build_pack
+    from ..training.data.pack import load_pack
 
     if parsed.packed:
         return load_pack(parsed.packed)

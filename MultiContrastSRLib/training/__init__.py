@@ -1,4 +1,5 @@
-"""Training the networks: recipe → data pack → augmentation → loss → checkpoints → weights and card.
+"""Training of the networks: recipe, data pack, training loop, checkpoints, exported weights with their model card.
 
-`recipe` and `pack` need no torch; everything that computes does. `loop.train` is the one call.
+`loop.train` trains by a recipe, `export.export` writes the weights. `data/` makes the batches. The modules
+`recipe`, `recipe_file` and `data.pack` do not need PyTorch.
 """

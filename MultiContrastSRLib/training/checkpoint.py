@@ -1,4 +1,4 @@
-"""The whole state of a training in one file, written all or nothing and read without executing anything."""
+"""The whole state of a training run in one file, written completely or not at all and read without executing code."""
 
 from __future__ import annotations
 
@@ -12,18 +12,27 @@ from torch import Tensor
 from ..core.errors import FileReadError, InputError
 from ..io.files import replaced_together
 from .recipe import Recipe
+from .recipe_file import from_mapping
 
 NAME = "checkpoint.pt"
+_RENAMED = {"row": "consecutive_skipped"}  # former names of the fields below
 
 
 @dataclass
 class State:
-    """What a training is at a step. Examples and learning rate follow from the step; no other random state exists.
+    """A training run at a step. Batches and learning rate follow from the step; there is no other random state.
 
     Attributes:
-        recipe: as a table. step: steps done. model, average: weights, and their average. optimiser: its moments.
-        curve: one entry a validation. seconds: of work so far. skipped: steps whose gradient was not finite, and `row`
-        how many of them were the last ones. sources: what the data were. device: the hardware.
+        recipe: see `Recipe.as_dict`.
+        step: steps done.
+        model, average: the weights, and their moving average.
+        optimiser: see `Optimiser.state_dict`.
+        curve: one entry for each validation: step, loss, scores.
+        seconds: training time so far.
+        skipped: steps with non-finite gradients, and `consecutive_skipped` how many of them were the last ones.
+        loss_sum, loss_count: of the losses since the last validation.
+        sources: of the data and the initial weights.
+        device: name of the hardware.
     """
 
     recipe: dict[str, object]
@@ -34,7 +43,7 @@ class State:
     curve: list[dict[str, object]] = field(default_factory=list)
     seconds: float = 0.0
     skipped: int = 0
-    row: int = 0
+    consecutive_skipped: int = 0
     loss_sum: float = 0.0
     loss_count: int = 0
     sources: list[str] = field(default_factory=list)
@@ -42,7 +51,11 @@ class State:
 
 
 def save_state(state: State, folder: Path) -> Path:
-    """Write the checkpoint of `folder`. Raises `FileWriteError`; an earlier checkpoint then still stands."""
+    """Write the checkpoint of `folder`.
+
+    Raises:
+        FileWriteError: the file cannot be written; an earlier checkpoint is kept.
+    """
     place = folder / NAME
     with replaced_together(place) as (partial,):
         torch.save(vars(state), partial)
@@ -50,13 +63,20 @@ def save_state(state: State, folder: Path) -> Path:
 
 
 def load_state(folder: str | Path) -> State:
-    """Read the checkpoint of `folder`. Raises `FileReadError`."""
+    """Read the checkpoint of `folder`.
+
+    Raises:
+        FileReadError: it is missing or damaged.
+    """
     place = Path(folder) / NAME
     if not place.exists():
-        raise FileReadError(f"Folder {folder} holds no {NAME}; expected one that a training wrote. Train first.")
+        raise FileReadError(f"Folder {folder} holds no {NAME}; expected one that a training run wrote. Train first.")
     try:
-        return State(**torch.load(place, map_location="cpu", weights_only=True))
-    except (OSError, EOFError, RuntimeError, ValueError, TypeError, KeyError, pickle.UnpicklingError) as error:
+        stored = torch.load(place, map_location="cpu", weights_only=True)
+        return State(**{_RENAMED.get(name, name): value for name, value in stored.items()})
+    except (
+        OSError, EOFError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, pickle.UnpicklingError,
+    ) as error:  # fmt: skip
         raise FileReadError(
             f"Checkpoint {place} cannot be read ({type(error).__name__}); it is damaged or of another version. Remove "
             "it to train from the start."
@@ -64,8 +84,12 @@ def load_state(folder: str | Path) -> State:
 
 
 def check_recipe(state: State, recipe: Recipe, folder: Path) -> None:
-    """Raises `InputError` when `folder` holds the training of another recipe."""
-    before, now = state.recipe, recipe.as_dict()
+    """Check that `state`, the checkpoint of `folder`, is of `recipe`.
+
+    Raises:
+        InputError: it is of another recipe.
+    """
+    before, now = from_mapping(state.recipe).as_dict(), recipe.as_dict()
     if before == now:
         return
     different = [
@@ -76,6 +100,6 @@ def check_recipe(state: State, recipe: Recipe, folder: Path) -> None:
         and (not isinstance(value, dict) or (before.get(part) or {}).get(key) != value.get(key))
     ]
     raise InputError(
-        f"Folder {folder} holds a training by another recipe (different: {', '.join(different[:5])}); expected the "
-        "same to go on with it. Choose another folder, or remove its checkpoint."
+        f"Folder {folder} holds a training run of another recipe (different: {', '.join(different[:5])}); expected the "
+        "same recipe to resume it. Choose another folder, or remove its checkpoint."
     )

@@ -1,4 +1,4 @@
-"""The validation curve: a picture, a TensorBoard log where that package is installed, and a line for people."""
+"""The validation curve: a plot, a TensorBoard log where that package is installed, and a line of text."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from pathlib import Path
 
 from ..io.files import replaced_together
 
-PICTURE = "curve.png"
+PLOT = "curve.png"
 
 
-def draw_curve(curve: Sequence[Mapping[str, object]], path: Path, title: str) -> Path | None:
-    """PSNR over steps, one line a scale, dotted the better classical image. None without matplotlib or entries."""
+def plot_curve(curve: Sequence[Mapping[str, object]], path: Path, title: str) -> Path | None:
+    """Plot PSNR against steps, one line for each scale, the better baseline dotted.
+
+    Returns:
+        The path; None without matplotlib or without entries.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -20,10 +24,9 @@ def draw_curve(curve: Sequence[Mapping[str, object]], path: Path, title: str) ->
         return None
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot(xlabel="step", ylabel="PSNR on validation slices (dB)", title=title)
-    steps = [entry["step"] for entry in curve]
     for scale, last in curve[-1]["scores"].items():
-        values = [entry["scores"][scale]["psnr"] for entry in curve]
-        (line,) = axes.plot(steps, values, marker=".", label=f"×{scale}")
+        points = [(entry["step"], entry["scores"][scale]["psnr"]) for entry in curve if scale in entry["scores"]]
+        (line,) = axes.plot(*zip(*points, strict=True), marker=".", label=f"×{scale}")
         axes.axhline(max(last["sinc"], last["guided"]), color=line.get_color(), linestyle=":")
     axes.legend(title="dotted: better of\nsinc and guided")
     with replaced_together(path) as (partial,):
@@ -31,7 +34,7 @@ def draw_curve(curve: Sequence[Mapping[str, object]], path: Path, title: str) ->
     return path
 
 
-class Log:
+class TensorBoardLog:
     """TensorBoard events in a folder; nothing where the package is not installed."""
 
     def __init__(self, folder: Path) -> None:
@@ -43,7 +46,7 @@ class Log:
             self._writer = SummaryWriter(str(folder))
 
     def add(self, entry: Mapping[str, object]) -> None:
-        """One entry of the curve."""
+        """Write one entry of the curve."""
         if self._writer is None:
             return
         self._writer.add_scalar("loss", entry["loss"], entry["step"])
@@ -53,16 +56,20 @@ class Log:
         self._writer.flush()
 
     def close(self) -> None:
-        """The end."""
+        """Close the file."""
         if self._writer is not None:
             self._writer.close()
 
 
-def line(entry: Mapping[str, object], steps: int, remaining: float) -> str:
-    """One entry of the curve for people.
+def progress_line(entry: Mapping[str, object], steps: int, remaining: float) -> str:
+    """One entry of the curve as a line of text.
+
+    Args:
+        steps: of the recipe.
+        remaining: expected seconds until they are done.
 
     >>> scores = {"2": {"psnr": 36.1, "sinc": 33.0, "guided": 35.0, "gain": 1.1}}
-    >>> line({"step": 50, "loss": 0.01234, "scores": scores}, 100, 90.0)
+    >>> progress_line({"step": 50, "loss": 0.01234, "scores": scores}, 100, 90.0)
     'step 50/100  loss 0.01234  x2 36.10 dB (+1.10)  2 min left'
     """
     scores = "  ".join(f"x{s} {v['psnr']:.2f} dB ({v['gain']:+.2f})" for s, v in entry["scores"].items())

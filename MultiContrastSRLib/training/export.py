@@ -1,4 +1,4 @@
-"""From a checkpoint to what ships: float16 weights in safetensors, and their model card."""
+"""Export of a checkpoint: float16 weights in a safetensors file, with their model card."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from ..networks.specs import build
 from ..weights.card import save_card
 from ..weights.file import load_network, save_weights
 from .checkpoint import load_state
-from .pack import Pack
+from .data.pack import Pack
+from .initial_weights import load_initial_weights
 from .recipe_file import from_mapping
-from .start import begin_with
 from .validation import Validation
 
 _SUFFIX = ".safetensors"
 
 
 def export(folder: str | Path, output: str | Path, pack: Pack, *, overwrite: bool = False) -> tuple[Path, Path, Path]:
-    """Write the averaged weights of the training in `folder`, and score the written file.
+    """Write the averaged weights of the training run in `folder`, and score the written file.
 
     Args:
-        output: NAME.safetensors; the card goes beside it as NAME.json and NAME.md.
-        pack: the data that the file is validated on; what ships is measured, not what was in memory.
+        output: NAME.safetensors; the model card is written next to it as NAME.json and NAME.md.
+        pack: validation data; the scores are those of the written float16 file.
 
     Returns:
-        The three paths.
+        The paths of the three files.
 
     Raises:
-        FileReadError: no checkpoint there.
+        FileReadError: the folder holds no checkpoint.
         InputError: the checkpoint has not done a step.
         FileWriteError: another extension, or a file that exists already.
     """
@@ -45,12 +45,13 @@ def export(folder: str | Path, output: str | Path, pack: Pack, *, overwrite: boo
     recipe = from_mapping(state.recipe)
     if state.step < 1:
         raise InputError(f"Checkpoint in {folder} has done {state.step} steps; expected at least one. Train first.")
-    wanted, left_out = recipe.optimisation, frozenset()
-    if wanted.frozen:
-        left_out = begin_with(build(recipe.spec), wanted.start).taken
-    tensors = {name: tensor.numpy() for name, tensor in state.average.items() if name not in left_out}
+    frozen, initial = frozenset(), None
+    if recipe.optimisation.freeze_initial_weights:
+        initial = recipe.optimisation.initial_weights
+        frozen = load_initial_weights(build(recipe.spec), initial).names
+    tensors = {name: tensor.numpy() for name, tensor in state.average.items() if name not in frozen}
     texts = {"recipe": recipe.name, "version": __version__}
-    digest = save_weights(place, recipe.spec, tensors, texts, upon=wanted.start if wanted.frozen else None)
+    digest = save_weights(place, recipe.spec, tensors, texts, upon=initial)
     net = load_network(place, digest)
     with torch.no_grad():
         scores = Validation(pack, recipe)(net)

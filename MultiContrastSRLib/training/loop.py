@@ -1,4 +1,4 @@
-"""The training loop: resumable to the step, alone or in several processes."""
+"""The training loop: resumable at every step, in one process or several."""
 
 from __future__ import annotations
 
@@ -12,32 +12,36 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from ..core.errors import CancelledError, InputError, MultiContrastSRError
 from ..core.progress import CancelCallback, ProgressCallback
 from ..io.files import replaced_together
 from ..networks.specs import build
 from .checkpoint import NAME, State, check_recipe, load_state, save_state
-from .curve import PICTURE, Log, draw_curve, line
-from .examples import Batch, Examples
-from .losses import leak_loss, total_loss
-from .optimiser import Optimiser
-from .pack import Pack
+from .curve import PLOT, TensorBoardLog, plot_curve, progress_line
+from .data.batch import Batch
+from .data.examples import Examples
+from .data.pack import Pack
+from .initial_weights import load_initial_weights
+from .losses import leakage_loss, total_loss
+from .optimiser import Optimiser, check_optimiser, learning_rate_factor
 from .predict import predict
-from .processes import Processes
-from .recipe import Optimisation, Recipe
-from .start import begin_with
+from .process_group import ProcessGroup
+from .recipe import Recipe
+from .time_limit import TimeLimit
 from .validation import Validation
+from .weight_average import averaged_model
 
 
 class DivergedError(MultiContrastSRError):
-    """Gradients that stay not finite: training cannot go on."""
+    """Gradients stay non-finite: training cannot go on."""
 
     exit_code = 1
 
 
 class StoppedError(CancelledError):
-    """Training was asked to stop; its checkpoint holds all that was done."""
+    """Training was cancelled; its checkpoint holds all steps that were done."""
 
     def __init__(self, step: int, folder: Path) -> None:
         MultiContrastSRError.__init__(
@@ -48,11 +52,13 @@ class StoppedError(CancelledError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A training that ended, or ran out of the time it was given.
+    """A training run that is finished, or has reached its time limit.
 
     Attributes:
-        folder: where checkpoint, curve and log lie. step: steps done. finished: all of the recipe's.
-        curve: one entry a validation: step, loss, scores.
+        folder: with checkpoint, curve and log.
+        step: steps done.
+        finished: whether these are all of the recipe's.
+        curve: one entry for each validation: step, loss, scores.
     """
 
     folder: Path
@@ -68,219 +74,241 @@ def train(
     *,
     device: str = "cpu",
     minutes: float | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    report: Callable[[str], None] = lambda text: None,
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
 ) -> Outcome:
-    """Train by `recipe` on `pack` until its steps are done; goes on where the checkpoint in `folder` ends.
+    """Train by `recipe` on `pack` until its steps are done, from the checkpoint in `folder` where there is one.
 
     Args:
-        folder: for checkpoint.pt, curve.json, curve.png and TensorBoard events; made when missing.
+        folder: for checkpoint.pt, curve.json, curve.png and TensorBoard events; created when missing.
         device: "cpu" or "cuda".
-        minutes: stop after so much time, in a state to go on from.
-        say: gets a line a validation.
+        minutes: time limit. At least one step is done; the checkpoint can be resumed.
+        report: called with a line of text at each validation.
 
     Raises:
-        InputError: the folder holds a training by another recipe, or the batch cannot be shared by the processes.
-        DivergedError: gradients stayed not finite.
-        StoppedError: `cancel()` said so; the checkpoint was written.
+        InputError: the folder holds a training run of another recipe, or the batch cannot be divided among the
+            processes.
+        MethodUnavailableError: the installed PyTorch lacks the recipe's optimiser.
+        DivergedError: gradients stay non-finite.
+        StoppedError: `cancel()` returned True; the checkpoint was written.
     """
-    place, processes = Path(folder), Processes.join(device)
-    for field in ("batch", "whole_batch") if recipe.optimisation.whole else ("batch",):
-        shared = getattr(recipe.optimisation, field)
-        # with structures planted in half of it, each process has its share of either half
-        least = processes.count * (2 if recipe.augmentation.planted else 1)
-        if shared % least:
+    limit = TimeLimit(minutes)
+    check_optimiser(recipe.optimisation)
+    with ProcessGroup.joined(device) as group:
+        _check_batch_sizes(recipe, group)
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        return _Training(recipe, pack, place, _local_device(device, group), group).run(limit, report, progress, cancel)
+
+
+def _check_batch_sizes(recipe: Recipe, group: ProcessGroup) -> None:
+    names = ("batch_size", "whole_slice_batch_size") if recipe.optimisation.whole_slices else ("batch_size",)
+    # with structures inserted in one half of a batch, each process takes its share of both halves
+    divisor = group.size * (2 if recipe.augmentation.reference_lesions else 1)
+    for name in names:
+        size = getattr(recipe.optimisation, name)
+        if size % divisor:
             raise InputError(
-                f"{field} is {shared} for {processes.count} processes; expected a multiple of {least}. "
-                f"Set optimisation.{field}."
+                f"optimisation.{name} is {size} for {group.size} processes; expected a multiple of {divisor}. Set "
+                f"optimisation.{name}."
             )
-    place.mkdir(parents=True, exist_ok=True)
-    where = torch.device(device)
-    if device == "cuda":
-        where = torch.device(device, processes.local)
-        torch.cuda.set_device(where)
-    try:
-        return _Training(recipe, pack, place, where, processes).run(minutes, say, progress, cancel)
-    finally:
-        processes.leave()
+
+
+def _local_device(device: str, group: ProcessGroup) -> torch.device:
+    if device != "cuda":
+        return torch.device(device)
+    local = torch.device(device, group.local_rank)
+    torch.cuda.set_device(local)
+    return local
 
 
 class _Training:
-    def __init__(self, recipe: Recipe, pack: Pack, folder: Path, device: torch.device, processes: Processes) -> None:
-        self.recipe, self.folder, self.device, self.processes = recipe, folder, device, processes
-        wanted = recipe.optimisation
-        torch.manual_seed(wanted.seed)
+    def __init__(self, recipe: Recipe, pack: Pack, folder: Path, device: torch.device, group: ProcessGroup) -> None:
+        self.recipe, self.folder, self.device, self.group = recipe, folder, device, group
+        settings = recipe.optimisation
+        torch.manual_seed(settings.seed)
         self.net = build(recipe.spec).to(device)
-        begun = (folder / NAME).exists()
-        start = None
-        if wanted.start and (wanted.frozen or not begun):
-            start = begin_with(self.net, wanted.start, frozen=wanted.frozen)
-        for name, parameter in self.net.named_parameters():
-            stays = wanted.frozen and name in start.taken
-            parameter.requires_grad_(fnmatchcase(name, wanted.only or "*") and not stays)
-        self.trained = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
-        if not self.trained:
-            first = next(name for name, _ in self.net.named_parameters())
-            raise InputError(
-                f"optimisation.only is {wanted.only!r}, which leaves nothing to train; expected a pattern of "
-                f"parameters' names, such as {first!r}. Leave it empty to train all."
-            )
-        for parameter in self.trained:
-            # a batch without reference leaves some untouched; they count as zero, with one process as with many
-            parameter.grad = torch.zeros_like(parameter)
-        self.optimiser = Optimiser(self.net, wanted)
-        if begun:
+        resumed = (folder / NAME).exists()
+        initial, frozen = None, frozenset()
+        if settings.initial_weights and (settings.freeze_initial_weights or not resumed):
+            initial = load_initial_weights(self.net, settings.initial_weights, freeze=settings.freeze_initial_weights)
+            frozen = initial.names if settings.freeze_initial_weights else frozen
+        self.trained = _select_trained(self.net, settings.trainable, frozen)
+        self.optimiser = Optimiser(self.net, settings)
+        if resumed:
             self.state = load_state(folder)
             check_recipe(self.state, recipe, folder)
+            self.net.load_state_dict(self.state.average)
+        else:
+            sources = [*pack.sources, *([initial.description] if initial else [])]
+            self.state = State(recipe.as_dict(), 0, {}, {}, [], sources=sources, device=_hardware(device))
+        updates = self.state.step - self.state.skipped
+        self.averaged = averaged_model(self.net, settings.ema_decay, updates)
+        if resumed:
             self.net.load_state_dict(self.state.model)
             self.optimiser.load_state_dict(self.state.optimiser)
-            self.average = {k: v.to(device) for k, v in self.state.average.items()}
-        else:
-            sources = [*pack.sources, *([start.said] if start else [])]
-            self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
-            self.state = State(recipe.as_dict(), 0, {}, {}, [], sources=sources, device=_hardware(device))
-        self.examples = Examples(pack, recipe, device)
-        self._ahead: tuple[int, Batch] | None = None
-        self.validation = Validation(pack, recipe, device) if processes.first and wanted.validate else None
-        self.amp = wanted.amp == "bf16" or (wanted.amp == "auto" and _bfloat16_pays(device))
+        steps = range(self.state.step, settings.steps)
+        examples = Examples(pack, recipe, device, group.part)
+        # examples bring their own random state: the loader's generator keeps it from drawing of the global one
+        self.batches = iter(DataLoader(examples, batch_size=None, sampler=steps, generator=torch.Generator()))
+        self.batch: Batch | None = next(self.batches, None)
+        self.validation = Validation(pack, recipe, device) if group.is_main and settings.validate_every else None
+        self.amp = settings.amp == "bf16" or (settings.amp == "auto" and _bfloat16_is_faster(device))
+        self.log = TensorBoardLog(folder) if group.is_main else None
 
     def run(
         self,
-        minutes: float | None,
-        say: Callable[[str], None],
+        limit: TimeLimit,
+        report: Callable[[str], None],
         progress: ProgressCallback | None,
         cancel: CancelCallback | None,
     ) -> Outcome:
-        wanted, state = self.recipe.optimisation, self.state
-        log = Log(self.folder) if self.processes.first else None
-        begin, first = time.monotonic(), state.step
-        before, asked = state.seconds, False
+        settings, state = self.recipe.optimisation, self.state
+        start, first_step, earlier_seconds = time.monotonic(), state.step, state.seconds
+        if limit.is_set and self.validation is not None:
+            limit.validation_seconds = self.validation.estimate_seconds(self.averaged.module)
+        curve, stop, cancelled = state.curve, False, False
         try:
-            while state.step < wanted.steps:
-                asked = bool(cancel is not None and cancel())
-                late = minutes is not None and time.monotonic() - begin > 60 * minutes
-                stop = self._step(asked or late)
-                state.seconds = before + time.monotonic() - begin
-                rate = (time.monotonic() - begin) / (state.step - first)
-                last = state.step == wanted.steps
-                if wanted.validate and (state.step % wanted.validate == 0 or last):
-                    self._validate(log, say, rate * (wanted.steps - state.step))
-                if state.step % wanted.save == 0 or last or stop:
+            while state.step < settings.steps and not stop:
+                cancelled = cancel is not None and cancel()
+                step_start = time.monotonic()
+                stop = self._step(cancelled or limit.next_step_is_last())
+                limit.step_took(time.monotonic() - step_start)
+                elapsed = time.monotonic() - start
+                state.seconds = earlier_seconds + elapsed
+                remaining = elapsed / (state.step - first_step) * (settings.steps - state.step)
+                last = state.step == settings.steps
+                scheduled = settings.validate_every and (state.step % settings.validate_every == 0 or last)
+                if scheduled:
+                    self._validate(limit, report, remaining)
+                if state.step % settings.save_every == 0 or last or stop:
                     self._save()
+                if stop and not (scheduled or cancelled) and self._has_time_for_validation(limit):
+                    curve = self._interim_validation(limit, report, remaining)
                 if progress is not None:
-                    progress(state.step / wanted.steps, "train")
-                if stop:
-                    break
+                    progress(state.step / settings.steps, "train")
         finally:
-            if log is not None:
-                log.close()
-        self.processes.wait()
-        if asked:
+            if self.log is not None:
+                self.log.close()
+        self.group.wait()
+        if cancelled:
             raise StoppedError(state.step, self.folder)
-        return Outcome(self.folder, state.step, state.step >= wanted.steps, tuple(state.curve))
+        return Outcome(self.folder, state.step, state.step >= settings.steps, tuple(curve))
 
     def _step(self, stop: bool) -> bool:
-        """One step; whether any process wants to stop."""
-        state = self.state
-        batch = self._batch(state.step)
+        """Do one step; whether any process asks to stop."""
+        state, batch, settings = self.state, self.batch, self.recipe.loss
         for parameter in self.trained:
             parameter.grad.zero_()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
-            image, mirrored = predict(self.net, batch, mirror=self.recipe.loss.reference > 0)
-        if self.recipe.loss.consistent:
-            # what consistency will put right is not the network's fault, and would drown the detail it has to learn
+            image, reconstruction = predict(self.net, batch, reconstruct_reference=settings.reference > 0)
+        if settings.data_consistency:
+            # errors that data consistency corrects would outweigh the detail that the network has to learn
             image = batch.acquisition.consistent(image.float(), batch.acquisition.forward(batch.truth))
-        measured = tuple(batch.target.shape[-2:])
-        # with an error of twins in the sum the network learns to distrust every reference
-        seen = slice(len(image) // 2 if batch.twins else None)
-        judged = (None if x is None else x[seen] for x in (mirrored, batch.reference))
-        loss, _ = total_loss(self.recipe.loss, image[seen], batch.truth[seen], measured, *judged)
-        if batch.twins:
-            loss = loss + self.recipe.loss.leak * leak_loss(image, batch.reference)
+        # errors of the half with inserted structures would teach the network to ignore every reference
+        part = slice(len(image) // 2 if batch.reference_lesions else None)
+        auxiliary = (None if x is None else x[part] for x in (reconstruction, batch.reference))
+        loss, _ = total_loss(settings, image[part], batch.truth[part], tuple(batch.target.shape[-2:]), *auxiliary)
+        if batch.reference_lesions:
+            loss = loss + settings.leakage * leakage_loss(image, batch.reference)
         loss.backward()
-        if state.step + 1 < self.recipe.optimisation.steps:
-            self._ahead = (state.step + 1, self._batch(state.step + 1))  # a GPU still works on the gradient
-        told = torch.stack([loss.detach().float(), torch.tensor(float(stop), device=self.device)])
-        value, stopping = self.processes.average(self.trained, told).tolist()
-        self._update(value)
+        self.batch = next(self.batches, None)  # made while a GPU still computes the gradient
+        numbers = torch.stack([loss.detach().float(), torch.tensor(float(stop), device=self.device)])
+        mean_loss, stopping = self.group.average(self.trained, numbers).tolist()
+        self._update(mean_loss)
         state.step += 1
         return stopping > 0
 
-    def _batch(self, step: int) -> Batch:
-        if self._ahead is not None and self._ahead[0] == step:
-            return self._ahead[1]
-        return self.examples.batch(step, self.processes.part)
-
     def _update(self, loss: float) -> None:
-        wanted, state = self.recipe.optimisation, self.state
-        limit = wanted.clip if wanted.clip else math.inf
-        norm = float(nn.utils.clip_grad_norm_(self.trained, limit))
+        settings, state = self.recipe.optimisation, self.state
+        norm = float(nn.utils.clip_grad_norm_(self.trained, settings.max_gradient_norm or math.inf))
         if not (math.isfinite(norm) and math.isfinite(loss)):
             state.skipped += 1
-            state.row += 1
-            if state.row >= wanted.patience:
+            state.consecutive_skipped += 1
+            if state.consecutive_skipped >= settings.max_skipped_steps:
                 raise DivergedError(
-                    f"Gradients were not finite in {state.row} steps in a row, up to step {state.step + 1}; training "
-                    f"stopped, and the last checkpoint stands. Lower optimisation.rate ({wanted.rate:g}), set a clip, "
-                    'or set amp = "off".'
+                    f"Gradients were not finite in {state.consecutive_skipped} steps in a row, up to step "
+                    f"{state.step + 1}; training stopped, and the last checkpoint is unchanged. Lower "
+                    f"optimisation.learning_rate ({settings.learning_rate:g}), set max_gradient_norm, or set "
+                    'amp = "off".'
                 )
             return
-        state.row = 0
+        state.consecutive_skipped = 0
         state.loss_sum, state.loss_count = state.loss_sum + loss, state.loss_count + 1
-        self.optimiser.step(rate_share(wanted, state.step))
-        decay = min(wanted.ema, (1 + state.step) / (10 + state.step))  # the random start is soon forgotten
-        with torch.no_grad():
-            for name, tensor in self.net.state_dict().items():
-                self.average[name].lerp_(tensor, 1 - decay)
+        self.optimiser.step(learning_rate_factor(settings, state.step))
+        self.averaged.update_parameters(self.net)
 
-    def _validate(self, log: Log | None, say: Callable[[str], None], remaining: float) -> None:
+    def _validate(self, limit: TimeLimit, report: Callable[[str], None], remaining: float) -> None:
+        """A validation of the schedule, which becomes part of the training state."""
         state = self.state
-        loss = state.loss_sum / max(1, state.loss_count)
+        if self.validation is not None:
+            start = time.monotonic()
+            state.curve.append(self._entry(self.validation(self.averaged.module)))
+            limit.validation_seconds = time.monotonic() - start
+            self._publish(state.curve, report, remaining)
         state.loss_sum, state.loss_count = 0.0, 0
-        if self.validation is None or log is None:
-            return
-        kept = {name: tensor.clone() for name, tensor in self.net.state_dict().items()}
-        self.net.load_state_dict(self.average)
-        scores = self.validation(self.net.eval())
-        self.net.train().load_state_dict(kept)
-        entry = {"step": state.step, "loss": loss, "scores": scores}
-        state.curve.append(entry)
-        log.add(entry)
+
+    def _has_time_for_validation(self, limit: TimeLimit) -> bool:
+        if self.validation is None:
+            return False
+        return not self.state.curve or limit.remaining > limit.validation_seconds
+
+    def _interim_validation(self, limit: TimeLimit, report: Callable[[str], None], remaining: float) -> list[dict]:
+        """A validation at the time limit. It is not part of the state, so that a resumed run equals a whole one."""
+        curve = [*self.state.curve, self._entry(self.validation(self.averaged.module, limit.deadline))]
+        self._publish(curve, report, remaining)
+        return curve
+
+    def _entry(self, scores: dict[str, dict[str, float]]) -> dict[str, object]:
+        state = self.state
+        return {"step": state.step, "loss": state.loss_sum / max(1, state.loss_count), "scores": scores}
+
+    def _publish(self, curve: list[dict], report: Callable[[str], None], remaining: float) -> None:
+        self.log.add(curve[-1])
         with replaced_together(self.folder / "curve.json") as (partial,):
-            partial.write_text(json.dumps(state.curve, indent=1) + "\n", encoding="utf-8")
-        draw_curve(state.curve, self.folder / PICTURE, self.recipe.name)
-        say(line(entry, self.recipe.optimisation.steps, remaining))
+            partial.write_text(json.dumps(curve, indent=1) + "\n", encoding="utf-8")
+        plot_curve(curve, self.folder / PLOT, self.recipe.name)
+        report(progress_line(curve[-1], self.recipe.optimisation.steps, remaining))
 
     def _save(self) -> None:
-        if not self.processes.first:
+        if not self.group.is_main:
             return
-        self.state.model, self.state.average = _on_cpu(self.net.state_dict()), _on_cpu(self.average)
+        self.state.model = _on_cpu(self.net.state_dict())
+        self.state.average = _on_cpu(self.averaged.module.state_dict())
         self.state.optimiser = self.optimiser.state_dict()
         save_state(self.state, self.folder)
 
 
-def rate_share(wanted: Optimisation, step: int) -> float:
-    """The rate of the step after `step` others, as a share of the recipe's."""
-    if step < wanted.warmup:
-        return (step + 1) / wanted.warmup
-    if wanted.schedule == "halving":
-        return 0.5 ** (step // wanted.halve)
-    if wanted.schedule == "constant":
-        return 1.0
-    share = (step - wanted.warmup) / max(1, wanted.steps - wanted.warmup)
-    return 0.5 * (1 + math.cos(math.pi * share))
+def _select_trained(net: nn.Module, pattern: str, frozen: frozenset[str]) -> list[nn.Parameter]:
+    """The parameters whose names fit `pattern` and are not `frozen`, with gradients of zero; the others are fixed.
+
+    Gradients exist from the start: a batch without a reference does not reach all parameters, and these then count as
+    zero, in one process as in several.
+    """
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(fnmatchcase(name, pattern or "*") and name not in frozen)
+    trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    if not trained:
+        first = next(name for name, _ in net.named_parameters())
+        raise InputError(
+            f"optimisation.trainable is {pattern!r}, which leaves nothing to train; expected a pattern of names of "
+            f"parameters, such as {first!r}. Leave it empty to train all."
+        )
+    for parameter in trained:
+        parameter.grad = torch.zeros_like(parameter)
+    return trained
 
 
 def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
 
-def _bfloat16_pays(device: torch.device) -> bool:
-    """Whether training is faster in it. A CPU that knows it without tiles took a quarter longer than in float32."""
+def _bfloat16_is_faster(device: torch.device) -> bool:
+    """Whether training is faster in bfloat16. On a CPU without AMX it takes a quarter longer than in float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # newer than the oldest PyTorch that runs this
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not in the oldest PyTorch that is supported
     return bool(capabilities.get("amx_bf16"))
 
 

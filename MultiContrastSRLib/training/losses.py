@@ -1,39 +1,46 @@
-"""Losses of the papers, as terms of one sum."""
+"""The losses of the papers, and a penalty on leakage from the reference, as terms of one sum."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from .data.blur import gaussian_blur
 from .recipe import Loss
-from .synthetic import blurred
 
-_LESION = 1.0  # pixels, standard deviation of the blur that leaks are seen through
-_LITTLE = 1e-4  # energy of a window with next to nothing planted, which would rule the mean
+_LESION_SIGMA = 1.0  # pixels
+_MIN_ENERGY = 1e-4  # of inserted structures: a patch with next to none of them would dominate the mean
 
 
 def kspace_loss(
     image: Tensor, truth: Tensor, measured: tuple[int, int], norm: str = "l1", band: str = "lost"
 ) -> Tensor:
-    """Dual-ArbNet's K-loss (Eq. 5): distance of spectra where the target holds nothing.
+    """Dual-ArbNet's K-loss (Zhang et al., MICCAI 2023, Eq. 5): distance in k-space where the target was not measured.
+
+    Two channels are the real and imaginary part of one complex image, as in the authors' code. A single channel is a
+    magnitude image. The mean is taken over all H·W frequencies, of which those outside the band count as 0; the
+    transforms are orthonormal.
 
     Args:
-        image, truth: (B, C, H, W). measured: (h, w) of the target; the central h×w frequencies were measured.
-        norm: "l1" mean modulus of the difference (the authors' code); "l2" root of the mean square (paper).
-        band: "lost" leaves the measured frequencies out (code, and the purpose); "measured" the others (Eq. 5's mask).
-
-    The mean runs over all H·W frequencies, of which those outside the band count as 0. Transforms are orthonormal.
+        image, truth: (B, 1, H, W) or (B, 2, H, W).
+        measured: (h, w) of the target; the central h×w frequencies were measured.
+        norm: "l1", the mean modulus of the difference (the authors' code); "l2", the root of its mean square (paper).
+        band: "lost" leaves out the measured frequencies (the code, and the purpose); "measured" leaves out the others
+            (the mask of Eq. 5).
     """
-    difference = torch.fft.fftshift(torch.fft.fft2((image - truth).float(), norm="ortho"), dim=(-2, -1))
+    difference = (image - truth).float()
+    if difference.shape[1] == 2:
+        difference = torch.complex(difference[:, :1], difference[:, 1:])
+    spectrum = torch.fft.fftshift(torch.fft.fft2(difference, norm="ortho"), dim=(-2, -1))
     shape = image.shape[-2:]
     inside = torch.zeros(shape, dtype=torch.bool, device=image.device)
-    # frequency zero of n shifted samples is at n//2, and m//2 in the crop
+    # frequency zero of n shifted samples is at n//2, and at m//2 in the central m
     top, left = (n // 2 - m // 2 for n, m in zip(shape, measured, strict=True))
     inside[top : top + measured[0], left : left + measured[1]] = True
-    difference = difference.masked_fill(inside if band == "lost" else ~inside, 0)
+    spectrum = spectrum.masked_fill(inside if band == "lost" else ~inside, 0)
     if norm == "l1":
-        return difference.abs().mean()
-    return torch.linalg.vector_norm(difference, dim=(-3, -2, -1)).mean() / (image[0].numel() ** 0.5)
+        return spectrum.abs().mean()
+    return torch.linalg.vector_norm(spectrum, dim=(-3, -2, -1)).mean() / (spectrum[0].numel() ** 0.5)
 
 
 def l1(image: Tensor, truth: Tensor) -> Tensor:
@@ -41,45 +48,47 @@ def l1(image: Tensor, truth: Tensor) -> Tensor:
     return (image.float() - truth.float()).abs().mean()
 
 
-def leak_loss(image: Tensor, reference: Tensor) -> Tensor:
-    """Energy with which structures that only the reference has appear, relative to theirs in the reference.
+def leakage_loss(image: Tensor, reference: Tensor) -> Tensor:
+    """Energy of structures in the image that only the reference has, relative to their energy in the reference.
 
-    Both are blurred to the size of a small lesion, so that what counts is whether it is seen there, not each edge.
+    Both are blurred to the size of a small lesion, so that it counts whether a lesion appears, and not each of its
+    edges. No gradient flows into the first half of the image.
 
     Args:
-        image, reference: (2·B, 1, H, W), the second half with structures planted in the reference; the image's first
-            half is taken as it is: that of an untouched reference is not to come closer to the other.
+        image, reference: (2·B, 1, H, W); the second half has structures inserted in the reference.
     """
     without, leaking = image.float().chunk(2)
     before, after = reference.chunk(2)
-    appears, planted = (blurred(x, _LESION).square().mean((-3, -2, -1))
-                        for x in (leaking - without.detach(), after - before))  # fmt: skip
-    return (appears / (planted + _LITTLE)).mean()
+    appearing, inserted = (gaussian_blur(x, _LESION_SIGMA).square().mean((-3, -2, -1))
+                           for x in (leaking - without.detach(), after - before))  # fmt: skip
+    return (appearing / (inserted + _MIN_ENERGY)).mean()
 
 
 def total_loss(
-    wanted: Loss,
+    settings: Loss,
     image: Tensor,
     truth: Tensor,
     measured: tuple[int, int],
-    mirrored: Tensor | None = None,
+    reconstruction: Tensor | None = None,
     reference: Tensor | None = None,
-) -> tuple[Tensor, dict[str, float | Tensor]]:
-    """(the sum to minimise, its terms unweighted).
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weighted sum to minimise, and its unweighted terms by name.
 
     Args:
-        mirrored: the network's reconstruction of `reference`, for the auxiliary term of DINet and MINet
-            (DINet: 0.7 · target + 0.3 · reference; MINet the same by default, its paper 0.3 and 0.7).
+        image, truth: (B, C, H, W).
+        measured: (h, w) of the target.
+        reconstruction: the network's reconstruction of `reference`, for the auxiliary term of DINet and MINet
+            (DINet: 0.7 · target + 0.3 · reference; MINet the same by default, in its paper 0.3 and 0.7).
     """
     terms = {"target": l1(image, truth)}
-    total = wanted.target * terms["target"]
-    if wanted.square:
-        terms["square"] = (image.float() - truth.float()).square().mean()
-        total = total + wanted.square * terms["square"]
-    if wanted.reference and mirrored is not None and reference is not None:
-        terms["reference"] = l1(mirrored, reference)
-        total = total + wanted.reference * terms["reference"]
-    if wanted.kspace:
-        terms["kspace"] = kspace_loss(image, truth, measured, wanted.norm, wanted.band)
-        total = total + wanted.kspace * terms["kspace"]
+    total = settings.target * terms["target"]
+    if settings.mse:
+        terms["mse"] = (image.float() - truth.float()).square().mean()
+        total = total + settings.mse * terms["mse"]
+    if settings.reference and reconstruction is not None and reference is not None:
+        terms["reference"] = l1(reconstruction, reference)
+        total = total + settings.reference * terms["reference"]
+    if settings.kspace:
+        terms["kspace"] = kspace_loss(image, truth, measured, settings.kspace_norm, settings.kspace_band)
+        total = total + settings.kspace * terms["kspace"]
     return total, {name: term.detach() for name, term in terms.items()}

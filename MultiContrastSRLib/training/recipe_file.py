@@ -1,4 +1,4 @@
-"""Recipes as TOML files: those that come with the library, and one's own."""
+"""Recipes in TOML files: the recipes that ship with the library, and the user's own."""
 
 from __future__ import annotations
 
@@ -10,37 +10,46 @@ from pathlib import Path
 from ..core.errors import FileReadError, InputError, MethodUnavailableError, UnknownNameError
 from ..networks.specs import Spec, from_dict, light, published
 from .recipe import PARTS, Recipe, Source
+from .recipe_names import current_names
 
 RECIPES = Path(__file__).with_name("recipes")
 SIZES = {"light": light, "published": published}
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come with the library."""
+    """Names of the recipes that ship with the library."""
     return sorted(path.stem for path in RECIPES.glob("[!_]*.toml"))
 
 
 def load_recipe(name: str | Path, changes: Mapping[str, str] | None = None) -> Recipe:
-    """A recipe of the library by name, or one's own by path.
+    """Read a recipe of the library by name, or a .toml file by path.
 
     Args:
-        changes: "part.field" → text of a TOML value, laid over the file.
+        changes: "part.field" → TOML text of the value that replaces the file's.
 
     Raises:
-        UnknownNameError: neither a name nor a file.
-        FileReadError: no TOML.
-        InputError: an unknown field or value.
+        UnknownNameError: neither the name of a recipe nor a .toml file.
+        FileReadError: the file is missing or not valid TOML.
+        InputError: an unknown field or an impossible value.
     """
     values = _tables(name)
     for key, text in (changes or {}).items():
-        part, _, name_in_part = key.rpartition(".")
+        part, _, field = key.rpartition(".")
+        change = {field: _parse(f"value = {text}", f"Change {key}={text}")["value"]}
         table = values.setdefault(part, {}) if part else values
-        table[name_in_part] = _parse(f"value = {text}", f"Change {key}={text}")["value"]
+        if not isinstance(table, dict):
+            raise InputError(
+                f"Change {key}={text} is of {part!r}, which is no single table; expected PART.FIELD=VALUE."
+            )
+        table.update(current_names({part: change})[part] if part else change)
     return from_mapping({"name": Path(name).stem, **values})
 
 
 def _tables(name: str | Path) -> dict[str, object]:
-    """The tables of a recipe, laid over those of the recipe that its `base` names."""
+    """The tables of a recipe, merged field by field into those of the recipe that its `base` names.
+
+    `[model]` and `[[source]]` replace those of the base as a whole.
+    """
     place = Path(name)
     if place.suffix != ".toml":
         place = RECIPES / f"{name}.toml"
@@ -52,17 +61,26 @@ def _tables(name: str | Path) -> dict[str, object]:
         text = place.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise FileReadError(
-            f"Recipe {place} cannot be read ({error}); check the path. Recipes that come with the library: "
+            f"Recipe {place} cannot be read ({error}); check the path. Recipes that ship with the library: "
             f"{', '.join(recipe_names())}."
         ) from error
-    values = _parse(text, f"Recipe {place}")
-    below = _tables(str(values.pop("base"))) if "base" in values else {}
-    both = {key for key in below.keys() & values.keys() if isinstance(below[key], dict)}
-    return {**below, **values, **{key: {**below[key], **values[key]} for key in both if key != "model"}}
+    values = current_names(_parse(text, f"Recipe {place}"))
+    base = _tables(str(values.pop("base"))) if "base" in values else {}
+    merged = {
+        key: {**base[key], **values[key]}
+        for key in base.keys() & values.keys() - {"model"}
+        if isinstance(base[key], dict) and isinstance(values[key], dict)
+    }
+    return {**base, **values, **merged}
 
 
 def from_mapping(values: Mapping[str, object]) -> Recipe:
-    """A recipe from the tables of a TOML file, or from `Recipe.as_dict`. Raises `InputError`."""
+    """A recipe from the tables of a TOML file, or from `Recipe.as_dict`. Former field names are accepted.
+
+    Raises:
+        InputError: an unknown field or an impossible value.
+    """
+    values = current_names(values)
     name = str(values.get("name", "unnamed"))
     known = {"name", "model", "source", *PARTS}
     _check_keys(f"Recipe {name!r}", values, known)
@@ -94,14 +112,14 @@ def _make(cls: type, values: object, place: str) -> object:
             value = tuple(value)
         if not isinstance(value, Mapping if kind is dict else kind) or (kind is int and isinstance(value, bool)):
             raise InputError(
-                f"Field {place}.{key} of the recipe is {value!r}; expected {_KINDS[kind]}, for example "
+                f"Field {place}.{key} of the recipe is {value!r}; expected {_TYPE_NAMES[kind]}, for example "
                 f"{defaults[key]!r}."
             )
         made[key] = value
     return cls(**made)
 
 
-_KINDS = {
+_TYPE_NAMES = {
     int: "a whole number", float: "a number", bool: "true or false", str: "a text", tuple: "a list", dict: "a table",
 }  # fmt: skip
 
@@ -127,4 +145,4 @@ def _parse(text: str, what: str) -> dict[str, object]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise FileReadError(f"{what} is no valid TOML: {error}. Correct it.") from error
+        raise FileReadError(f"{what} is not valid TOML: {error}. Correct it.") from error

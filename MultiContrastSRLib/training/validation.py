@@ -1,72 +1,112 @@
-"""PSNR on the validation scans, beside the classical images that a network must beat."""
+"""PSNR on the validation scans, compared with classical baselines that a network has to exceed."""
 
 from __future__ import annotations
 
 import itertools
+import time
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..acquisition.slices import SliceAcquisition
-from ..image.similarity import psnr
 from ..inference.base_slices import base_images
-from .augmentation import fitted
-from .curriculum import Condition
-from .data import split
-from .examples import Batch, make_batch
-from .pack import Pack, Stack
+from .data.augmentation import pad_or_crop
+from .data.batch import Batch, make_batch
+from .data.degradation import BatchDegradation
+from .data.pack import ContrastStack, Pack
 from .predict import predict
 from .recipe import Recipe
 
-FLOORS = ("sinc", "guided")
+BASELINES = ("sinc", "guided")
 _MULTIPLE = 24  # sizes of the slices, as in the P1 protocol
-_AT_ONCE = 4  # slices
+_BATCH_SIZE = 4  # slices
+
+Scores = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class _ScaledBatch:
+    """A batch at one scale factor, with the PSNR of the baselines in dB."""
+
+    scale: float
+    batch: Batch
+    baselines: dict[str, list[float]]
 
 
 class Validation:
-    """Whole slices of every pair of contrasts at the recipe's validation scales, k-space degradation, no noise.
+    """Whole slices of every pair of contrasts at the recipe's validation scales, k-space degradation without noise.
 
-    PSNR per slice with the truth's range as peak; networks with data consistency.
+    PSNR is computed for each slice with the range of the ground truth as peak, after data consistency.
+
+    Raises:
+        InputError: the pack holds no validation scans.
     """
 
     def __init__(self, pack: Pack, recipe: Recipe, device: torch.device | str = "cpu") -> None:
-        self.recipe = recipe
-        self._batches: list[tuple[float, Batch]] = []
-        floors: dict[tuple[float, str], list[float]] = {}
-        for stack in split(pack, "validation").stacks:
-            for pairs in _pairs(stack, recipe.optimisation.slices):
+        self._batches: list[_ScaledBatch] = []
+        for stack in pack.only("validation").stacks:
+            for pairs in _pairs(stack, recipe.optimisation.validation_slices):
                 pairs = pairs.to(device)
                 for scale in _scales(recipe):
-                    drawn = Condition((scale, scale), ("kspace", "kspace"), tuple(pairs.shape[-2:]), "high")
-                    for part in pairs.split(_AT_ONCE):
-                        self._batches.append((scale, make_batch(recipe, part, drawn)))
-                        for name, values in classical(part, scale).items():
-                            floors.setdefault((scale, name), []).extend(values)
-        self._floors = {key: float(np.mean(values)) for key, values in floors.items()}
+                    degradation = BatchDegradation((scale,) * 2, ("kspace",) * 2, tuple(pairs.shape[-2:]), "high")
+                    for part in pairs.split(_BATCH_SIZE):
+                        batch = make_batch(recipe, part, degradation)
+                        self._batches.append(_ScaledBatch(scale, batch, baseline_psnr(part, scale)))
 
     @torch.no_grad()
-    def __call__(self, net: nn.Module) -> dict[str, dict[str, float]]:
-        """Scale → {"psnr", "sinc", "guided", "gain" over the better of these}, in dB."""
-        found: dict[float, list[float]] = {}
-        for scale, batch in self._batches:
-            image = batch.acquisition.consistent(predict(net, batch)[0].float(), batch.target)
-            found.setdefault(scale, []).extend(psnr(image[:, 0].cpu().numpy(), batch.truth[:, 0].cpu().numpy()))
+    def __call__(self, net: nn.Module, deadline: float = float("inf")) -> Scores:
+        """Scale → {"psnr", "sinc", "guided", "gain" over the better of these}, in dB.
+
+        Args:
+            deadline: time by `time.monotonic` after which no batch is started except the first. The scores are then
+                those of the slices so far, and scales without a slice are missing.
+        """
+        psnr_values: dict[float, list[float]] = {}
+        baselines: dict[tuple[float, str], list[float]] = {}
+        for entry in self._batches:
+            if psnr_values and time.monotonic() > deadline:
+                break
+            psnr_values.setdefault(entry.scale, []).extend(_network_psnr(net, entry.batch))
+            for name, values in entry.baselines.items():
+                baselines.setdefault((entry.scale, name), []).extend(values)
         scores = {}
-        for scale, values in sorted(found.items()):
-            floors = {name: self._floors[scale, name] for name in FLOORS}
+        for scale, values in sorted(psnr_values.items()):
+            means = {name: float(np.mean(baselines[scale, name])) for name in BASELINES}
             mean = float(np.mean(values))
-            scores[f"{scale:g}"] = {"psnr": mean, **floors, "gain": mean - max(floors.values())}
+            scores[f"{scale:g}"] = {"psnr": mean, **means, "gain": mean - max(means.values())}
         return scores
 
+    @torch.no_grad()
+    def estimate_seconds(self, net: nn.Module) -> float:
+        """Expected duration of a validation, from its smallest batch."""
+        if not self._batches:
+            return 0.0
+        sizes = [entry.batch.truth.numel() for entry in self._batches]
+        start = time.monotonic()
+        _network_psnr(net, self._batches[int(np.argmin(sizes))].batch)
+        return (time.monotonic() - start) * sum(sizes) / min(sizes)
 
-def classical(pairs: Tensor, scale: float) -> dict[str, list[float]]:
-    """PSNR of the classical images of pairs (B, 2, H, W), in dB, by name."""
+
+def _network_psnr(net: nn.Module, batch: Batch) -> list[float]:
+    image = batch.acquisition.consistent(predict(net, batch)[0].float(), batch.target)
+    return psnr(image[:, 0], batch.truth[:, 0])
+
+
+def baseline_psnr(pairs: Tensor, scale: float) -> dict[str, list[float]]:
+    """PSNR of the baselines in dB by name, for pairs (B, 2, H, W) of ground truth and reference."""
     truth, reference = pairs[:, 0], pairs[:, 1]
     acquisition = SliceAcquisition.of(tuple(truth.shape[-2:]), (scale, scale))
     low = acquisition.forward(truth)
-    images = {name: base_images(name, acquisition, low, reference)[:, 0] for name in FLOORS}
-    return {name: psnr(image.cpu().numpy(), truth.cpu().numpy()).tolist() for name, image in images.items()}
+    return {name: psnr(base_images(name, acquisition, low, reference)[:, 0], truth) for name in BASELINES}
+
+
+def psnr(image: Tensor, truth: Tensor) -> list[float]:
+    """PSNR in dB of every slice of (B, H, W), with the range of the true slice as peak."""
+    error = (image - truth).double().square().mean((-2, -1)).clamp(min=1e-20)
+    peak = (truth.amax((-2, -1)) - truth.amin((-2, -1))).double()
+    return (10 * torch.log10(peak.square() / error)).tolist()
 
 
 def _scales(recipe: Recipe) -> tuple[float, ...]:
@@ -74,15 +114,15 @@ def _scales(recipe: Recipe) -> tuple[float, ...]:
     return recipe.optimisation.validation_scales if fixed is None else (float(fixed),)
 
 
-def _pairs(stack: Stack, count: int) -> list[Tensor]:
+def _pairs(stack: ContrastStack, count: int) -> list[Tensor]:
     """(slices, 2, H, W) for every ordered pair of contrasts, `count` slices spread over the first axis."""
-    places = [index for axis, index in stack.slices() if axis == stack.axes[0]]
+    axis = stack.axes[0]
+    places = [index for slice_axis, index in stack.slices() if slice_axis == axis]
     if not places:
         return []
     chosen = [places[i] for i in np.unique(np.linspace(0, len(places) - 1, count + 2).round().astype(int)[1:-1])]
-    images = torch.from_numpy(stack.images.take(chosen, axis=stack.axes[0] + 1)).float()
-    images = images.movedim(stack.axes[0] + 1, 0)  # (slices, contrasts, h, w)
-    canvas = tuple(-(-n // _MULTIPLE) * _MULTIPLE for n in images.shape[-2:])
-    images = fitted(images, canvas)
+    images = torch.from_numpy(stack.images.take(chosen, axis=axis + 1)).float()
+    images = images.movedim(axis + 1, 0)  # (slices, contrasts, h, w)
+    images = pad_or_crop(images, tuple(-(-n // _MULTIPLE) * _MULTIPLE for n in images.shape[-2:]))
     ordered = itertools.permutations(range(images.shape[1]), 2)
     return [images[:, list(pair)] for pair in ordered if pair[0] in stack.targets]

@@ -1,36 +1,37 @@
-"""Data packs: all slices and label maps that a training needs, in one compressed file that can travel alone.
+"""Data packs: all slices and label maps that a training run needs, in one compressed file.
 
-A pack is an .npz file (no pickle): images as float16 with 1 at the 99.9th percentile, label maps as whole numbers.
+A pack is an .npz file (no pickle): images as float16 with 1 at the 99.9th percentile, label maps as integers.
 """
 
 from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import FileReadError
-from ..io.files import replaced_together
+from ...core.errors import FileReadError, InputError
+from ...io.files import replaced_together
 
 _FORMAT = "multicontrastsr-pack-1"
-_SHOWN = 0.05  # of the range: what counts as tissue
-_ENOUGH = 0.04  # of a slice that must be tissue
+_TISSUE = 0.05  # of the intensity range
+_MIN_TISSUE_SHARE = 0.04  # of the pixels of a slice
 
 
 @dataclass(frozen=True, eq=False)
-class Stack:
+class ContrastStack:
     """Contrasts of one subject on one grid.
 
     Attributes:
-        name: subject and grid, for people.
+        name: subject and grid, for messages.
         part: "train" or "validation".
         contrasts: names, in the order of `images`.
-        targets: which of them were acquired on this grid; the others were interpolated and serve as references.
+        targets: indices of the contrasts that were acquired on this grid; the others were resampled to it and serve
+            as references only.
         axes: array axes along which slices may be taken.
-        images: (C, K, J, I) float16.
+        images: (contrasts, K, J, I) float16.
     """
 
     name: str
@@ -45,34 +46,49 @@ class Stack:
         found = []
         for axis in self.axes:
             others = tuple(a for a in range(1, 4) if a != axis + 1)
-            shown = (self.images > _SHOWN).mean(axis=others).min(axis=0)
-            found += [(axis, int(index)) for index in np.flatnonzero(shown > _ENOUGH)]
+            tissue_share = (self.images > _TISSUE).mean(axis=others).min(axis=0)
+            found += [(axis, int(index)) for index in np.flatnonzero(tissue_share > _MIN_TISSUE_SHARE)]
         return found
 
 
 @dataclass(frozen=True, eq=False)
 class Pack:
-    """The data of a training.
+    """The data of a training run.
 
     Attributes:
-        stacks: see `Stack`.
+        stacks: see `ContrastStack`.
         labels: label maps [k, j, i], uint8 indices into `label_values`.
         label_values: the labels' numbers in the original maps.
-        sources: what the pack was made of, for the model card.
+        sources: a line for each scan, for the model card.
     """
 
-    stacks: tuple[Stack, ...]
+    stacks: tuple[ContrastStack, ...]
     labels: tuple[np.ndarray, ...] = ()
     label_values: tuple[int, ...] = ()
-    sources: tuple[str, ...] = field(default=())
+    sources: tuple[str, ...] = ()
 
-    def part(self, name: str) -> list[Stack]:
+    def part(self, name: str) -> list[ContrastStack]:
         """The stacks of "train" or "validation"."""
         return [stack for stack in self.stacks if stack.part == name]
 
+    def only(self, name: str) -> Pack:
+        """The pack with the stacks of "train" or "validation" only.
+
+        Raises:
+            InputError: there are none, and no label maps to train on.
+        """
+        stacks = tuple(self.part(name))
+        if not stacks and not (name == "train" and self.labels):
+            raise InputError(f"The data pack holds no scans for {name!r}; give the recipe a source with that part.")
+        return replace(self, stacks=stacks)
+
 
 def save_pack(pack: Pack, path: str | Path) -> Path:
-    """Write `pack`, all or nothing. Raises `FileWriteError`."""
+    """Write `pack` to an .npz file, completely or not at all.
+
+    Raises:
+        FileWriteError: the file cannot be written.
+    """
     place = Path(path)
     about = {
         "format": _FORMAT,
@@ -89,14 +105,20 @@ def save_pack(pack: Pack, path: str | Path) -> Path:
 
 
 def load_pack(path: str | Path) -> Pack:
-    """Read a file of `save_pack`. Raises `FileReadError`."""
+    """Read a file of `save_pack`.
+
+    Raises:
+        FileReadError: the file is missing, damaged, or no data pack.
+    """
     try:
         with np.load(path, allow_pickle=False) as stored:
             about = json.loads(str(stored["about"]))
             if about["format"] != _FORMAT:
                 raise ValueError(f"its format is {about['format']!r}, expected {_FORMAT!r}")
             stacks = tuple(
-                Stack(**{k: tuple(v) if isinstance(v, list) else v for k, v in s.items()}, images=stored[f"image_{i}"])
+                ContrastStack(
+                    **{k: tuple(v) if isinstance(v, list) else v for k, v in s.items()}, images=stored[f"image_{i}"]
+                )
                 for i, s in enumerate(about["stacks"])
             )
             labels = tuple(stored[f"label_{i}"] for i in range(about["labels"]))

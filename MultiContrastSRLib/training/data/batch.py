@@ -1,0 +1,137 @@
+"""One batch: degraded targets, references, base images and ground truth, as a network sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...acquisition.slices import SliceAcquisition
+from ...inference.base_slices import base_images
+from ...networks.intensity import Intensity, intensity_of
+from ...networks.positions import Positions
+from ..recipe import Optimisation, Recipe
+from .degradation import BatchDegradation
+from .random_fields import white_noise
+
+_MIN_PATCH = 8  # target pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Examples that share sizes and positions; all images (B, C, ·, ·) in the intensities that the network sees.
+
+    Attributes:
+        target: (B, 1, h, w).
+        truth: (B, 1, H, W), the ground truth.
+        reference: (B, 1, ·, ·), on the grid of the truth or of the target; None without.
+        base: (B, 1 or 2, H, W) images that the network corrects or sees in addition; None without.
+        positions: of the pixels of the truth.
+        intensity: the mapping from the target's units.
+        acquisition: of the slices; for patches, that of a patch as a field of view of its own.
+        reference_lesions: whether the second half repeats the first half with structures inserted in the reference.
+    """
+
+    target: Tensor
+    truth: Tensor
+    reference: Tensor | None
+    base: Tensor | None
+    positions: Positions
+    intensity: Intensity
+    acquisition: SliceAcquisition
+    reference_lesions: bool = False
+
+
+def make_batch(
+    recipe: Recipe, pairs: Tensor, degradation: BatchDegradation, rngs: list[np.random.Generator] | None = None
+) -> Batch:
+    """Degrade pairs of whole slices.
+
+    Args:
+        pairs: (B, 2, H, W), ground truth and reference.
+        rngs: one for each example, for noise and gain; None adds neither.
+    """
+    spec = recipe.spec
+    truth, reference = pairs[:, 0], pairs[:, 1]
+    shape = tuple(truth.shape[-2:])
+    acquisition = SliceAcquisition.of(shape, degradation.factors, degradation.kinds)
+    low = acquisition.forward(truth)
+    gains = torch.ones(len(pairs), 1, 1, 1, device=truth.device)
+    if rngs is not None:
+        levels = [recipe.degradation.noise * rng.random() for rng in rngs]
+        fields = [sigma * white_noise(low.shape[1:], rng, low.device) for sigma, rng in zip(levels, rngs, strict=True)]
+        low = low + torch.stack(fields)
+        gain = recipe.augmentation.gain
+        gains = torch.tensor([1 + rng.uniform(-gain, gain) for rng in rngs]).view(-1, 1, 1, 1).to(truth)
+    if degradation.reference == "low":
+        reference = acquisition.forward(reference)
+    base = base_images(spec.base, acquisition, low, None if degradation.reference == "none" else reference)
+    low = low[:, None]
+    intensity = intensity_of(low, spec)
+    intensity = intensity._replace(scale=intensity.scale * gains)
+    if degradation.reference == "none":
+        reference, positions = None, Positions.regular(shape, acquisition.lattice)
+    else:
+        reference = intensity_of(reference[:, None], spec).apply(reference[:, None])
+        recorded = acquisition if degradation.reference == "low" else SliceAcquisition.of(shape, (1.0, 1.0))
+        positions = Positions.regular(shape, acquisition.lattice, recorded.lattice)
+    return Batch(
+        intensity.apply(low),
+        intensity.apply(truth[:, None]),
+        reference,
+        None if base is None else intensity.apply(base),
+        positions,
+        intensity,
+        acquisition,
+    )
+
+
+def patch_shape(settings: Optimisation, factors: tuple[float, float]) -> tuple[int, int]:
+    """(h, w) of the training patches in target pixels at the scale `factors`."""
+    if not settings.output_patch:
+        return settings.patch, settings.patch
+    rows, cols = (max(_MIN_PATCH, round(settings.output_patch / factor)) for factor in factors)
+    return rows, cols
+
+
+def crop_batch(batch: Batch, shape: tuple[int, int], rng: np.random.Generator, fixed_scale: bool = False) -> Batch:
+    """Crop a batch of whole slices to a patch at a random place: the brighter of two that are drawn.
+
+    Args:
+        shape: (h, w) of the patch in target pixels.
+        fixed_scale: for a network of one scale factor, whose first output pixel lies on the first target pixel.
+    """
+    h, w = batch.target.shape[-2:]
+    height, width = min(shape[0], h), min(shape[1], w)
+    corners = [(int(rng.integers(h - height + 1)), int(rng.integers(w - width + 1))) for _ in range(2)]
+    means = [float(batch.target[..., r : r + height, c : c + width].mean()) for r, c in corners]
+    top, left = corners[int(means[1] > means[0])]
+    rows, cols = batch.positions.in_target
+    edge = 0.0 if fixed_scale else 0.5
+    window = (_pixels_within(rows, top - edge, height), _pixels_within(cols, left - edge, width))
+    positions = batch.positions.crop(window)
+    positions = replace(positions, rows_t=positions.rows_t - top, cols_t=positions.cols_t - left)
+    target_window = (slice(top, top + height), slice(left, left + width))
+    reference = batch.reference
+    if reference is not None:
+        low = reference.shape[-2:] != batch.truth.shape[-2:]
+        part = target_window if low else window
+        reference = reference[(..., *part)]
+        positions = replace(positions, rows_r=positions.rows_r - part[0].start, cols_r=positions.cols_r - part[1].start)
+    return replace(
+        batch,
+        target=batch.target[(..., *target_window)],
+        truth=batch.truth[(..., *window)],
+        reference=reference,
+        base=None if batch.base is None else batch.base[(..., *window)],
+        positions=positions,
+        acquisition=batch.acquisition.cut((height, width), tuple(part.stop - part.start for part in window)),
+    )
+
+
+def _pixels_within(positions: Tensor, start: float, count: int) -> slice:
+    """The output pixels whose `positions` (n,) lie from `start` to `count` target pixels beyond."""
+    inside = ((positions > start - 1e-6) & (positions < start + count - 1e-6)).nonzero()
+    return slice(int(inside[0]), int(inside[-1]) + 1)

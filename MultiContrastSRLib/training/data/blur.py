@@ -1,0 +1,25 @@
+"""Gaussian blur of batches of images, on any device."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from ...acquisition.slices import separable
+
+
+def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
+    """`images` (…, H, W) filtered with a Gaussian of standard deviation `sigma` pixels, rounded to a tenth."""
+    tenths = round(10 * sigma)
+    if tenths == 0:
+        return images
+    return separable(images, *(_gaussian_matrix(n, tenths).to(images) for n in images.shape[-2:]))
+
+
+@lru_cache(maxsize=128)
+def _gaussian_matrix(n: int, tenths: int) -> Tensor:
+    return torch.from_numpy(ndimage.gaussian_filter1d(np.eye(n), tenths / 10, axis=0, mode="nearest"))
