@@ -165,6 +165,21 @@ def test_kspace_loss_against_a_wave():
     assert torch.isfinite(odd.grad).all()
 
 
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_two_channels_are_one_complex_image(norm):
+    image, truth = torch.randn(2, 2, 2, 12, 10, generator=torch.Generator().manual_seed(3)).unbind()
+    difference = (image - truth).double().numpy()
+    spectrum = np.fft.fftshift(np.fft.fft2(difference[:, 0] + 1j * difference[:, 1], norm="ortho"), axes=(-2, -1))
+    spectrum[:, 3:9, 3:8] = 0  # the measured 6 x 5
+    modulus = np.abs(spectrum)
+    expected = modulus.mean() if norm == "l1" else np.sqrt((modulus**2).mean((-2, -1))).mean()
+    assert kspace_loss(image, truth, (6, 5), norm=norm).item() == pytest.approx(expected, rel=1e-5)
+    # a real image is the same in one channel and in two
+    one, two = image[:, :1], torch.cat([image[:, :1], torch.zeros(2, 1, 12, 10)], dim=1)
+    pair = [kspace_loss(x, torch.zeros_like(x), (6, 5), norm=norm).item() for x in (one, two)]
+    assert pair[0] == pytest.approx(pair[1], rel=1e-5)
+
+
 def test_terms_are_weighed():
     image, truth = torch.full((1, 1, 4, 4), 0.5), torch.zeros(1, 1, 4, 4)
     mirrored, reference = torch.full((1, 1, 8, 8), 0.25), torch.full((1, 1, 8, 8), 1.0)

@@ -1,13 +1,14 @@
-"""Train a network by a recipe; goes on where it was stopped.
+"""Train a network by a recipe; the same command resumes a training run.
 
-Data come from a folder (--data, or MULTICONTRASTSR_DATA) or from a data pack, one file that --pack makes of them and
-that can travel to another machine. Without a recipe the names of those that come with the library are printed.
+Data come from a folder (--data, or MULTICONTRASTSR_DATA) or from a data pack, a single file that --pack makes from
+them, for example to train on another machine. Without a recipe the names of those that ship with the library are
+printed.
 
   multicontrastsr train dual-arbnet-light --data scans --output run
   multicontrastsr train dual-arbnet-light --data scans --pack training.npz
   multicontrastsr train dual-arbnet-light --from training.npz --output run --device cuda --minutes 25
   multicontrastsr train dual-arbnet-light --from training.npz --output run --export weights.safetensors
-  torchrun --nproc-per-node 2 -m MultiContrastSRLib.cli train ixi --data IXI --output run --device cuda
+  torchrun --nproc-per-node 2 -m MultiContrastSRLib.cli train dual-arbnet-ixi --data IXI --output run --device cuda
 """
 
 from __future__ import annotations
@@ -15,27 +16,34 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .console import add_overwrite, print_json, running
 
+if TYPE_CHECKING:
+    from ..training.data.pack import Pack
+    from ..training.recipe import Recipe
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What this verb takes."""
+    """The arguments of this verb."""
     parser.add_argument("recipe", nargs="?", help="name of a recipe, or a .toml file")
     parser.add_argument("--data", metavar="FOLDER", help="scans (default: the folder in MULTICONTRASTSR_DATA)")
     parser.add_argument("--from", dest="packed", metavar="FILE", help="a data pack instead of scans")
-    parser.add_argument("--pack", metavar="FILE", help="make a data pack (.npz) of the recipe's scans, and stop")
-    parser.add_argument("-o", "--output", metavar="FOLDER", help="for checkpoint, curve and log; goes on with them")
+    parser.add_argument("--pack", metavar="FILE", help="write a data pack (.npz) of the recipe's scans, and stop")
+    parser.add_argument("-o", "--output", metavar="FOLDER", help="for checkpoint, curve and log; resumes from them")
     parser.add_argument("--export", metavar="FILE", help="write the weights in --output (.safetensors) and their card")
     parser.add_argument("--set", action="append", default=[], metavar="PART.FIELD=VALUE", help="change the recipe")
-    parser.add_argument("--minutes", type=float, metavar="M", help="stop after so long, to go on another time")
+    parser.add_argument("--minutes", type=float, metavar="M", help="time limit of the command; run it again to go on")
     parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
     add_overwrite(parser)
 
 
 def run(parsed: argparse.Namespace) -> None:
-    """Do it."""
+    """Train, make a data pack, or export the weights."""
+    started = time.monotonic()
     from ..core.errors import OptionError
     from ..training.recipe_file import load_recipe, recipe_names
 
@@ -51,11 +59,14 @@ def run(parsed: argparse.Namespace) -> None:
             raise OptionError(f"Change is {text!r}; expected PART.FIELD=VALUE, for example optimisation.batch=4.")
         changes[key] = value
     recipe = load_recipe(parsed.recipe, changes)
-    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started, one speaks
-    parsed.quiet = parsed.quiet or not first
+    is_main = os.environ.get("RANK", "0") == "0"  # one of the processes that torchrun started prints
+    parsed.quiet = parsed.quiet or not is_main
     with running(parsed) as callbacks:
-        done = _make_pack(parsed, recipe, callbacks) if parsed.pack else _work(parsed, recipe, callbacks)
-    if not first:
+        if parsed.pack:
+            done = _make_pack(parsed, recipe, callbacks)
+        else:
+            done = _train_or_export(parsed, recipe, callbacks, started)
+    if not is_main:
         return
     if parsed.json:
         print_json(done)
@@ -63,7 +74,7 @@ def run(parsed: argparse.Namespace) -> None:
         print(done["summary"])
 
 
-def _make_pack(parsed: argparse.Namespace, recipe, callbacks) -> dict[str, object]:
+def _make_pack(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict) -> dict[str, object]:
     from ..io.files import check_place
     from ..training.data.pack import save_pack
 
@@ -76,7 +87,7 @@ def _make_pack(parsed: argparse.Namespace, recipe, callbacks) -> dict[str, objec
     return {"file": str(place), "bytes": size, "sources": list(pack.sources), "summary": about}
 
 
-def _work(parsed: argparse.Namespace, recipe, callbacks) -> dict[str, object]:
+def _train_or_export(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict, started: float) -> dict[str, object]:
     from ..core.errors import MethodUnavailableError
 
     try:
@@ -87,33 +98,40 @@ def _work(parsed: argparse.Namespace, recipe, callbacks) -> dict[str, object]:
         ) from error
     from ..training.export import export
     from ..training.loop import train
+    from ..training.optimiser import check_optimiser
 
-    pack = _data(parsed, recipe, callbacks)
     if parsed.export:
+        pack = _data(parsed, recipe, callbacks)
         files = [str(path) for path in export(parsed.output, parsed.export, pack, overwrite=parsed.overwrite)]
         return {"files": files, "summary": "\n".join(files)}
+    check_optimiser(recipe.optimisation)
     device = "cuda" if parsed.device == "auto" and torch.cuda.is_available() else parsed.device
     device = "cpu" if device == "auto" else device
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
-        raise MethodUnavailableError(f"Device {parsed.device!r} is not there; choose cpu, or auto.")
-    outcome = train(
-        recipe,
-        pack,
-        parsed.output,
-        device=device,
-        minutes=parsed.minutes,
-        report=lambda text: parsed.quiet or print(text, file=sys.stderr, flush=True),
-        **callbacks,
-    )
+        raise MethodUnavailableError(f"Device {parsed.device!r} is not available; choose cpu, or auto.")
+
+    def report(text: str) -> None:
+        if not parsed.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    pack = _data(parsed, recipe, callbacks)
+    elapsed = (time.monotonic() - started) / 60
+    if parsed.minutes is not None and elapsed > parsed.minutes / 2 and not parsed.packed:
+        report(
+            f"Reading the data took {elapsed:.1f} of {parsed.minutes:g} minutes; make a data pack once (--pack) and "
+            "train from it (--from)."
+        )
+    minutes = None if parsed.minutes is None else parsed.minutes - elapsed
+    outcome = train(recipe, pack, parsed.output, device=device, minutes=minutes, report=report, **callbacks)
     last = outcome.curve[-1]["scores"] if outcome.curve else {}
-    state = "finished" if outcome.finished else "to be continued"
+    state = "finished" if outcome.finished else "not finished; run the same command again to go on"
     return {
         "folder": str(outcome.folder), "step": outcome.step, "finished": outcome.finished, "scores": last,
         "summary": f"{outcome.folder}: {outcome.step} of {recipe.optimisation.steps} steps, {state}",
     }  # fmt: skip
 
 
-def _data(parsed: argparse.Namespace, recipe, callbacks):
+def _data(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict) -> Pack:
     from ..core.errors import OptionError
     from ..core.progress import Monitor
     from ..training.data.build import build_pack

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 
-_GRACE = 10.0  # seconds past the limit in which a last validation may go on
-
 
 class TimeLimit:
-    """Decides when to stop, so that the run ends within 20 seconds of its limit.
+    """Decides when to stop, so that the run ends close to its limit.
 
-    A last validation is part of the time; at most half of it is reserved for that. One step, and one batch of a
+    The last validation is part of the time, of which at most half is reserved for it. A step, and a batch of a
     validation, are never cut short.
 
     Args:
@@ -36,7 +34,7 @@ class TimeLimit:
     @property
     def deadline(self) -> float:
         """Time by `time.monotonic` at which a validation has to end."""
-        return float("inf") if self._seconds is None else self._start + self._seconds + _GRACE
+        return float("inf") if self._seconds is None else self._start + self._seconds
 
     def step_took(self, seconds: float) -> None:
         """Note the duration of a step."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -26,34 +26,24 @@ _BATCH_SIZE = 4  # slices
 Scores = dict[str, dict[str, float]]
 
 
-@dataclass(frozen=True, eq=False)
-class _ScaledBatch:
-    """A batch at one scale factor, with the PSNR of the baselines in dB."""
-
-    scale: float
-    batch: Batch
-    baselines: dict[str, list[float]]
-
-
 class Validation:
     """Whole slices of every pair of contrasts at the recipe's validation scales, k-space degradation without noise.
 
-    PSNR is computed for each slice with the range of the ground truth as peak, after data consistency.
+    PSNR is computed for each slice with the range of the ground truth as peak, after data consistency. Degradation and
+    base images are computed at the first validation.
 
     Raises:
         InputError: the pack holds no validation scans.
     """
 
     def __init__(self, pack: Pack, recipe: Recipe, device: torch.device | str = "cpu") -> None:
-        self._batches: list[_ScaledBatch] = []
-        for stack in pack.only("validation").stacks:
-            for pairs in _pairs(stack, recipe.optimisation.validation_slices):
-                pairs = pairs.to(device)
-                for scale in _scales(recipe):
-                    degradation = BatchDegradation((scale,) * 2, ("kspace",) * 2, tuple(pairs.shape[-2:]), "high")
-                    for part in pairs.split(_BATCH_SIZE):
-                        batch = make_batch(recipe, part, degradation)
-                        self._batches.append(_ScaledBatch(scale, batch, baseline_psnr(part, scale)))
+        self._items = [
+            _Item(recipe, scale, part.to(device))
+            for stack in pack.only("validation").stacks
+            for pairs in _pairs(stack, recipe.optimisation.validation_slices)
+            for scale in _scales(recipe)
+            for part in pairs.split(_BATCH_SIZE)
+        ]
 
     @torch.no_grad()
     def __call__(self, net: nn.Module, deadline: float = float("inf")) -> Scores:
@@ -63,35 +53,51 @@ class Validation:
             deadline: time by `time.monotonic` after which no batch is started except the first. The scores are then
                 those of the slices so far, and scales without a slice are missing.
         """
-        psnr_values: dict[float, list[float]] = {}
-        baselines: dict[tuple[float, str], list[float]] = {}
-        for entry in self._batches:
-            if psnr_values and time.monotonic() > deadline:
+        found: dict[float, dict[str, list[float]]] = {}
+        for item in self._items:
+            if found and time.monotonic() > deadline:
                 break
-            psnr_values.setdefault(entry.scale, []).extend(_network_psnr(net, entry.batch))
-            for name, values in entry.baselines.items():
-                baselines.setdefault((entry.scale, name), []).extend(values)
+            values = found.setdefault(item.scale, {name: [] for name in ("psnr", *BASELINES)})
+            for name, psnr_values in {"psnr": item.network_psnr(net), **item.baselines}.items():
+                values[name].extend(psnr_values)
         scores = {}
-        for scale, values in sorted(psnr_values.items()):
-            means = {name: float(np.mean(baselines[scale, name])) for name in BASELINES}
-            mean = float(np.mean(values))
-            scores[f"{scale:g}"] = {"psnr": mean, **means, "gain": mean - max(means.values())}
+        for scale, values in sorted(found.items()):
+            means = {name: float(np.mean(psnr_values)) for name, psnr_values in values.items()}
+            scores[f"{scale:g}"] = {**means, "gain": means["psnr"] - max(means[name] for name in BASELINES)}
         return scores
 
     @torch.no_grad()
     def estimate_seconds(self, net: nn.Module) -> float:
-        """Expected duration of a validation, from its smallest batch."""
-        if not self._batches:
+        """Expected duration of the first validation, from its smallest batch."""
+        if not self._items:
             return 0.0
-        sizes = [entry.batch.truth.numel() for entry in self._batches]
+        sizes = [item.pairs.numel() for item in self._items]
+        smallest = self._items[int(np.argmin(sizes))]
         start = time.monotonic()
-        _network_psnr(net, self._batches[int(np.argmin(sizes))].batch)
+        _ = smallest.network_psnr(net), smallest.baselines
         return (time.monotonic() - start) * sum(sizes) / min(sizes)
 
 
-def _network_psnr(net: nn.Module, batch: Batch) -> list[float]:
-    image = batch.acquisition.consistent(predict(net, batch)[0].float(), batch.target)
-    return psnr(image[:, 0], batch.truth[:, 0])
+class _Item:
+    """Pairs (B, 2, H, W) of ground truth and reference at one scale factor."""
+
+    def __init__(self, recipe: Recipe, scale: float, pairs: Tensor) -> None:
+        self.recipe, self.scale, self.pairs = recipe, scale, pairs
+
+    @cached_property
+    def batch(self) -> Batch:
+        shape = tuple(self.pairs.shape[-2:])
+        degradation = BatchDegradation((self.scale, self.scale), ("kspace", "kspace"), shape, "high")
+        return make_batch(self.recipe, self.pairs, degradation)
+
+    @cached_property
+    def baselines(self) -> dict[str, list[float]]:
+        return baseline_psnr(self.pairs, self.scale)
+
+    def network_psnr(self, net: nn.Module) -> list[float]:
+        batch = self.batch
+        image = batch.acquisition.consistent(predict(net, batch)[0].float(), batch.target)
+        return psnr(image[:, 0], batch.truth[:, 0])
 
 
 def baseline_psnr(pairs: Tensor, scale: float) -> dict[str, list[float]]:
