@@ -213,7 +213,8 @@ class _Training:
         if batch.reference_lesions:
             loss = loss + settings.leakage * leakage_loss(image, batch.reference)
         loss.backward()
-        self.batch = next(self.batches, None)  # made while a GPU still computes the gradient
+        if not stop:
+            self.batch = next(self.batches, None)  # made while a GPU still computes the gradient
         numbers = torch.stack([loss.detach().float(), torch.tensor(float(stop), device=self.device)])
         mean_loss, stopping = self.group.average(self.trained, numbers).tolist()
         self._update(mean_loss)
