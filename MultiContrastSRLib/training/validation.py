@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..acquisition.slices import SliceAcquisition
+from ..image.similarity import psnr
 from ..inference.base_slices import base_images
 from .data.augmentation import pad_or_crop
 from .data.batch import Batch, make_batch
@@ -97,7 +98,7 @@ class _Item:
     def network_psnr(self, net: nn.Module) -> list[float]:
         batch = self.batch
         image = batch.acquisition.consistent(predict(net, batch)[0].float(), batch.target)
-        return psnr(image[:, 0], batch.truth[:, 0])
+        return _psnr(image, batch.truth)
 
 
 def baseline_psnr(pairs: Tensor, scale: float) -> dict[str, list[float]]:
@@ -105,14 +106,12 @@ def baseline_psnr(pairs: Tensor, scale: float) -> dict[str, list[float]]:
     truth, reference = pairs[:, 0], pairs[:, 1]
     acquisition = SliceAcquisition.of(tuple(truth.shape[-2:]), (scale, scale))
     low = acquisition.forward(truth)
-    return {name: psnr(base_images(name, acquisition, low, reference)[:, 0], truth) for name in BASELINES}
+    return {name: _psnr(base_images(name, acquisition, low, reference), truth[:, None]) for name in BASELINES}
 
 
-def psnr(image: Tensor, truth: Tensor) -> list[float]:
-    """PSNR in dB of every slice of (B, H, W), with the range of the true slice as peak."""
-    error = (image - truth).double().square().mean((-2, -1)).clamp(min=1e-20)
-    peak = (truth.amax((-2, -1)) - truth.amin((-2, -1))).double()
-    return (10 * torch.log10(peak.square() / error)).tolist()
+def _psnr(image: Tensor, truth: Tensor) -> list[float]:
+    """PSNR in dB of every slice of (B, 1, H, W), with the range of the true slice as peak."""
+    return psnr(image[:, 0].cpu().numpy(), truth[:, 0].cpu().numpy()).tolist()
 
 
 def _scales(recipe: Recipe) -> tuple[float, ...]:
