@@ -60,6 +60,16 @@ def through_plane_factor(grid: Grid) -> int:
     return int(np.clip(np.ceil(thick / min(spacing) - 0.05), 1, MAX_LATTICE_SCALE))
 
 
+def lattice_samples(model: AcquisitionModel, reference: Grid, refined: tuple[bool, ...]) -> list[int]:
+    """Samples per axis (k, j, i) of a lattice with the reference's spacing along refined axes, at most 8-fold."""
+    samples = []
+    for axis, spacing, refine in zip(model.axes, spacing_along(reference, model.grid), refined, strict=True):
+        factor = min(axis.spacing / spacing, MAX_LATTICE_SCALE)
+        finer = refine and factor > 1.02 and axis.samples > 1
+        samples.append(int(np.floor(axis.samples * factor + 0.5)) if finer else axis.samples)
+    return samples
+
+
 def fill_value(volume: Volume) -> float:
     """The value outside the field of view: 0, or the minimum where 0 lies outside the volume's range."""
     low, high = float(volume.array.min()), float(volume.array.max())

@@ -1,7 +1,7 @@
-"""How a scanner samples: the forward models that degrade a volume and that a result must agree with.
+"""Forward models of a scan: they degrade volumes, and data consistency enforces them.
 
-Each array axis has its own model. In plane, MRI measures a central block of k-space (`kspace`); across the slices of
-a 2-D acquisition it averages over a slab (`slab`). Both are small matrices, applied separably.
+Each array axis has its own model (`axis.AxisModel`). In plane, MRI measures a central block of k-space (`kspace`);
+across the slices of a 2-D acquisition it averages over a slab (`slab`). Both are small matrices, applied separably.
 
 Positions. After a centred k-space crop from n to m samples, LR sample ⌊m/2⌋ coincides with HR sample ⌊n/2⌋ and the
 spacing grows by n/m, with the rounded m. The outer voxel edges do not coincide. Slabs tile the field of
@@ -11,9 +11,7 @@ view from edge to edge.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from typing import Literal
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -22,113 +20,14 @@ from ..core.errors import InputError
 from ..core.progress import Monitor
 from ..image import kernels
 from ..image.grid import Grid, PerAxis
-from ..image.sampling import apply_separable
+from ..image.sampling import Array, apply_separable
 from ..image.volume import Volume
+from .axis import AxisModel
+from .operators import apply_operator
 from .support import Support, estimate_support
 
-Kind = Literal["kspace", "slab"]
 DEGRADATIONS = ("kspace", "slab", "spline", "subsample")
 SIMULATED = "simulated_acquisition"  # key of the metadata that `degrade` leaves: the exact model
-_WEAKEST = 0.4  # smallest share of a frequency's amplitude that a slab must record to be enforced: noise grows by 2.5
-
-
-@dataclass(frozen=True)
-class AxisModel:
-    """The acquisition along one axis.
-
-    Attributes:
-        kind: "kspace" (central block of frequencies) or "slab" (mean over a box).
-        samples: how many were acquired (the target's size along the axis).
-        spacing: mm between samples.
-        thickness: mm of the slab profile (slab only); 0 for point samples.
-        support: the part of the spectrum that holds measured data (kspace only).
-    """
-
-    kind: Kind
-    samples: int
-    spacing: float
-    thickness: float = 0.0
-    support: Support = field(default_factory=Support)
-
-    @property
-    def resolution(self) -> float:
-        """Effective resolution in mm: the voxel size that the measured data would fill without zero-filling."""
-        return self.spacing / self.support.edge if self.kind == "kspace" else max(self.thickness, self.spacing)
-
-    def positions(self, fine: int) -> np.ndarray:
-        """Where the acquired samples lie on a lattice of `fine` samples, in its indices."""
-        index = np.arange(self.samples)
-        ratio = fine / self.samples
-        if self.kind == "kspace":
-            return fine // 2 + (index - self.samples // 2) * ratio
-        return (index + 0.5) * ratio - 0.5
-
-    def lattice_positions(self, fine: int) -> tuple[float, float]:
-        """(step, offset): lattice sample x lies at acquired index step·x + offset."""
-        step = self.samples / fine
-        if self.kind == "kspace":
-            return step, self.samples // 2 - (fine // 2) * step
-        return step, (step - 1) / 2
-
-    def forward(self, fine: int) -> np.ndarray | None:
-        """Matrix (samples, fine): what the scanner records of an image on the lattice; None for the identity."""
-        if fine == self.samples:
-            return None
-        return _forward(self.kind, self.samples, fine, self.thickness / self.spacing)
-
-    def interpolate(self, fine: int) -> np.ndarray | None:
-        """Matrix (fine, samples): the samples interpolated (sinc in plane, cubic spline across slices)."""
-        return None if fine == self.samples else _interpolate(self.kind, self.samples, fine)
-
-    def spread(self, fine: int) -> np.ndarray | None:
-        """Matrix (fine, samples): the smoothest image on the lattice that `forward` turns back into the samples."""
-        if fine == self.samples:
-            return None
-        return _spread(self.kind, self.samples, fine, self.thickness / self.spacing)
-
-    def weight(self) -> np.ndarray | None:
-        """Matrix (samples, samples) that keeps the measured part of the spectrum; None when all of it is measured."""
-        if self.kind == "slab":
-            return _recorded(self.samples, self.thickness / self.spacing) if self.samples > 1 else None
-        return None if self.support.full else self.support.matrix(self.samples)
-
-
-@lru_cache(maxsize=32)
-def _forward(kind: Kind, samples: int, fine: int, width: float) -> np.ndarray:
-    positions = AxisModel(kind, samples, 1.0, width).positions(fine)
-    if kind == "kspace":
-        matrix = kernels.dirichlet(fine, positions[:, None] - np.arange(fine), samples)
-    elif width == 0:
-        matrix = kernels.bspline(fine, positions)  # point samples
-    else:
-        matrix = kernels.box(fine, positions, width * fine / samples)
-    return matrix.astype(np.float32)
-
-
-@lru_cache(maxsize=32)
-def _interpolate(kind: Kind, samples: int, fine: int) -> np.ndarray:
-    step, offset = AxisModel(kind, samples, 1.0, 1.0).lattice_positions(fine)
-    kernel = kernels.sinc if kind == "kspace" else kernels.bspline
-    return kernel(samples, step * np.arange(fine) + offset).astype(np.float32)
-
-
-@lru_cache(maxsize=32)
-def _spread(kind: Kind, samples: int, fine: int, width: float) -> np.ndarray:
-    up = _interpolate(kind, samples, fine).astype(np.float64)
-    # Of the lone Nyquist frequency of an even size a real image keeps half; the inverse makes up for it. Slabs much
-    # thicker than their spacing hardly record the finest frequencies: those are left out, or noise would explode.
-    left, gains, right = np.linalg.svd(_forward(kind, samples, fine, width) @ up)
-    kept = gains >= _WEAKEST
-    return (up @ (right[kept].T / gains[kept]) @ left[:, kept].T).astype(np.float32)
-
-
-@lru_cache(maxsize=32)
-def _recorded(samples: int, width: float) -> np.ndarray | None:
-    """Matrix (samples, samples) that keeps what slabs of `width` spacings record well; None when that is all."""
-    fine = 8 * samples
-    left, gains, _ = np.linalg.svd(_forward("slab", samples, fine, width) @ _interpolate("slab", samples, fine))
-    kept = gains >= _WEAKEST
-    return None if kept.all() else (left[:, kept] @ left[:, kept].T).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -207,8 +106,7 @@ class AcquisitionModel:
 
     def acquire(self, image: np.ndarray, monitor: Monitor | None = None) -> np.ndarray:
         """What the scanner records of `image` [k, j, i] on a lattice of this model: an array of the acquired shape."""
-        operators = [axis.forward(n) for axis, n in zip(self.axes, image.shape, strict=True)]
-        return apply_separable(image, operators, monitor=monitor)
+        return apply_operator(self.axes, "forward", image, image.shape, monitor)
 
     def weigh(self, acquired: np.ndarray) -> np.ndarray:
         """`acquired` without what lies outside the measured part of its spectrum."""
@@ -216,8 +114,7 @@ class AcquisitionModel:
 
     def spread(self, residual: np.ndarray, samples: Sequence[int], monitor: Monitor | None = None) -> np.ndarray:
         """The image on a lattice of `samples` that is recorded as `residual`: band-limited or smooth."""
-        operators = [axis.spread(n) for axis, n in zip(self.axes, samples, strict=True)]
-        return apply_separable(residual, operators, monitor=monitor)
+        return apply_operator(self.axes, "spread", residual, samples, monitor)
 
     @property
     def trust(self) -> str:
@@ -253,10 +150,15 @@ def resolution_along(volume: Volume, grid: Grid) -> tuple[float, float, float]:
 _ESTIMATES: WeakKeyDictionary[Volume, AcquisitionModel] = WeakKeyDictionary()
 
 
-def weigh(axes: Sequence[AxisModel], acquired: np.ndarray, monitor: Monitor | None = None) -> np.ndarray:
-    """`acquired` [k, j, i] without what lies outside the measured part of its spectrum along `axes`."""
-    weights = [axis.weight() for axis in axes]
-    return acquired if all(w is None for w in weights) else apply_separable(acquired, weights, monitor=monitor)
+def weigh(axes: Sequence[AxisModel], acquired: Array, monitor: Monitor | None = None) -> Array:
+    """`acquired`, [k, j, i] or (…, rows, columns), without the part of its spectrum that was not measured.
+
+    Returns:
+        `acquired` itself where all of its spectrum was measured.
+    """
+    if all(axis.weight() is None for axis in axes):
+        return acquired
+    return apply_operator(axes, "weight", acquired, [axis.samples for axis in axes], monitor)
 
 
 def _narrower(support: Support, matrix: Sequence[float], axis: int, samples: int) -> Support:

@@ -1,219 +1,212 @@
-"""Local regression of the target's detail on the reference's detail.
+"""Local regression of the target's detail on the reference's detail, for volumes in numpy and for slices in torch.
 
-How much a feature of the reference tells about the target is learned where both are known, in the finest frequencies
-that the target holds, and applied to the frequencies it lacks. Regressing detail on detail, not intensity on
-intensity, is what makes a reference that shares outlines but not contrast useful, and one that shares neither harmless.
+The relation between target and reference is learned where both are known, in the finest frequencies that the target
+holds, and applied to the frequencies that the target lacks. Regressing detail on detail, not intensity on intensity,
+makes a reference useful that shares outlines but not contrast, and one that shares neither harmless.
 
 The regression is ridge regression in windows (He, Sun, Tang 2013, "Guided image filtering"), coarse windows first: the
-slopes of a wide window are the prior of the next narrower one. Features of the reference r are r and r², so that the
-contrasts' relation may bend. Several ridge strengths are tried one octave further down, where the target itself is the
-truth, and stacked with non-negative weights (Breiman 1996, "Stacked regressions"): nothing but the input is looked at.
+slopes of a wide window are the prior of the next narrower one. The features of a reference r are r and r², so that the
+relation between the contrasts need not be linear. Several ridge strengths are tried one octave below the target's
+resolution, where the target itself is the truth, and stacked with non-negative weights (Breiman 1996, "Stacked
+regressions"). Nothing but the input is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic
 
 import numpy as np
-from scipy import ndimage, optimize
+from scipy import optimize
 
-from ..acquisition.model import AxisModel, weigh
-from ..core.progress import Monitor
-from ..image import kernels
-from ..image.sampling import apply_separable
+from ..image.sampling import Array
+from .backend import double, from_host, moving_means, stack, to_host
+from .level import Level
 
-BAND = 1.5  # the finest 1 − 1/1.5 of the measured frequencies are the detail that slopes are learned on
-OCTAVE = 2.0  # how much coarser the trial is, in which ridge strengths are judged
+OCTAVE = 2.0  # how much coarser the trial is in which ridge strengths are compared
 RADII = (20, 5, 2)  # window radii in target pixels, coarse to fine
 RIDGES = (0.3, 1.0, 3.0)  # relative to the mean energy of the feature
 CANDIDATES = tuple((features, ridge) for features in (1, 2) for ridge in RIDGES)
+_MIN_WEIGHT = 1e-3  # sum of the weights below which the reference counts as useless
 
 
 @dataclass(frozen=True)
-class Level:
-    """One pair of resolutions: `axes` acquire arrays of `measured` shape from images of `fine` shape."""
+class Features(Generic[Array]):
+    """The features r and r² of a reference, of r normalised to mean 0 and deviation 1.
 
-    axes: tuple[AxisModel, AxisModel, AxisModel]
-    fine: tuple[int, int, int]
-    refined: tuple[bool, bool, bool]
-    monitor: Monitor = field(default_factory=Monitor, compare=False)  # asked for a cancel all along, told nothing
+    Attributes:
+        mean, deviation: of the reference; for volumes (1, 1, 1), for slices (B, 1, 1).
+        energies: per feature, the mean square of its finest measured band, of the same shape.
+    """
 
-    @property
-    def measured(self) -> tuple[int, ...]:
-        """Shape of what is acquired."""
-        return tuple(axis.samples for axis in self.axes)
+    mean: Array
+    deviation: Array
+    energies: tuple[Array, ...] = ()
 
-    def _apply(self, array: np.ndarray, name: str) -> np.ndarray:
-        operators = [getattr(axis, name)(n) for axis, n in zip(self.axes, self.fine, strict=True)]
-        return apply_separable(array, operators, monitor=self.monitor.silent)
+    @classmethod
+    def of(cls, level: Level, reference: Array) -> Features[Array]:
+        """The features of `reference` (fine) and their energies at `level`."""
+        axes = level.statistics_axes
+        mean = reference.mean(axis=axes, keepdims=True)
+        centred = reference - mean
+        variance = (centred * centred).mean(axis=axes, keepdims=True)
+        features = cls(mean, variance.clip(min=1e-24) ** 0.5)
+        bands = (level.high_pass(level.acquire(feature)) for feature in features.maps(reference))
+        energies = tuple((band * band).mean(axis=axes, keepdims=True) + 1e-20 for band in bands)
+        return cls(features.mean, features.deviation, energies)
 
-    def acquire(self, image: np.ndarray) -> np.ndarray:
-        """`image` (fine) as acquired, without what lies outside the measured spectrum."""
-        return self.weigh(self._apply(image, "forward"))
+    def maps(self, reference: Array) -> Iterator[Array]:
+        """The features as images."""
+        normalised = (reference - self.mean) / self.deviation
+        yield normalised
+        yield normalised * normalised
 
-    def weigh(self, acquired: np.ndarray) -> np.ndarray:
-        """The measured part of `acquired`."""
-        return weigh(self.axes, acquired, self.monitor.silent)
-
-    def interpolate(self, acquired: np.ndarray) -> np.ndarray:
-        """`acquired` at fine resolution, nothing added."""
-        return self._apply(acquired, "interpolate")
-
-    def missing(self, image: np.ndarray) -> np.ndarray:
-        """The part of `image` (fine) that acquiring it loses."""
-        return image - self._apply(self.acquire(image), "spread")
-
-    def carry(self, slopes: np.ndarray) -> np.ndarray:
-        """Smooth maps of acquired shape at fine resolution (linear)."""
-        operators = []
-        for axis, n in zip(self.axes, self.fine, strict=True):
-            step, offset = axis.lattice_positions(n)
-            positions = np.clip(step * np.arange(n) + offset, 0, axis.samples - 1)
-            operators.append(None if n == axis.samples else kernels.linear(axis.samples, positions).astype(np.float32))
-        return apply_separable(slopes, operators, monitor=self.monitor.silent)
-
-    def coarser(self, factor: float) -> Level:
-        """The level below: what is acquired here is its fine image, `factor` coarser along the refined axes."""
-        axes = []
-        for axis, refined in zip(self.axes, self.refined, strict=True):
-            edge = axis.support.edge if axis.kind == "kspace" else 1.0
-            samples = max(1, int(np.floor(axis.samples * edge / factor + 0.5))) if refined else axis.samples
-            spacing = axis.spacing * axis.samples / samples
-            axes.append(
-                replace(axis, samples=samples, spacing=spacing, thickness=spacing, support=type(axis.support)())
-            )
-        return Level(tuple(axes), self.measured, self.refined, self.monitor)
-
-    def high_pass(self, acquired: np.ndarray) -> np.ndarray:
-        """The finest band of `acquired`."""
-        below = self.coarser(BAND)
-        return acquired - below.interpolate(below.acquire(acquired))
-
-    def window(self, radius: int) -> tuple[int, int, int]:
-        """Full window sizes (k, j, i) of `radius` pixels: within slices, and over neighbours when they are refined."""
-        pixel = min((axis.spacing for axis in self.axes if axis.kind == "kspace"), default=self.axes[0].spacing)
-        sizes = []
-        for axis, refined in zip(self.axes, self.refined, strict=True):
-            reach = radius if axis.kind == "kspace" else max(1, round(radius * pixel / axis.spacing)) * refined
-            sizes.append(2 * min(reach, axis.samples - 1) + 1)
-        return tuple(sizes)
+    def split(self, level: Level, reference: Array) -> tuple[list[Array], list[Array]]:
+        """(the features of `reference` (fine) as acquired, what interpolation of these lacks of them), per feature."""
+        acquired, details = [], []
+        for feature in self.maps(reference):
+            acquired.append(level.acquire(feature))
+            details.append(feature - level.interpolate(acquired[-1]))
+        return acquired, details
 
 
 @dataclass(frozen=True)
-class DetailModel:
-    """What was learned once for the whole volume: the scales of the features and the weights of the candidates."""
+class DetailModel(Generic[Array]):
+    """The relation learned from a whole image.
 
-    mean: float
-    deviation: float
-    energies: tuple[float, float]
-    weights: tuple[float, ...]
+    Attributes:
+        features: the features of its reference.
+        weights: of the candidates, (1, candidates) for a volume and (B, candidates) for slices; on the host.
+    """
+
+    features: Features[Array]
+    weights: np.ndarray
 
     @property
     def helps(self) -> bool:
-        """Whether the reference explained any detail."""
-        return sum(self.weights) > 1e-3
+        """Whether the reference explains any detail."""
+        return bool(self.weights.any())
 
 
-def learn(level: Level, target: np.ndarray, reference: np.ndarray) -> DetailModel:
-    """Judge the candidates one octave down, on (a representative part of) the volume.
+@dataclass(frozen=True)
+class Trial:
+    """The candidates compared one octave below a level.
 
-    Args:
-        level: acquired = the target's samples, fine = the lattice the reference is on.
-        target: acquired samples, shape `level.measured`.
-        reference: shape `level.fine`.
+    Attributes:
+        weights: (1 or B, candidates); all 0 where the reference explains nothing.
+        explained: (1 or B,): share of the detail that the weighted candidates explain.
     """
-    weights, _ = trial(level, level.weigh(target), level.acquire(reference))
-    model = DetailModel(float(reference.mean()), float(reference.std()), (0.0, 0.0), weights)
-    return replace(model, energies=_energies(level, model, reference))
+
+    weights: np.ndarray
+    explained: np.ndarray
 
 
-def trial(level: Level, measured: np.ndarray, reference: np.ndarray) -> tuple[tuple[float, ...], float]:
-    """(weights of the candidates, share of the detail that they explain) one octave below `level`.
+def learn(level: Level, target: Array, reference: Array) -> DetailModel[Array]:
+    """Learn the relation from an image, or from representative slices of it.
 
     Args:
-        measured, reference: the target's acquired samples and the reference as acquired alike, both `level.measured`.
+        level: its acquired array is the target; its fine image is the reference.
+        target: acquired samples, of shape `level.measured`; (B, rows, columns) where statistics are per slice.
+        reference: of shape `level.fine`, or (B, rows, columns).
+    """
+    trial = try_candidates(level, level.weigh(target), level.acquire(reference))
+    return DetailModel(Features.of(level, reference), trial.weights)
+
+
+def try_candidates(level: Level, measured: Array, reference: Array) -> Trial:
+    """Compare the candidates one octave below `level`, where the target is the truth.
+
+    Args:
+        measured: the target's acquired samples.
+        reference: the reference, acquired alike.
     """
     below = level.coarser(OCTAVE)
     coarse = below.acquire(measured)
-    model = DetailModel(float(reference.mean()), float(reference.std()), (0.0, 0.0), ())
-    model = replace(model, energies=_energies(below, model, reference))
-    truth = (measured - below.interpolate(coarse)).ravel()
-    details = [_inject(below, model, reference, slopes).ravel() for slopes in _slopes(below, model, coarse, reference)]
-    gram = np.array([[float(a @ b) for b in details] for a in details])
-    toward = np.array([float(detail @ truth) for detail in details])
-    weights, _ = optimize.nnls(gram, toward)
-    weights /= max(1.0, weights.sum())
-    energy = float(truth @ truth)
-    explained = float(2 * weights @ toward - weights @ gram @ weights) / energy if energy > 0 else 0.0
-    return tuple(float(w) for w in weights), explained
+    features = Features.of(below, reference)
+    acquired, lacking = features.split(below, reference)
+    slopes = _slopes(below, features.energies, coarse, acquired, range(len(CANDIDATES)))
+    candidates = stack([_inject(below, each, lacking) for each in slopes.values()])
+    images = len(measured) if level.per_slice else 1
+    details = candidates.reshape(len(CANDIDATES), images, -1).swapaxes(0, 1)  # (images, candidates, samples)
+    truth = (measured - below.interpolate(coarse)).reshape(images, -1, 1)
+    details, truth = double(details), double(truth)  # the candidates are nearly collinear
+    grams = to_host(details @ details.swapaxes(1, 2))
+    products = to_host(details @ truth)[..., 0]
+    energies = to_host((truth * truth).sum(axis=1))[..., 0]
+    fitted = [_fit(*each) for each in zip(grams, products, energies, strict=True)]
+    return Trial(*(np.array(values) for values in zip(*fitted, strict=True)))
 
 
 def transfer(
-    level: Level, model: DetailModel, target: np.ndarray, reference: np.ndarray, share: np.ndarray
-) -> np.ndarray:
-    """The detail of `reference` that belongs into `target`, at fine resolution.
+    level: Level, model: DetailModel[Array], target: Array, reference: Array, share: Array | None = None
+) -> Array:
+    """The detail of `reference` that `target` lacks, at fine resolution.
 
     Args:
-        share: how much of the detail to take, 0 to 1, shape `level.measured`; 0 where the reference was not acquired.
+        model: learned from the image that these arrays are all or a part of.
+        share: how much of the detail to take, 0 to 1, of the shape of `target`; None takes all.
     """
-    slopes = np.zeros((2, *target.shape), dtype=np.float32)
-    for weight, candidate in zip(model.weights, _slopes(level, model, level.weigh(target), reference), strict=True):
-        if weight > 0:
-            slopes[: len(candidate)] += weight * candidate
-    # within a small window of the reference's border its detail is an artefact of the border
-    slopes *= ndimage.minimum_filter(share, level.window(RADII[-1]), mode="nearest")
-    return _inject(level, model, reference, slopes)
-
-
-def _feature_list(model: DetailModel, reference: np.ndarray) -> list[np.ndarray]:
-    centred = (reference - np.float32(model.mean)) / np.float32(max(model.deviation, 1e-12))
-    return [centred, centred * centred]
-
-
-def _energies(level: Level, model: DetailModel, reference: np.ndarray) -> tuple[float, float]:
-    bands = [level.high_pass(level.acquire(feature)) for feature in _feature_list(model, reference)]
-    return tuple(float(np.mean(band * band)) + 1e-20 for band in bands)
-
-
-def _slopes(level: Level, model: DetailModel, target: np.ndarray, reference: np.ndarray) -> list[np.ndarray]:
-    """Slope maps of every candidate, each (number of features, *acquired shape)."""
-    detail = level.high_pass(target)
-    bands = [
-        level.high_pass(level.acquire(feature)) / np.float32(np.sqrt(energy))
-        for feature, energy in zip(_feature_list(model, reference), model.energies, strict=True)
-    ]
-    maps: list[np.ndarray | None] = [None] * len(CANDIDATES)
-    for radius in RADII:
-        sizes = level.window(radius)
-
-        def mean(product: np.ndarray, sizes: Sequence[int] = sizes) -> np.ndarray:
-            level.monitor.check()
-            return ndimage.uniform_filter(product, sizes, mode="reflect")
-
-        first, second, cross = mean(bands[0] ** 2), mean(bands[1] ** 2), mean(bands[0] * bands[1])
-        toward = [mean(band * detail) for band in bands]
-        for c, (count, ridge) in enumerate(CANDIDATES):
-            level.monitor.check()
-            prior = maps[c] if maps[c] is not None else np.zeros((count, *detail.shape), dtype=np.float32)
-            right = [toward[f] + ridge * prior[f] for f in range(count)]
-            if count == 1:
-                maps[c] = (right[0] / (first + ridge))[None]
+    if not model.helps:
+        return 0.0 * reference
+    used = np.flatnonzero(model.weights.any(axis=0))
+    acquired, lacking = model.features.split(level, reference)
+    slopes = _slopes(level, model.features.energies, level.weigh(target), acquired, used)
+    total: list[Array] = []
+    for number, candidate in slopes.items():
+        weight = from_host(model.weights[:, number, None, None], target)
+        for feature, slope in enumerate(candidate):
+            if feature == len(total):
+                total.append(weight * slope)
             else:
-                determinant = (first + ridge) * (second + ridge) - cross * cross
-                maps[c] = np.stack(
-                    [
-                        (right[0] * (second + ridge) - right[1] * cross) / determinant,
-                        (right[1] * (first + ridge) - right[0] * cross) / determinant,
-                    ]
-                )
-    scale = np.sqrt(np.array(model.energies, dtype=np.float32))
-    return [slopes / scale[: len(slopes), None, None, None] for slopes in maps]
+                total[feature] += weight * slope
+    if share is not None:
+        total = [slope * share for slope in total]
+    return _inject(level, total, lacking)
 
 
-def _inject(level: Level, model: DetailModel, reference: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-    """Σ slope × (what acquiring the feature loses), without what the target already holds."""
-    detail = np.zeros(level.fine, dtype=np.float32)
-    for slope, feature in zip(slopes, _feature_list(model, reference), strict=False):
-        detail += level.carry(slope) * (feature - level.interpolate(level.acquire(feature)))
-    return level.missing(detail)
+def _slopes(
+    level: Level, energies: Sequence[Array], target: Array, acquired: Sequence[Array], candidates: Sequence[int]
+) -> dict[int, list[Array]]:
+    """By number of the candidate, its slopes for each of its features, as maps of acquired shape."""
+    detail = level.high_pass(target)
+    scales = [energy**0.5 for energy in energies]
+    first, second = (level.high_pass(feature) / scale for feature, scale in zip(acquired, scales, strict=True))
+    products = (first * first, second * second, first * second, first * detail, second * detail)
+    slopes: dict[int, list[Array]] = {}
+    for radius in RADII:
+        squares, squares2, cross, *right = moving_means(products, level.window(radius), level.monitor)
+        for number in candidates:
+            level.monitor.check()
+            count, ridge = CANDIDATES[number]
+            prior = slopes.get(number)
+            sides = right[:count] if prior is None else [r + ridge * p for r, p in zip(right, prior, strict=False)]
+            if count == 1:
+                slopes[number] = [sides[0] / (squares + ridge)]
+            else:
+                determinant = (squares + ridge) * (squares2 + ridge) - cross * cross
+                slopes[number] = [
+                    (sides[0] * (squares2 + ridge) - sides[1] * cross) / determinant,
+                    (sides[1] * (squares + ridge) - sides[0] * cross) / determinant,
+                ]
+    return {number: [slope / scale for slope, scale in zip(maps, scales, strict=False)]
+            for number, maps in slopes.items()}  # fmt: skip
+
+
+def _inject(level: Level, slopes: Sequence[Array], lacking: Sequence[Array]) -> Array:
+    """Σ slope × detail of the feature, without the part that the target already holds."""
+    detail = None
+    for slope, lack in zip(slopes, lacking, strict=False):
+        product = level.interpolate_linear(slope) * lack
+        detail = product if detail is None else detail + product
+    return level.lost(detail)
+
+
+def _fit(gram: np.ndarray, product: np.ndarray, energy: float) -> tuple[np.ndarray, float]:
+    """(weights of the candidates by non-negative least squares, share of `energy` that they explain)."""
+    if not np.isfinite(gram).all() or not gram.any():
+        return np.zeros(len(product)), 0.0
+    weights, _ = optimize.nnls(gram, product)
+    weights /= max(1.0, weights.sum())
+    explained = float(2 * weights @ product - weights @ gram @ weights) / energy if energy > 0 else 0.0
+    return weights * (weights.sum() > _MIN_WEIGHT), explained

@@ -8,6 +8,7 @@ reads at the oblique positions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from scipy import ndimage
@@ -16,6 +17,11 @@ from ..core.progress import Monitor
 from . import kernels
 from .grid import Grid
 from .kernels import Kernel
+
+if TYPE_CHECKING:
+    import torch
+
+Array = TypeVar("Array", np.ndarray, "torch.Tensor")  # functions of it take either and return the same
 
 # spline order by which scipy evaluates a kernel directly at scattered positions
 _DIRECT_ORDER = {kernels.nearest: 0, kernels.linear: 1, kernels.bspline: 3, kernels.quintic: 5}
@@ -101,19 +107,32 @@ def _without_unused(array: np.ndarray, operators: list[np.ndarray]) -> tuple[np.
 
 
 def apply_separable(
-    array: np.ndarray,
-    operators: Sequence[np.ndarray | None],
+    array: Array,
+    operators: Sequence[Array | None],
     *,
     out: np.ndarray | None = None,
     monitor: Monitor | None = None,
-) -> np.ndarray:
-    """One matrix per axis (None: identity) applied to `array` [k, j, i], in chunks of slices, into `out` if given.
+) -> Array:
+    """One matrix per axis (None: identity) applied to a volume or to slices.
+
+    Args:
+        array: numpy [k, j, i], which is processed in chunks of slices, or a tensor (…, rows, columns), in one go.
+        operators: matrices (out, in) for the last axes of `array`, of its type.
+        out: where the result is written (numpy only).
+        monitor: progress and cancel (numpy only).
 
     >>> apply_separable(np.ones((2, 3, 4), np.float32), [None, np.full((1, 3), 2, np.float32), None]).shape
     (2, 1, 4)
     """
-    over_k, over_j, over_i = operators
-    shape = tuple(n if op is None else len(op) for n, op in zip(array.shape, operators, strict=True))
+    if not isinstance(array, np.ndarray):
+        for axis, matrix in enumerate(operators, start=-len(operators)):
+            if matrix is not None and axis == -1:
+                array = array @ matrix.T
+            elif matrix is not None:
+                array = (matrix @ array.swapaxes(axis, -2)).swapaxes(axis, -2)
+        return array
+    over_k, over_j, over_i = (None,) * (3 - len(operators)) + tuple(operators)
+    shape = tuple(n if op is None else len(op) for n, op in zip(array.shape, (over_k, over_j, over_i), strict=True))
     if out is None:
         out = np.empty(shape, dtype=np.float32)
     # in-plane first when it shrinks the data, the slice axis first when that does

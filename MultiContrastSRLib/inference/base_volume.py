@@ -7,9 +7,9 @@ import numpy as np
 from ..acquisition.consistency import put_back
 from ..acquisition.lattice import fill_value, lattice_domain, lattice_kernels
 from ..core.progress import Monitor
+from ..guided.volumes import GuidedVolume
 from ..image.sampling import sample
 from ..image.volume import Volume
-from ..methods.guided import Guidance
 
 
 class Base:
@@ -35,22 +35,22 @@ class Base:
         resampled: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         self.samples, self._target, self._fill = samples, volume.array, fill_value(volume)
-        self._guidance = Guidance(volume, reference, refine, monitor=monitor.silent, resampled=resampled)
-        self._model = self._guidance.model.refining(refine)
-        own, wanted = (self._model.independent_axis(n) for n in (self._guidance.samples, samples))
-        self.across = own if own == wanted == self._guidance.across else None
+        self._guided = GuidedVolume(volume, reference, refine, monitor=monitor.silent, resampled=resampled)
+        self._model = self._guided.model.refining(refine)
+        own, wanted = (self._model.independent_axis(n) for n in (self._guided.samples, samples))
+        self.across = own if own == wanted == self._guided.across else None
         self._whole: np.ndarray | None = None
         self._latest: tuple[slice, np.ndarray] | None = None  # a slice is sketched, then corrected
 
     @property
     def guided(self) -> bool:
         """Whether the reference adds anything."""
-        return self._guidance.helps
+        return self._guided.helps
 
     @property
     def nbytes(self) -> int:
         """Memory that it holds."""
-        held = (self._guidance.reference, self._whole)
+        held = (self._guided.reference, self._whole)
         return sum(array.nbytes for array in held if array is not None)
 
     def stack(self, across: int, numbers: slice, monitor: Monitor) -> np.ndarray:
@@ -73,7 +73,7 @@ class Base:
         return self._whole
 
     def _made(self, numbers: slice, monitor: Monitor) -> np.ndarray:
-        image, measured, model = self._guidance.part(numbers, monitor), self._target, self._model
+        image, measured, model = self._guided.part(numbers, monitor), self._target, self._model
         samples = list(self.samples)
         if self.across is not None:
             start, stop, _ = numbers.indices(samples[self.across])

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from ..acquisition.model import AxisModel
-from ..image.sampling import apply_separable
+from ..acquisition.axis import AxisModel
+from ..acquisition.operators import apply_operator
 
 _PIXELS = 2.0  # acquired pixels on either side in which the local range is taken
 _SHARE = 0.02  # of the slice's range, which is always allowed: noise, and detail in flat regions
@@ -55,7 +55,4 @@ def limit_correction(
 def _missing(images: np.ndarray, axes: tuple[AxisModel, AxisModel]) -> np.ndarray:
     """`images` (N, H, W) without what `axes` record of them."""
     shape = images.shape[1:]
-    forward, spread = (
-        [None, *(getattr(axis, way)(n) for n, axis in zip(shape, axes, strict=True))] for way in ("forward", "spread")
-    )
-    return images - apply_separable(apply_separable(images, forward), spread)
+    return images - apply_operator(axes, "spread", apply_operator(axes, "forward", images, shape), shape)

@@ -10,13 +10,14 @@ from scipy import ndimage
 from ..acquisition.consistency import make_consistent
 from ..acquisition.lattice import LatticeImage
 from ..acquisition.model import SIMULATED, AcquisitionModel, AxisModel
+from ..acquisition.operators import apply_operator
 from ..core.progress import Monitor
 from ..image import kernels
 from ..image.grid import spacing_along
-from ..image.sampling import apply_separable, sample
+from ..image.resample import resample_reference
+from ..image.sampling import sample
 from ..image.volume import Volume
 from ..networks.intensity import Intensity
-from ..registration.resample import resample_reference
 from .auxiliary import JointSlices
 from .base_volume import Base
 from .limit import limit_correction
@@ -164,9 +165,8 @@ class PreparedPass:
         monitor.check()
         # axes of the network's lattice, as if it were recorded of the result's: their middles coincide too
         axes = [AxisModel("kspace", n, 1.0) for axis, n in enumerate(self._decoded) if axis != across]
-        coarser = [axis.forward(n) for axis, n in zip(axes, base.shape[1:], strict=True)]
-        same = all(operator is None for operator in coarser)
-        seen = base if same else apply_separable(base, [None, *coarser])
+        same = base.shape[1:] == tuple(axis.samples for axis in axes)
+        seen = base if same else apply_operator(axes, "forward", base, base.shape[1:])
         beside = shown.beside[across].stack(numbers, monitor) if shown.beside else None
         stack = self._stack(across, seen, shown.reference, numbers, beside)
         made = self.network(stack, self._target, shown.intensity, monitor)
@@ -175,8 +175,7 @@ class PreparedPass:
         self._replaced.update((across, numbers.start + int(n)) for n in np.flatnonzero(replaced))
         if same:
             return made
-        finer = [axis.spread(n) for axis, n in zip(axes, base.shape[1:], strict=True)]
-        return base + apply_separable(made - seen, [None, *finer])
+        return base + apply_operator(axes, "spread", made - seen, base.shape[1:])
 
     def _beside(self, volume: Volume, reference: Volume | None, monitor: Monitor) -> dict[int, JointSlices]:
         """By axis along which slices are stacked, the images that the network sees beside the base."""
@@ -254,9 +253,10 @@ def intermediate(volume: Volume, step: Pass, array: np.ndarray) -> Volume:
 
 
 def _record(image: np.ndarray, axes: tuple[AxisModel, ...]) -> np.ndarray:
-    """What `axes` record of an image that lies on finer lattices of theirs, or on their own samples."""
-    operators = [axis.forward(n) for axis, n in zip(axes, image.shape, strict=True)]
-    return image if all(operator is None for operator in operators) else apply_separable(image, operators)
+    """The acquisition by `axes` of an image on a finer lattice of theirs, or on their own samples: then the image."""
+    if image.shape == tuple(axis.samples for axis in axes):
+        return image
+    return apply_operator(axes, "forward", image, image.shape)
 
 
 def _softened(valid: np.ndarray) -> np.ndarray:

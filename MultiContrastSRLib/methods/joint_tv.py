@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from ..acquisition.lattice import LatticeImage, default_refinement, through_plane_factor
+from ..acquisition.lattice import LatticeImage, default_refinement, lattice_samples, through_plane_factor
 from ..acquisition.model import AcquisitionModel
 from ..core.memory import check_memory
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
 from ..image.grid import Grid
 from ..image.volume import Volume
 from .contract import Method, Option, register
-from .guided import lattice_samples
 
 COPIES = 22  # arrays on the lattice that live at once for two contrasts
 

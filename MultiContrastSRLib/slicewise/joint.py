@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ..acquisition.model import AxisModel
-from ..acquisition.slices import ACROSS, KEPT, SliceAcquisition
+from ..acquisition.operators import KEPT
+from ..acquisition.slices import ACROSS, SliceAcquisition
 from ..subject.joint import channel_of
 from ..subject.noise import noise_of
 from ..subject.observation import Observation, decompose

@@ -30,7 +30,7 @@ from MultiContrastSRLib.evaluation.protocols.protocol import PROTOCOLS
 from MultiContrastSRLib.evaluation.protocols.references import REFERENCES, reference_variant
 from MultiContrastSRLib.methods import REGISTRY
 from MultiContrastSRLib.methods.contract import Method, Option, register
-from MultiContrastSRLib.registration.resample import resample_reference
+from MultiContrastSRLib.image.resample import resample_reference
 
 SCALE = 2
 

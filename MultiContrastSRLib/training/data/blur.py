@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from ...acquisition.slices import separable
+from ...image.sampling import apply_separable
 
 
 def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
@@ -17,7 +17,7 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     tenths = round(10 * sigma)
     if tenths == 0:
         return images
-    return separable(images, *(_gaussian_matrix(n, tenths).to(images) for n in images.shape[-2:]))
+    return apply_separable(images, [_gaussian_matrix(n, tenths).to(images) for n in images.shape[-2:]])
 
 
 @lru_cache(maxsize=128)

@@ -16,7 +16,7 @@ from ...core.progress import Monitor
 from ...image.volume import Volume
 from ...io import load_volume
 from ...registration.align import align
-from ...registration.resample import resample_reference
+from ...image.resample import resample_reference
 from ..recipe import Recipe, Source
 from .labels import load_label_maps
 from .pack import ContrastStack, Pack

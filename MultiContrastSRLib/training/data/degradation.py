@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...acquisition.model import Kind
+from ...acquisition.axis import Kind
 from ..recipe import Degradation, Recipe
 
 _WARMUP_FACTORS = (2, 3, 4)

@@ -1,0 +1,70 @@
+"""The matrices of an acquisition, applied along the axes of numpy volumes and of torch tensors on any device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ..core.progress import Monitor
+from ..image.sampling import Array, apply_separable
+from .axis import AxisModel
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Operator = Literal["forward", "interpolate", "spread", "zero_fill", "linear", "weight"]
+KEPT = 4096  # matrices of some 100 kB each: sizes are whole numbers, so training soon meets all of them again
+
+
+def apply_operator(
+    axes: Sequence[AxisModel],
+    operator: Operator,
+    array: Array,
+    fine: Sequence[int],
+    monitor: Monitor | None = None,
+) -> Array:
+    """One of the matrices of `AxisModel` along each axis of an image.
+
+    Args:
+        axes: models of the last axes of `array`.
+        operator: name of the method of `AxisModel` that gives the matrix.
+        array: numpy [k, j, i], or a tensor (…, rows, columns).
+        fine: lattice samples along `axes`.
+
+    Returns:
+        An array of the type of `array`; for numpy always a new one.
+    """
+    matrices = [matrix_like(array, _matrix, axis, operator, n) for axis, n in zip(axes, fine, strict=True)]
+    return apply_separable(array, matrices, monitor=monitor)
+
+
+def matrix_like(array: Array, make: Callable[..., np.ndarray | None], *arguments: Hashable) -> Array | None:
+    """The matrix `make(*arguments)` for products with `array`; for a tensor on its device and in its type, cached.
+
+    Args:
+        make: returns a matrix, or None for the identity; for equal arguments always the same.
+    """
+    if isinstance(array, np.ndarray):
+        return make(*arguments)
+    return _tensor(make, arguments, array.device, array.dtype)
+
+
+def _matrix(axis: AxisModel, operator: Operator, fine: int) -> np.ndarray | None:
+    return axis.weight() if operator == "weight" else getattr(axis, operator)(fine)
+
+
+@lru_cache(maxsize=KEPT)
+def _tensor(
+    make: Callable[..., np.ndarray | None], arguments: tuple[Hashable, ...], device: torch.device, dtype: torch.dtype
+) -> Tensor | None:
+    import torch
+
+    matrix = make(*arguments)
+    if matrix is None:
+        return None
+    with torch.inference_mode(False):  # the cached tensor may be needed for gradients later
+        return torch.from_numpy(matrix).to(device, dtype, copy=True)
