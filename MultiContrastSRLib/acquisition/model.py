@@ -20,10 +20,10 @@ from ..core.errors import InputError
 from ..core.progress import Monitor
 from ..image import kernels
 from ..image.grid import Grid, PerAxis
-from ..image.sampling import Array, apply_separable
+from ..image.sampling import apply_separable
 from ..image.volume import Volume
 from .axis import AxisModel
-from .operators import apply_operator
+from .operators import apply_operator, weigh
 from .support import Support, estimate_support
 
 DEGRADATIONS = ("kspace", "slab", "spline", "subsample")
@@ -42,9 +42,9 @@ class AcquisitionModel:
     def estimate(cls, volume: Volume) -> AcquisitionModel:
         """The model that explains `volume`: slabs across the slices of a 2-D acquisition, k-space along the others.
 
-        The measured part of each k-space axis is read off the spectrum (see `support`). Slab thickness comes from
-        the metadata (DICOM), else it is taken to be the slice spacing, and that assumption is stated. The outcome is
-        remembered as long as the volume lives.
+        The measured part of each k-space axis is estimated from the spectrum (see `support`). The slab thickness comes
+        from the metadata (DICOM); without it, it is assumed to be the slice spacing, which `assumptions` then states.
+        The result is cached as long as the volume exists.
         """
         if volume not in _ESTIMATES:
             _ESTIMATES[volume] = cls._estimate(volume)
@@ -87,38 +87,38 @@ class AcquisitionModel:
         return None
 
     def refining(self, axes: Sequence[bool]) -> AcquisitionModel:
-        """The model for images that are super-resolved along `axes` (k, j, i): along others every sample counts.
+        """The model for images that are super-resolved along `axes` (k, j, i) only.
 
-        Nothing is looked for beyond the measured part of k-space there, so that slices stand for themselves.
+        Along the other in-plane axes all of k-space counts as measured, as nothing is added outside its measured part.
         """
-        settled = tuple(
+        models = tuple(
             axis if refined or axis.kind == "slab" else replace(axis, support=Support())
             for axis, refined in zip(self.axes, axes, strict=True)
         )
-        return AcquisitionModel(self.grid, settled, self.assumptions)
+        return AcquisitionModel(self.grid, models, self.assumptions)
 
     def of_slices(self, axis: int, start: int, stop: int) -> AcquisitionModel:
-        """The model of slices start…stop−1 along `axis`, which must be independent of the others."""
+        """The model of slices start…stop−1 along `axis`, which must be `independent_axis`."""
         first, last = [0, 0, 0], list(self.grid.shape)
         first[axis], last[axis] = start, stop
         axes = tuple(replace(a, samples=stop - start) if n == axis else a for n, a in enumerate(self.axes))
         return AcquisitionModel(self.grid.crop(first, last), axes)
 
     def acquire(self, image: np.ndarray, monitor: Monitor | None = None) -> np.ndarray:
-        """What the scanner records of `image` [k, j, i] on a lattice of this model: an array of the acquired shape."""
+        """The acquisition of `image` [k, j, i] on a lattice of this model: an array of the acquired shape."""
         return apply_operator(self.axes, "forward", image, image.shape, monitor)
 
     def weigh(self, acquired: np.ndarray) -> np.ndarray:
-        """`acquired` without what lies outside the measured part of its spectrum."""
+        """`acquired` without frequencies outside the measured part of its spectrum."""
         return weigh(self.axes, acquired)
 
     def spread(self, residual: np.ndarray, samples: Sequence[int], monitor: Monitor | None = None) -> np.ndarray:
-        """The image on a lattice of `samples` that is recorded as `residual`: band-limited or smooth."""
+        """The smoothest image on a lattice of `samples` that is acquired as `residual`; a new array."""
         return apply_operator(self.axes, "spread", residual, samples, monitor)
 
     @property
     def trust(self) -> str:
-        """Of data consistency: "exact" where all frequencies were measured, else "support"."""
+        """Mode of data consistency: "exact" where all frequencies were measured, else "support"."""
         return "exact" if all(axis.weight() is None for axis in self.axes) else "support"
 
     @property
@@ -130,8 +130,8 @@ class AcquisitionModel:
     def domain(self) -> tuple[tuple[float, float], ...]:
         """Per axis (k, j, i), the lowest and highest fractional index that the scan covers.
 
-        Across slices the voxel edges. In plane k-space samples mark a period, not cells: a finer grid of the same scan
-        may begin or end up to one sample outside, depending on where the sizes' centres fall.
+        Across slices these are the voxel edges. In plane the image is periodic: a finer grid of the same scan may begin
+        or end up to one sample outside, depending on the centres of both sizes.
         """
         return tuple(
             (-0.5, axis.samples - 0.5) if axis.kind == "slab" else (-1.0, float(axis.samples)) for axis in self.axes
@@ -140,25 +140,15 @@ class AcquisitionModel:
 
 def resolution_along(volume: Volume, grid: Grid) -> tuple[float, float, float]:
     """Effective resolution of `volume` in mm along the axes (k, j, i) of `grid`."""
-    own = np.array(AcquisitionModel.estimate(volume).resolution)
-    mine = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
-    theirs = grid.affine[:3, :3] / np.linalg.norm(grid.affine[:3, :3], axis=0)
-    shares = np.linalg.solve(mine, theirs)[::-1, ::-1] / own[:, None]  # frequency that each own axis holds along theirs
-    return tuple(float(1 / np.linalg.norm(shares[:, axis])) for axis in range(3))
+    resolution = np.array(AcquisitionModel.estimate(volume).resolution)
+    own = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
+    other = grid.affine[:3, :3] / np.linalg.norm(grid.affine[:3, :3], axis=0)
+    # cycles per mm that each axis of the volume resolves, along the axes of `grid`
+    resolved = np.linalg.solve(own, other)[::-1, ::-1] / resolution[:, None]
+    return tuple(float(1 / np.linalg.norm(resolved[:, axis])) for axis in range(3))
 
 
 _ESTIMATES: WeakKeyDictionary[Volume, AcquisitionModel] = WeakKeyDictionary()
-
-
-def weigh(axes: Sequence[AxisModel], acquired: Array, monitor: Monitor | None = None) -> Array:
-    """`acquired`, [k, j, i] or (…, rows, columns), without the part of its spectrum that was not measured.
-
-    Returns:
-        `acquired` itself where all of its spectrum was measured.
-    """
-    if all(axis.weight() is None for axis in axes):
-        return acquired
-    return apply_operator(axes, "weight", acquired, [axis.samples for axis in axes], monitor)
 
 
 def _narrower(support: Support, matrix: Sequence[float], axis: int, samples: int) -> Support:

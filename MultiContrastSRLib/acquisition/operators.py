@@ -42,6 +42,17 @@ def apply_operator(
     return apply_separable(array, matrices, monitor=monitor)
 
 
+def weigh(axes: Sequence[AxisModel], acquired: Array, monitor: Monitor | None = None) -> Array:
+    """`acquired`, as `array` of `apply_operator`, without frequencies outside the measured part of its spectrum.
+
+    Returns:
+        `acquired` itself where all of its spectrum was measured.
+    """
+    if all(axis.weight() is None for axis in axes):
+        return acquired
+    return apply_operator(axes, "weight", acquired, [axis.samples for axis in axes], monitor)
+
+
 def matrix_like(array: Array, make: Callable[..., np.ndarray | None], *arguments: Hashable) -> Array | None:
     """The matrix `make(*arguments)` for products with `array`; for a tensor on its device and in its type, cached.
 

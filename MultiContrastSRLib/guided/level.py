@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ..acquisition.axis import AxisModel, samples_of
-from ..acquisition.model import weigh
-from ..acquisition.operators import Operator, apply_operator
+from ..acquisition.operators import Operator, apply_operator, weigh
 from ..core.progress import Monitor
 from ..image.sampling import Array
 

@@ -28,6 +28,7 @@ OCTAVE = 2.0  # how much coarser the trial is in which ridge strengths are compa
 RADII = (20, 5, 2)  # window radii in target pixels, coarse to fine
 RIDGES = (0.3, 1.0, 3.0)  # relative to the mean energy of the feature
 CANDIDATES = tuple((features, ridge) for features in (1, 2) for ridge in RIDGES)
+_MIN_ENERGY = 1e-10  # of the finest band of a feature; less is rounding error, as of a constant reference
 _MIN_WEIGHT = 1e-3  # sum of the weights below which the reference counts as useless
 
 
@@ -53,7 +54,7 @@ class Features(Generic[Array]):
         variance = (centred * centred).mean(axis=axes, keepdims=True)
         features = cls(mean, variance.clip(min=1e-24) ** 0.5)
         bands = (level.high_pass(level.acquire(feature)) for feature in features.maps(reference))
-        energies = tuple((band * band).mean(axis=axes, keepdims=True) + 1e-20 for band in bands)
+        energies = tuple((band * band).mean(axis=axes, keepdims=True).clip(min=_MIN_ENERGY) for band in bands)
         return cls(features.mean, features.deviation, energies)
 
     def maps(self, reference: Array) -> Iterator[Array]:

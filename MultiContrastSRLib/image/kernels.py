@@ -1,13 +1,13 @@
 """Interpolation along one axis, as small dense matrices.
 
-A 3-D interpolation on a grid whose axes are parallel to the source's is three matrix products, one an axis. The
+Interpolation in 3-D on a grid whose axes are parallel to the source's is three matrix products, one per axis. The
 matrices are at most a few thousand wide, so this is exact at any real position, needs no special case for odd sizes
 or real scales, and runs at BLAS speed.
 
 Every kernel takes `n` source samples at 0, 1, …, n−1, the fractional `positions` of the output samples (shape (p,))
 and `step`, the distance between neighbouring output samples in source samples, and returns a float64 matrix (p, n).
-Rows sum to one: a constant stays constant. Except for the periodic k-space kernel, samples beyond the edge are the
-mirrored ones (half-sample symmetry: the mirror stands on the voxel edge).
+Rows sum to one: a constant stays constant. Except for the periodic k-space kernels, the signal is mirrored at the voxel
+edges (half-sample symmetry).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _mirror(index: np.ndarray, n: int) -> np.ndarray:
 
 
 def _local(n: int, positions: np.ndarray, radius: float, weight: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Matrix of a kernel `weight(distance)` that vanishes beyond `radius`, normalised to unit row sums."""
+    """Matrix of a kernel `weight(distance)` that is 0 beyond `radius`, normalised to unit row sums."""
     first = np.ceil(positions - radius).astype(int)
     taps = first[:, None] + np.arange(int(2 * radius) + 1)
     weights = weight(positions[:, None] - taps)
@@ -39,7 +39,7 @@ def _local(n: int, positions: np.ndarray, radius: float, weight: Callable[[np.nd
 def nearest(n: int, positions: np.ndarray, step: float = 1.0) -> np.ndarray:
     """The nearest sample; ties go to the higher index."""
     matrix = np.zeros((len(positions), n))
-    # a tie that rounding error would decide either way must not depend on where the crop begins
+    # ties must not depend on rounding errors, which differ between a crop and the whole
     matrix[np.arange(len(positions)), np.clip(np.floor(positions + 0.5 + 1e-6).astype(int), 0, n - 1)] = 1.0
     return matrix
 
@@ -73,7 +73,7 @@ quintic = _spline(5)
 
 @lru_cache(maxsize=8)
 def lanczos(lobes: int) -> Kernel:
-    """Lanczos-windowed sinc of so many lobes (Duchon 1979), normalised."""
+    """Lanczos-windowed sinc with this number of lobes (Duchon 1979), normalised."""
 
     def matrix(n: int, positions: np.ndarray, step: float = 1.0) -> np.ndarray:
         return _local(n, positions, float(lobes), lambda d: np.sinc(d) * np.sinc(d / lobes) * (np.abs(d) < lobes))
@@ -93,7 +93,7 @@ def dirichlet(n: int, delta: np.ndarray, bandwidth: float | None = None) -> np.n
         bandwidth: number of frequencies kept, real; default n, which interpolates the samples exactly.
     """
     width = float(n) if bandwidth is None else min(float(bandwidth), float(n))
-    # highest frequency strictly inside the band; headers round, so that 64.0001 must count as 64
+    # highest frequency strictly inside the band; spacings in headers are rounded, so 64.0001 must count as 64
     top = max(int(np.ceil(width / 2 - 1e-2)) - 1, 0)
     angle = np.pi * delta / n
     denominator = np.sin(angle)
@@ -111,7 +111,7 @@ def sinc(n: int, positions: np.ndarray, step: float = 1.0) -> np.ndarray:
 
 
 def mirrored_sinc(n: int, positions: np.ndarray, step: float = 1.0) -> np.ndarray:
-    """Band-limited interpolation of the mirrored signal: across slices the top of the head must not meet the neck."""
+    """Band-limited interpolation of the mirrored signal, which across slices does not wrap around from head to neck."""
     index = np.arange(n)
     x = positions[:, None]
     return dirichlet(2 * n, x - index) + dirichlet(2 * n, x - (2 * n - 1 - index))
@@ -120,7 +120,7 @@ def mirrored_sinc(n: int, positions: np.ndarray, step: float = 1.0) -> np.ndarra
 def box(n: int, positions: np.ndarray, width: float) -> np.ndarray:
     """Mean over the interval [position − width/2, position + width/2] of samples that fill their cells (slab profile).
 
-    Parts of the interval beyond the first or last cell are left out of the mean.
+    The mean leaves out parts of the interval beyond the first or last cell.
     """
     edges = np.arange(n) - 0.5
     low, high = positions[:, None] - width / 2, positions[:, None] + width / 2

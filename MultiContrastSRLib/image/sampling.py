@@ -1,8 +1,8 @@
-"""Evaluate a sampled image anywhere in the patient.
+"""Interpolation of a sampled image at any positions in the patient.
 
-Where the axes of the two grids are parallel (in any order, flipped or not) the image is three matrix products, see
-`kernels`. Otherwise the kernel first makes a twofold finer copy of the region at hand, which a quintic spline then
-reads at the oblique positions.
+Where the axes of the two grids are parallel (in any order, flipped or not), interpolation is three matrix products, see
+`kernels`. Otherwise the kernels first resample the region to half the spacing, and a quintic spline interpolates that
+copy at the oblique positions.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ Array = TypeVar("Array", np.ndarray, "torch.Tensor")  # functions of it take eit
 
 # spline order by which scipy evaluates a kernel directly at scattered positions
 _DIRECT_ORDER = {kernels.nearest: 0, kernels.linear: 1, kernels.bspline: 3, kernels.quintic: 5}
-_CHUNK = 1 << 20  # output samples worked on at once
-UNSEEN = 1e-7  # a source sample whose weights are all below this is not looked at
+_CHUNK = 1 << 20  # output samples processed at once
+UNSEEN = 1e-7  # source samples whose weights are all below this are left out
 _MARGIN = 8  # source samples kept around an oblique region, enough for the quintic prefilter to settle
 
 
 def parallel_axes(matrix: np.ndarray, shape: Sequence[int]) -> list[int] | None:
     """For each source axis the output axis parallel to it, or None when the grids are oblique to each other.
 
-    `matrix` maps output to source indices (k, j, i); an axis may stray 0.001 voxel over the whole grid.
+    `matrix` maps output to source indices (k, j, i); parallel to 0.001 voxel over the whole grid.
     """
-    stray = np.abs(matrix) * (np.maximum(np.asarray(shape), 2) - 1)
+    deviation = np.abs(matrix) * (np.maximum(np.asarray(shape), 2) - 1)
     order = [int(np.argmax(np.abs(row))) for row in matrix]
     for row, column in enumerate(order):
-        stray[row, column] = 0.0
+        deviation[row, column] = 0.0
     if len(set(order)) < 3:
-        # a single-sample output axis has no direction that matters, but its row must still find a place
+        # the direction of an output axis of one sample does not matter, but every row needs an axis of its own
         return None
-    return order if stray.max() < 1e-3 else None
+    return order if deviation.max() < 1e-3 else None
 
 
 def sample(
@@ -71,7 +71,7 @@ def sample(
     order = parallel_axes(matrix, grid.shape)
     if domain is None:
         domain = [(-0.5, n - 0.5) for n in array.shape]
-    bounds = np.array(domain) + (-1e-3, 1e-3)  # a sample on the edge is inside, whatever the rounding
+    bounds = np.array(domain) + (-1e-3, 1e-3)  # samples on the edge are inside in spite of rounding
     if order is not None:
         return _parallel(array, matrix, offset, order, grid.shape, axis_kernels, fill, bounds, monitor)
     return _oblique(array, matrix, offset, grid.shape, axis_kernels, fill, bounds, monitor)
@@ -97,7 +97,7 @@ def _parallel(array, matrix, offset, order, shape, axis_kernels, fill, bounds, m
 
 
 def _without_unused(array: np.ndarray, operators: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """`array` and `operators` without samples that no output sees: one slice needs few of its neighbours."""
+    """`array` and `operators` without samples that no output depends on: one slice needs few of its neighbours."""
     parts = []
     for axis, operator in enumerate(operators):
         (used,) = np.nonzero(np.abs(operator).max(axis=0) > UNSEEN)
@@ -161,7 +161,7 @@ def _oblique(array, matrix, offset, shape, axis_kernels, fill, bounds, monitor) 
     order = {_DIRECT_ORDER.get(kernel) for kernel in axis_kernels}
     direct = order.pop() if len(order) == 1 else None
     result = np.full(shape, fill, dtype=np.float32)
-    # how far the image moves along each source axis from one output sample to its neighbours; a lone plane has none
+    # distance between neighbouring output samples along each source axis; a single plane has no neighbours
     steps = np.linalg.norm(matrix[:, np.asarray(shape) > 1], axis=1)
     # blocks of a few rows of a few slices: their bounding box in the source stays small
     side = 96
@@ -198,7 +198,7 @@ def _scattered(
         first, last = np.maximum(first, 0), np.minimum(last, np.array(array.shape) - 1)
         region = array[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))]
         return ndimage.map_coordinates(region, positions - first[:, None], order=direct, mode="reflect")
-    # the kernel continues the image beyond its edge by itself, so the fine copy may reach outside
+    # kernels extrapolate the image beyond its edge, so the fine copy may reach outside
     first, last = np.maximum(first, -_MARGIN), np.minimum(last, np.array(array.shape) - 1 + _MARGIN)
     operators = []
     for axis, kernel in enumerate(axis_kernels):
