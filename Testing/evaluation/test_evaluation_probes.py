@@ -28,9 +28,9 @@ from MultiContrastSRLib.evaluation.probes import inserted_lesions as inserted
 from MultiContrastSRLib.evaluation.protocols.case import make_case
 from MultiContrastSRLib.evaluation.protocols.protocol import PROTOCOLS
 from MultiContrastSRLib.evaluation.protocols.references import REFERENCES, reference_variant
+from MultiContrastSRLib.image.resample import resample_reference
 from MultiContrastSRLib.methods import REGISTRY
 from MultiContrastSRLib.methods.contract import Method, Option, register
-from MultiContrastSRLib.image.resample import resample_reference
 
 SCALE = 2
 

@@ -13,10 +13,10 @@ import numpy as np
 from ...acquisition.model import AcquisitionModel, degrade
 from ...core.errors import FileReadError, InputError
 from ...core.progress import Monitor
+from ...image.resample import resample_reference
 from ...image.volume import Volume
 from ...io import load_volume
 from ...registration.align import align
-from ...image.resample import resample_reference
 from ..recipe import Recipe, Source
 from .labels import load_label_maps
 from .pack import ContrastStack, Pack
