@@ -7,6 +7,7 @@ from functools import cached_property
 
 from ..acquisition.axis import AxisModel, samples_of
 from ..acquisition.operators import Operator, apply_operator, weigh
+from ..acquisition.support import Support
 from ..core.progress import Monitor
 from ..image.sampling import Array
 
@@ -78,9 +79,7 @@ class Level:
             edge = axis.support.edge if axis.kind == "kspace" else 1.0
             samples = samples_of(axis.samples * edge, factor) if refined else axis.samples
             spacing = axis.spacing * axis.samples / samples
-            axes.append(
-                replace(axis, samples=samples, spacing=spacing, thickness=spacing, support=type(axis.support)())
-            )
+            axes.append(replace(axis, samples=samples, spacing=spacing, thickness=spacing, support=Support()))
         return replace(self, axes=tuple(axes), fine=self.measured)
 
     def part(self, measured: tuple[int, ...], fine: tuple[int, ...], monitor: Monitor) -> Level:
