@@ -20,7 +20,7 @@ from .image.volume import Volume
 
 if TYPE_CHECKING:
     from . import methods
-    from .acquisition.model import degrade
+    from .acquisition.degrade import degrade
     from .io import load_volume, save_volume
     from .pipeline import prepare, super_resolve
 
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "degrade": "acquisition.model",
+    "degrade": "acquisition.degrade",
     "load_volume": "io",
     "prepare": "pipeline",
     "save_volume": "io",

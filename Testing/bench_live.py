@@ -117,7 +117,7 @@ class Session:
     def _scans(self) -> tuple:
         import slicer
 
-        from MultiContrastSRLib.acquisition.model import degrade
+        from MultiContrastSRLib.acquisition.degrade import degrade
         from MultiContrastSRLib.samples.scans import sample_volumes
 
         samples = sample_volumes("patient12", ("T2", "T1"), say=print)

@@ -73,7 +73,7 @@ def images(size: int, scale: int) -> tuple[Tensor, Tensor, Positions]:
     """The same as images (1, 1, ·, ·) in about 0…1, and where the output's pixels lie in them."""
     import torch
 
-    from MultiContrastSRLib.acquisition.model import AxisModel
+    from MultiContrastSRLib.acquisition.axis import AxisModel
     from MultiContrastSRLib.networks.positions import Positions
 
     found = [torch.from_numpy(v.array / np.percentile(v.array, 99.9)).float()[None] for v in volumes(size, scale)]

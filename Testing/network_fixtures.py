@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from MultiContrastSRLib.acquisition.model import AxisModel
+from MultiContrastSRLib.acquisition.axis import AxisModel
 from MultiContrastSRLib.networks.positions import Positions
 from MultiContrastSRLib.networks.specs import build, published
 

@@ -8,7 +8,7 @@ from phantoms import pair, psnr, real_volume
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
-from MultiContrastSRLib.acquisition.model import AxisModel
+from MultiContrastSRLib.acquisition.axis import AxisModel
 
 METHODS = [method.name for method in mc.methods() if method.group == "classical"]
 
@@ -86,7 +86,7 @@ def test_consistency_does_not_spoil_a_real_zero_filled_scan():
 @pytest.mark.parametrize("method", ["bspline", "sinc", "guided"])
 @pytest.mark.parametrize("overlap", [0.5, 1, 1.5, 2, 2.5, 3])
 def test_slabs_thicker_or_thinner_than_their_spacing_do_not_blow_up_noise(method, overlap):
-    from MultiContrastSRLib.acquisition.model import AxisModel
+    from MultiContrastSRLib.acquisition.axis import AxisModel
     from MultiContrastSRLib.image.sampling import apply_separable
 
     truth, reference = (Volume(np.swapaxes(v.array, 0, 1), np.eye(4), v.name) for v in pair((20, 80, 44)))

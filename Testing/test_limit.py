@@ -13,7 +13,8 @@ from scipy import ndimage  # noqa: E402
 
 import MultiContrastSRLib as mc  # noqa: E402
 from MultiContrastSRLib import Volume  # noqa: E402
-from MultiContrastSRLib.acquisition.model import AxisModel, degrade  # noqa: E402
+from MultiContrastSRLib.acquisition.axis import AxisModel
+from MultiContrastSRLib.acquisition.degrade import degrade  # noqa: E402
 from MultiContrastSRLib.core.cache import Cache  # noqa: E402
 from MultiContrastSRLib.image.sampling import apply_separable  # noqa: E402
 from MultiContrastSRLib.inference.limit import limit_correction  # noqa: E402

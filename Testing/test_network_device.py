@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="Networks need torch, which is not installed here.")
 
-from MultiContrastSRLib.acquisition.model import AxisModel  # noqa: E402
+from MultiContrastSRLib.acquisition.axis import AxisModel  # noqa: E402
 from MultiContrastSRLib.inference.slices import SliceNetwork, Stack, statistics  # noqa: E402
 from MultiContrastSRLib.networks.specs import light  # noqa: E402
 

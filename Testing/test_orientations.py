@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="Networks need torch, which is not i
 
 from network_fixtures import stirred  # noqa: E402
 
-from MultiContrastSRLib.acquisition.model import AxisModel  # noqa: E402
+from MultiContrastSRLib.acquisition.axis import AxisModel  # noqa: E402
 from MultiContrastSRLib.core.errors import OptionError  # noqa: E402
 from MultiContrastSRLib.inference.slices import SliceNetwork, Stack  # noqa: E402
 from MultiContrastSRLib.methods import get  # noqa: E402

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 import MultiContrastSRLib as mc
-from MultiContrastSRLib.acquisition.model import AcquisitionModel, AxisModel, degrade
+from MultiContrastSRLib.acquisition.axis import AxisModel
+from MultiContrastSRLib.acquisition.degrade import degrade
+from MultiContrastSRLib.acquisition.model import AcquisitionModel
 from MultiContrastSRLib.acquisition.support import Support
 from MultiContrastSRLib.core.errors import CancelledError, FileReadError, InputError, MethodUnavailableError
 from MultiContrastSRLib.image.grid import Grid

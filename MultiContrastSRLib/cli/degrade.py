@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     """Do it."""
-    from ..acquisition.model import degrade
+    from ..acquisition.degrade import degrade
     from ..io import check_output, load_volume, save_volume
     from ..pipeline.checks import check_volume
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..acquisition.model import AcquisitionModel, AxisModel, degrade
+from ..acquisition.axis import AxisModel
+from ..acquisition.degrade import degrade
+from ..acquisition.model import AcquisitionModel
 from ..image import kernels
 from ..image.grid import Grid
 from ..image.sampling import sample

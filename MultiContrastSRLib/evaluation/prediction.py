@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..acquisition.model import degrade
+from ..acquisition.degrade import degrade
 from ..core.progress import Monitor
 from ..image import kernels
 from ..image.grid import Grid

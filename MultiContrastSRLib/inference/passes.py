@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import ndimage
 
+from ..acquisition.axis import AxisModel
 from ..acquisition.consistency import make_consistent
 from ..acquisition.lattice import LatticeImage
-from ..acquisition.model import SIMULATED, AcquisitionModel, AxisModel
+from ..acquisition.model import SIMULATED, AcquisitionModel
 from ..acquisition.operators import apply_operator
 from ..core.progress import Monitor
 from ..image import kernels

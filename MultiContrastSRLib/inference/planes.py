@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..acquisition.axis import AxisModel
 from ..acquisition.lattice import MAX_LATTICE_SCALE, through_plane_factor
-from ..acquisition.model import AcquisitionModel, AxisModel
+from ..acquisition.model import AcquisitionModel
 from ..image.grid import spacing_along
 from ..image.volume import Volume
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..acquisition.model import AxisModel
+from ..acquisition.axis import AxisModel
 from ..core.progress import Monitor
 from ..networks.intensity import Intensity, intensity_of
 from ..networks.minet import MINet

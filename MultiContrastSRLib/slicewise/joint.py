@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..acquisition.model import AxisModel
+from ..acquisition.axis import AxisModel
 from ..acquisition.operators import KEPT
 from ..acquisition.slices import ACROSS, SliceAcquisition
 from ..subject.joint import channel_of

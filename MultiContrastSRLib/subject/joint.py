@@ -9,7 +9,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from ..acquisition.model import AcquisitionModel, AxisModel
+from ..acquisition.axis import AxisModel
+from ..acquisition.model import AcquisitionModel
 from ..core.progress import Monitor
 from ..image.grid import Grid
 from ..image.volume import Volume

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..acquisition.model import AcquisitionModel, AxisModel
+from ..acquisition.axis import AxisModel
+from ..acquisition.model import AcquisitionModel
 from ..core.progress import Monitor
 from ..image.volume import Volume
 

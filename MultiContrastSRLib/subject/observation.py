@@ -20,13 +20,14 @@ from itertools import permutations
 
 import numpy as np
 
-from ..acquisition.model import AcquisitionModel, AxisModel
+from ..acquisition.axis import AxisModel
+from ..acquisition.model import AcquisitionModel
 from ..core.progress import Monitor
 from ..image import kernels
 from ..image.grid import Grid
+from ..image.resample import resample_reference
 from ..image.sampling import apply_separable, sample
 from ..image.volume import Volume
-from ..registration.resample import resample_reference
 
 _WEAK = 1e-3  # gains below this part of the largest say nothing
 _FINER = 0.98  # a scan whose samples are closer than this part of the lattice's is brought to the lattice

@@ -10,7 +10,8 @@ from phantoms import affine, blob, centroid, pair, real_volume
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Grid, Volume
-from MultiContrastSRLib.acquisition.model import AcquisitionModel, AxisModel
+from MultiContrastSRLib.acquisition.axis import AxisModel
+from MultiContrastSRLib.acquisition.model import AcquisitionModel
 from MultiContrastSRLib.acquisition.support import estimate_support
 from MultiContrastSRLib.core.errors import InputError
 from MultiContrastSRLib.image import kernels

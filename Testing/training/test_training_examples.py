@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch", reason="Training needs torch, which is not 
 from phantoms import pair  # noqa: E402
 from training_fixtures import RICH, phantom_pack, phantom_stack, recipe  # noqa: E402
 
-from MultiContrastSRLib.acquisition.model import AxisModel, degrade  # noqa: E402
+from MultiContrastSRLib.acquisition.axis import AxisModel  # noqa: E402
+from MultiContrastSRLib.acquisition.degrade import degrade  # noqa: E402
 from MultiContrastSRLib.acquisition.slices import SliceAcquisition  # noqa: E402
 from MultiContrastSRLib.guided.regression import Level, learn, transfer  # noqa: E402
 from MultiContrastSRLib.guided.slices import guided  # noqa: E402

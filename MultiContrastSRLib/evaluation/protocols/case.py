@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...acquisition.model import degrade
+from ...acquisition.degrade import degrade
 from ...core.errors import InputError
 from ...image import kernels
 from ...image.grid import Grid

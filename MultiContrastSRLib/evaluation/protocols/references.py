@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...acquisition.model import degrade
+from ...acquisition.degrade import degrade
 from ...image.grid import Grid
 from ...image.volume import Volume
 from .case import Case

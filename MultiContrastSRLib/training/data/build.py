@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...acquisition.model import AcquisitionModel, degrade
+from ...acquisition.degrade import degrade
+from ...acquisition.model import AcquisitionModel
 from ...core.errors import FileReadError, InputError
 from ...core.progress import Monitor
 from ...image.resample import resample_reference
