@@ -27,7 +27,7 @@ from MultiContrastSRLib import Volume
 from MultiContrastSRLib.acquisition.model import AcquisitionModel
 from MultiContrastSRLib.image.similarity import psnr
 from MultiContrastSRLib.inr import networks
-from MultiContrastSRLib.inr.control import Control, Entry
+from MultiContrastSRLib.inr.callbacks import CurvePoint, FitCallbacks
 from MultiContrastSRLib.inr.fitting import fit
 from MultiContrastSRLib.inr.presets import PRESETS, Preset, Settings
 
@@ -72,7 +72,7 @@ class Watch:
         """Time is up."""
         return self.clock() > self.seconds
 
-    def look(self, _: Entry, draw: Callable) -> None:
+    def look(self, _: CurvePoint, draw: Callable) -> None:
         """Score what there is, if it is time."""
         if self.clock() < self.next:
             return
@@ -101,7 +101,7 @@ def fitted(scene: Scene, preset: Preset, watch: Watch, **settings: object) -> tu
     """(scores before data consistency, processor seconds, why it ended) of a fit."""
     done = fit(
         [[scan] for scan in scene.scans], scene.lattice, Settings(preset, **settings),
-        control=Control(watch.enough, watch.look),
+        callbacks=FitCallbacks(watch.enough, watch.look),
     )  # fmt: skip
     seconds = watch.clock()
     return scene.scores(done.model.images(scene.lattice)), seconds, done.model.provenance["stopped_by"]
@@ -137,7 +137,7 @@ def compare_encodings(scene: Scene, names: Sequence[str], seconds: float, every:
         )
         plan = Settings(replace(plain, **changes)).architecture(2)
         size = scene.grid.spacing[0] * np.array(scene.grid.shape[::-1], float)
-        count = networks.parameters(networks.build(plan, size, size.max()))
+        count = networks.parameter_count(networks.build(plan, size, size.max()))
         best = max(sum(found) / 2 for _, found in watch.curve)
         print(f"| {name} | {count:,} | {t1:.2f} | {flair:.2f} | {best:.2f} (mean) | {taken:.0f} |", flush=True)
     networks._encoding = usual

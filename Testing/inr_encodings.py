@@ -1,6 +1,6 @@
 """Encodings of positions that were tried for the coordinate network beside its own, for `bench_subject.py --encodings`.
 
-Dense grids won (README), so the library has no others; the same interface as `inr.networks.Grids`.
+Dense grids won (README), so the library has no others; the same interface as `inr.networks.FeatureGrids`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from MultiContrastSRLib.inr.networks import Grids
+from MultiContrastSRLib.inr.networks import FeatureGrids
 from MultiContrastSRLib.inr.presets import Architecture
 
 _PRIMES = 1, 2_654_435_761, 805_459_861
 _TABLE = 1 << 15
 
 
-class TriPlanes(Grids):
+class TriPlanes(FeatureGrids):
     """Three planes of features a level, read linearly and multiplied (Fridovich-Keil et al., CVPR 2023, K-planes)."""
 
     def __init__(self, nodes: Sequence[tuple[int, int, int]], features: int, extent: Sequence[float]) -> None:
@@ -41,11 +41,11 @@ class TriPlanes(Grids):
                 at = places[:, side][None, None]
                 read = functional.grid_sample(plane, at, align_corners=True, padding_mode="border")
                 product = product * read[0, :, 0].T
-            found.append(product * min(max(self.open - number, 0.0), 1.0))
+            found.append(product * min(max(self.active_levels - number, 0.0), 1.0))
         return torch.cat(found, dim=-1)
 
 
-class Hashed(Grids):
+class Hashed(FeatureGrids):
     """Nodes of each level share a table of features by a hash of their place (Müller et al., SIGGRAPH 2022)."""
 
     def __init__(self, nodes: Sequence[tuple[int, int, int]], features: int, extent: Sequence[float]) -> None:
@@ -66,7 +66,7 @@ class Hashed(Grids):
                 step = torch.tensor([corner & 1, corner >> 1 & 1, corner >> 2])
                 weight = torch.where(step.bool(), rest, 1 - rest).prod(dim=-1, keepdim=True)
                 read = read + weight * functional.embedding(self._rows(low + step, count, len(table)), table)
-            found.append(read * min(max(self.open - number, 0.0), 1.0))
+            found.append(read * min(max(self.active_levels - number, 0.0), 1.0))
         return torch.cat(found, dim=-1)
 
     @staticmethod
@@ -77,7 +77,7 @@ class Hashed(Grids):
         return (x ^ y ^ z) % size
 
 
-def _laid(kind: type[Grids]) -> object:
+def _laid(kind: type[FeatureGrids]) -> object:
     def encoding(plan: Architecture, size: Sequence[float], longest: float) -> nn.Module:
         nodes = [tuple(max(2, math.ceil(length / spacing) + 1) for length in size) for spacing in plan.levels]
         return kind(nodes, plan.features, [length / longest for length in size])

@@ -39,9 +39,9 @@ def plain(scans: tuple[Volume, ...], lattice: Grid, **settings: Any) -> Any:
 @pytest.fixture
 def no_earlier_fits() -> None:
     """Fits of other tests are forgotten."""
-    from MultiContrastSRLib.inr import cache
+    from MultiContrastSRLib.methods import get
 
-    cache.forget()
+    get("subject-inr").clear_cache()
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from MultiContrastSRLib.image.similarity import psnr
 from MultiContrastSRLib.methods import get
 
 if TYPE_CHECKING:
-    from MultiContrastSRLib.subject.total_variation import Channel
+    from MultiContrastSRLib.joint.channel import Channel
 
 
 def ellipsoids(shape: tuple[int, int, int], count: int, largest: float) -> tuple[Volume, Volume]:
@@ -71,13 +71,13 @@ def seconds_until_cancelled(method: str, truths: tuple[Volume, Volume], share: f
 
 def channels_of(views: tuple[Volume, Volume], lattice: Grid) -> list[Channel]:
     """What joint total variation knows of the two views on `lattice`, which belongs to the first."""
-    from MultiContrastSRLib.subject.noise import noise_level
-    from MultiContrastSRLib.subject.observation import observe, observe_target
-    from MultiContrastSRLib.subject.total_variation import Channel, gradient_size
+    from MultiContrastSRLib.joint.channel import Channel, gradient_size
+    from MultiContrastSRLib.joint.noise import noise_level
+    from MultiContrastSRLib.joint.observation import observe, observe_target
 
     model = AcquisitionModel.estimate(views[0])
     scans = observe_target(views[0], model, lattice, Monitor()), observe(views[1], lattice, None, Monitor())
     return [
-        Channel((scan,), (noise_level(volume),), gradient_size(scan.start, (1, 1, 1)))
+        Channel((scan,), (noise_level(volume),), gradient_size(scan.interpolated, (1, 1, 1)))
         for scan, volume in zip(scans, views, strict=True)
     ]

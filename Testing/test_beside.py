@@ -15,9 +15,9 @@ from MultiContrastSRLib.core.errors import CancelledError  # noqa: E402
 from MultiContrastSRLib.core.progress import Monitor  # noqa: E402
 from MultiContrastSRLib.inference.auxiliary import JointSlices  # noqa: E402
 from MultiContrastSRLib.inference.base_slices import base_images  # noqa: E402
+from MultiContrastSRLib.joint.slices import ITERATIONS, joint_tv  # noqa: E402
 from MultiContrastSRLib.methods import get  # noqa: E402
 from MultiContrastSRLib.samples.phantom import head_phantom  # noqa: E402
-from MultiContrastSRLib.slicewise.joint import ITERATIONS, joint_tv  # noqa: E402
 
 SHAPE = (64, 56)
 

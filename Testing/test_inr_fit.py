@@ -16,80 +16,80 @@ from MultiContrastSRLib.core.errors import FileReadError, InputError
 
 torch = pytest.importorskip("torch", reason="The subject-specific network needs torch, which is not installed here.")
 
-from MultiContrastSRLib.inr import running  # noqa: E402
-from MultiContrastSRLib.inr.control import controlled  # noqa: E402
+from MultiContrastSRLib.inr import fit_loop  # noqa: E402
+from MultiContrastSRLib.inr.callbacks import fit_callbacks  # noqa: E402
 from MultiContrastSRLib.inr.fitting import fit  # noqa: E402
 from MultiContrastSRLib.inr.model import SubjectModel  # noqa: E402
+from MultiContrastSRLib.inr.plateau import has_plateaued  # noqa: E402
 from MultiContrastSRLib.inr.presets import PRESETS, Settings  # noqa: E402
-from MultiContrastSRLib.inr.stopping import settled  # noqa: E402
-from MultiContrastSRLib.subject.joint import joint_images  # noqa: E402
+from MultiContrastSRLib.joint.volumes import joint_images  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("no_earlier_fits")
 
 
 def test_a_curve_settles_at_its_plateau():
-    assert not settled(rising := [1.0, 1.1, 1.2, 1.3, 1.4, 1.5])
-    assert settled([*rising, 1.5, 1.5, 1.5, 1.5]) and not settled([*rising, 1.5, 1.5, 1.5])
+    assert not has_plateaued(rising := [1.0, 1.1, 1.2, 1.3, 1.4, 1.5])
+    assert has_plateaued([*rising, 1.5, 1.5, 1.5, 1.5]) and not has_plateaued([*rising, 1.5, 1.5, 1.5])
 
 
 def test_the_fit_stops_at_the_plateau_of_information(views, monkeypatch):
-    monkeypatch.setattr(running, "mutual_information", lambda a, b: 0.7)
+    monkeypatch.setattr(fit_loop, "mutual_information", lambda a, b: 0.7)
     for stop, epochs in (("information", 5), ("never", 8)):
         done = plain(views, lattice_of(views[0]), preset=replace(PLAIN, epochs=8, opening=0.0), stop=stop)
         assert len(done.curve) == epochs
         assert (done.model.provenance["stopped_by"] == "plateau") == (stop == "information")
 
 
-def test_it_stops_in_time_or_when_it_is_enough_and_keeps_its_best(views):
+def test_it_stops_in_time_or_when_told_to_and_keeps_its_best(views):
     begin, lattice = time.process_time(), lattice_of(views[0])
     done = plain(views, lattice, preset=replace(PLAIN, epochs=100_000), max_seconds=1.5)
-    assert time.process_time() - begin < 15 and done.model.provenance["stopped_by"] == "time"
-    said, enough = [], threading.Event()
+    assert time.process_time() - begin < 15 and done.model.provenance["stopped_by"] == "time limit"
+    points, stop = [], threading.Event()
 
-    def watch(entry, draw):
-        said.append(entry)
-        assert all(np.isfinite(image).all() for image in draw(lattice.scaled(0.2)))
-        if len(said) == 3:
-            enough.set()
+    def on_point(point, render):
+        points.append(point)
+        assert all(np.isfinite(image).all() for image in render(lattice.scaled(0.2)))
+        if len(points) == 3:
+            stop.set()
 
-    with controlled(enough.is_set, watch):
+    with fit_callbacks(stop.is_set, on_point):
         kept = fit([[v] for v in views], lattice, Settings(replace(PLAIN, epochs=999), stop="never"))
-    assert kept.model.provenance["stopped_by"] == "enough" and 3 <= len(said) <= 4
+    assert kept.model.provenance["stopped_by"] == "stop request" and 3 <= len(points) <= 4
     assert [e.seconds for e in kept.curve] == sorted(e.seconds for e in kept.curve)
 
 
 def test_the_best_state_is_kept(views, monkeypatch):
     lattice, scores = lattice_of(views[0]), iter([9.0, 3.0, 1.0, 2.0, 5.0])
     states, few = [], lattice.scaled(0.2)
-    monkeypatch.setattr(running.Running, "_held_out", lambda self, monitor: next(scores))
-    monkeypatch.setattr(running, "_LOOK_EVERY", np.inf)  # at the beginning and after each epoch only
-    with controlled(watch=lambda entry, draw: states.append(draw(few)[0])):
+    monkeypatch.setattr(fit_loop.FitLoop, "_held_out", lambda self, monitor, stride: next(scores))
+    monkeypatch.setattr(fit_loop, "_PREVIEW_EVERY", np.inf)  # at the beginning and after each epoch only
+    with fit_callbacks(on_point=lambda point, render: states.append(render(few)[0])):
         settings = Settings(replace(PLAIN, epochs=4), stop="never")
         done = fit([[v] for v in views], lattice, settings)
     assert np.allclose(done.model.images(few)[0], states[2])
     assert not np.allclose(states[2], states[4])
 
 
-def test_watching_is_told_between_epochs_and_changes_nothing(views, monkeypatch):
-    monkeypatch.setattr(running, "_LOOK_EVERY", 0.0)
-    monkeypatch.setattr(running, "_LOOK_SHARE", 0.0)
-    lattice, preset, said = lattice_of(views[0]), replace(PLAIN, epochs=1), []
+def test_callbacks_get_points_between_epochs_and_change_nothing(views, monkeypatch):
+    monkeypatch.setattr(fit_loop, "_PREVIEW_EVERY", 0.0)
+    monkeypatch.setattr(fit_loop, "_PREVIEW_SHARE", 0.0)
+    lattice, preset, points = lattice_of(views[0]), replace(PLAIN, epochs=1), []
     alone = plain(views, lattice, preset=preset)
-    with controlled(watch=lambda entry, draw: said.append(entry)):
+    with fit_callbacks(on_point=lambda point, render: points.append(point)):
         watched = plain(views, lattice, preset=preset)
-    assert len(said) > 3 and said[0].epoch == 0 and said[-1] == watched.curve[0] and len(watched.curve) == 1
-    assert [e.epoch for e in said] == sorted(e.epoch for e in said)
+    assert len(points) > 3 and points[0].epoch == 0 and points[-1] == watched.curve[0] and len(watched.curve) == 1
+    assert [e.epoch for e in points] == sorted(e.epoch for e in points)
     assert np.array_equal(alone.model.images(lattice)[0], watched.model.images(lattice)[0])
 
 
 def test_joint_total_variation_is_shown_before_it_is_refined(views):
     lattice, seen = lattice_of(views[0]), []
-    with controlled(watch=lambda entry, draw: seen.append((entry, draw(lattice)))):
+    with fit_callbacks(on_point=lambda point, render: seen.append((point, render(lattice)))):
         fit([[v] for v in views], lattice, Settings(replace(PRESETS["fast"], epochs=1)))
-    first, entry = joint_images([[v] for v in views], lattice)[0], seen[0][0]
+    first, point = joint_images([[v] for v in views], lattice)[0], seen[0][0]
     for shown, image in zip(seen[0][1], first, strict=False):  # not lifted to the background yet
         assert np.sqrt(np.mean((shown - image) ** 2)) < 0.01 * np.ptp(image)
-    assert entry.epoch == 0 and entry.information is None and seen[1][0].information is not None
+    assert point.epoch == 0 and point.information is None and seen[1][0].information is not None
     assert np.sqrt(np.mean((seen[1][1][0] - first[0]) ** 2)) > 0.015 * np.ptp(first[0])
 
 
@@ -109,7 +109,7 @@ def test_bfloat16_fits_as_well_and_leaves_nothing_of_it(views, truths, encoding)
         done = plain(views, lattice, preset=preset, precision=precision)
         scores.append(decibel(done.model.images(lattice)[0], truths[0]))
         assert all(p.dtype == torch.float32 for p in done.model.network.parameters())
-        assert not done.model.network.brief
+        assert not done.model.network.bfloat16
     assert abs(scores[0] - scores[1]) < 0.3 and (scores[0] == scores[1]) == (encoding == "grid")  # its layers are small
 
 
@@ -139,7 +139,7 @@ def test_files_that_are_no_models_are_refused(tmp_path):
 
 
 def test_a_full_gpu_halves_the_batch(views, monkeypatch):
-    real, seen = running.Running._loss, []
+    real, seen = fit_loop.FitLoop._loss, []
 
     def full(self, scan, rows):
         seen.append(len(rows))
@@ -147,26 +147,26 @@ def test_a_full_gpu_halves_the_batch(views, monkeypatch):
             raise torch.cuda.OutOfMemoryError("out of memory")
         return real(self, scan, rows)
 
-    monkeypatch.setattr(running.Running, "_loss", full)
+    monkeypatch.setattr(fit_loop.FitLoop, "_loss", full)
     whole = plain(views, lattice_of(views[0]), preset=replace(PLAIN, epochs=1))
     assert max(seen) > 300 and min(seen) <= 300 and len(whole.curve) == 1
-    assert whole.model.provenance["stopped_by"] == "the last epoch"
+    assert whole.model.provenance["stopped_by"] == "last epoch"
 
 
 def test_a_gpu_that_cannot_hold_a_few_samples_is_given_up(views, monkeypatch):
-    real = running.Running._loss
+    real = fit_loop.FitLoop._loss
 
     def full(self, scan, rows):
         if self.device != "cpu":
             raise torch.cuda.OutOfMemoryError("out of memory")
         return real(self, scan, rows)
 
-    monkeypatch.setattr(running.Running, "_loss", full)
+    monkeypatch.setattr(fit_loop.FitLoop, "_loss", full)
     lattice, settings = lattice_of(views[0]), Settings(replace(PLAIN, epochs=1), stop="never")
     done = fit([[v] for v in views], lattice, settings, device="cpu:0")  # stands for a GPU: not called "cpu"
     assert done.notes == ("The GPU's memory did not suffice; the fit ran on the CPU.",)
     alone = fit([[v] for v in views], lattice, settings)
     assert not alone.notes and len(done.curve) == len(alone.curve) == 1
-    monkeypatch.setattr(running.Running, "_loss", lambda self, *_: full(type("", (), {"device": "cuda"}), None, None))
+    monkeypatch.setattr(fit_loop.FitLoop, "_loss", lambda self, *_: full(type("", (), {"device": "cuda"}), None, None))
     with pytest.raises(torch.cuda.OutOfMemoryError):  # nowhere left to fall back to
         fit([[v] for v in views], lattice, settings)

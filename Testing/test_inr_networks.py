@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("no_earlier_fits")
 )
 def test_the_published_networks_have_their_size(variant, count):
     network = networks.build(Settings(PRESETS["paper"], variant).architecture(2))
-    assert networks.parameters(network) == count
+    assert networks.parameter_count(network) == count
     assert network(torch.zeros(3, 3)).shape == (3, 2)
 
 
@@ -52,9 +52,9 @@ def test_grids_open_from_coarse_to_fine():
     plan = Architecture("grid", width=8, depth=1, levels=(8.0, 4.0, 2.0), features=2)
     network = networks.build(plan, (16.0, 12.0, 8.0), 16.0)
     x = torch.rand(7, 3) - 0.5
-    networks.open_levels(network, 0.0)
+    networks.set_active_levels(network, 0.0)
     assert float(network.encoding(x)[:, 2:].detach().abs().max()) == 0.0
-    networks.open_levels(network, 1.0)
+    networks.set_active_levels(network, 1.0)
     assert float(network.encoding(x).detach().abs().amin(dim=0).max()) > 0
     # nodes lie where they should: a level that is linear in x is read as such, over the box's whole length
     level = network.encoding.levels[2]

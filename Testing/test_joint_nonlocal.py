@@ -16,19 +16,17 @@ from MultiContrastSRLib.acquisition.model import AcquisitionModel
 
 torch = pytest.importorskip("torch", reason="Joint non-local means need torch, which is not installed here.")
 
-from MultiContrastSRLib.subject import (  # noqa: E402
-    joint,  # noqa: E402
-    similarity,  # noqa: E402
-)
-from MultiContrastSRLib.subject.similarity import mean_of_similar  # noqa: E402
-from MultiContrastSRLib.subject.total_variation import reconstruct  # noqa: E402
+from MultiContrastSRLib.joint import nonlocal_means as module  # noqa: E402
+from MultiContrastSRLib.joint.nonlocal_means import nonlocal_means  # noqa: E402
+from MultiContrastSRLib.joint.reconstruction import reconstruct  # noqa: E402
+from MultiContrastSRLib.joint.volumes import joint_images  # noqa: E402
 
 SCENE = ((28, 32, 24), 29, 8)
 DATA = os.environ.get("MULTICONTRASTSR_DATA", "")
 
 
 def written_out(images: np.ndarray, axes: tuple[int, ...], widths: list[float]) -> np.ndarray:
-    """`mean_of_similar` voxel by voxel."""
+    """`nonlocal_means` voxel by voxel."""
     reach, patch = (np.array([n if a in axes else 0 for a in range(3)]) for n in (2, 1))
     margin = reach + patch
     padded = np.pad(images, [(0, 0), *zip(margin, margin, strict=True)], mode="edge").astype(np.float64)
@@ -56,24 +54,24 @@ def written_out(images: np.ndarray, axes: tuple[int, ...], widths: list[float]) 
 def test_the_filter_is_what_it_says(contrasts, axes, monkeypatch):
     images = np.random.default_rng(contrasts).normal(size=(contrasts, 5, 7, 6)).astype(np.float32)
     widths = [1.1, 0.8, 1.4][:contrasts]
-    found = mean_of_similar(torch.from_numpy(images), axes, widths).numpy()
+    found = nonlocal_means(torch.from_numpy(images), axes, widths).numpy()
     assert np.abs(found - written_out(images, axes, widths)).max() < 1e-5
-    monkeypatch.setattr(similarity, "_BLOCK", 50)  # slice by slice
-    assert np.array_equal(mean_of_similar(torch.from_numpy(images), axes, widths).numpy(), found)
+    monkeypatch.setattr(module, "_BLOCK", 50)  # slice by slice
+    assert np.array_equal(nonlocal_means(torch.from_numpy(images), axes, widths).numpy(), found)
 
 
 def test_constants_and_what_nothing_resembles_stay():
     flat = torch.full((2, 6, 6, 6), 3.0)
-    assert torch.allclose(mean_of_similar(flat, (0, 1, 2), [0.4, 0.0]), flat)
+    assert torch.allclose(nonlocal_means(flat, (0, 1, 2), [0.4, 0.0]), flat)
     wild = 1e3 * torch.randn((2, 6, 6, 6), generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(mean_of_similar(wild, (0, 1, 2), [0.4, 0.4]), wild)
+    assert torch.allclose(nonlocal_means(wild, (0, 1, 2), [0.4, 0.4]), wild)
 
 
 def test_edges_are_kept_and_noise_is_not():
     step = torch.zeros(1, 10, 12, 12)
     step[..., 6:] = 5.0
     noisy = step + 0.1 * torch.randn(step.shape, generator=torch.Generator().manual_seed(1))
-    found = mean_of_similar(noisy, (0, 1, 2), [0.4])
+    found = nonlocal_means(noisy, (0, 1, 2), [0.4])
     assert float((found - step).square().mean()) < 0.1 * float((noisy - step).square().mean())
 
 
@@ -91,7 +89,7 @@ def test_two_views_of_one_contrast_stay_explained(views, truths):
     again = mc.degrade(truths[0], "slab", 4, axis="k")
     scans = [[views[0], again], [views[1]]]
     for rounds, most in ((0, 0.02), (4, 0.02)):
-        image = Volume(joint.joint_images(scans, lattice, rounds=rounds)[0][0], truths[0].affine)
+        image = Volume(joint_images(scans, lattice, rounds=rounds)[0][0], truths[0].affine)
         for axis, scan in (("i", views[0]), ("k", again)):
             rest = mc.degrade(image, "slab", 4, axis=axis).array - scan.array
             assert np.sqrt(np.mean(rest**2)) < most * np.ptp(scan.array)

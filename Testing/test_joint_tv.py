@@ -18,8 +18,8 @@ from MultiContrastSRLib.acquisition.model import AcquisitionModel
 
 torch = pytest.importorskip("torch", reason="Joint total variation needs torch, which is not installed here.")
 
-from MultiContrastSRLib.subject import joint  # noqa: E402
-from MultiContrastSRLib.subject.total_variation import reconstruct  # noqa: E402
+from MultiContrastSRLib.joint import volumes  # noqa: E402
+from MultiContrastSRLib.joint.reconstruction import reconstruct  # noqa: E402
 
 CUBE = (44, 48, 40)
 SCENE = (CUBE, 69, 9)
@@ -34,7 +34,7 @@ def fit(target, reference, grid, method="joint-tv", **options):
 
 def test_the_objective_falls(views, truths):
     seen = []
-    reconstruct(channels_of(views, truths[0].grid), (1.0, 1.0, 1.0), iterations=40, watch=seen.append)
+    reconstruct(channels_of(views, truths[0].grid), (1.0, 1.0, 1.0), iterations=40, on_objective=seen.append)
     assert len(seen) == 11
     assert all(after <= before * (1 + 1e-4) for before, after in zip(seen, seen[1:], strict=False))
     assert seen[-1] < 0.6 * seen[0]
@@ -62,9 +62,9 @@ def test_more_views_of_one_contrast_and_more_contrasts_help(views, truths):
     lattice = model.lattice(truths[0].shape)
     again = mc.degrade(truths[0], "slab", 4, axis="k")
     third = mc.degrade(Volume(300 - truths[1].array, truths[1].affine, "PD"), "slab", 4, axis="k")
-    two, _ = joint.joint_images([[views[0]], [views[1]]], lattice)
-    more, _ = joint.joint_images([[views[0], again], [views[1]]], lattice)
-    three, _ = joint.joint_images([[views[0]], [views[1]], [third]], lattice)
+    two, _ = volumes.joint_images([[views[0]], [views[1]]], lattice)
+    more, _ = volumes.joint_images([[views[0], again], [views[1]]], lattice)
+    three, _ = volumes.joint_images([[views[0]], [views[1]], [third]], lattice)
     scores = [decibel(Volume(images[0], lattice.affine), truths[0]) for images in (two, more, three)]
     assert scores[1] > scores[0] + 2.0
     assert scores[2] > scores[0] + 0.2
@@ -209,16 +209,16 @@ def test_cancel_is_heard_at_once(truths):
 
 
 def test_a_full_gpu_falls_back_to_the_cpu(truths, views, monkeypatch):
-    real = joint.reconstruct
+    real = volumes.reconstruct
 
     def full(batch, rates, *, device, **settings):
         if device != "cpu":
             raise torch.cuda.OutOfMemoryError("out of memory")
         return real(batch, rates, device=device, **settings)
 
-    monkeypatch.setattr(joint, "reconstruct", full)
+    monkeypatch.setattr(volumes, "reconstruct", full)
     lattice = AcquisitionModel.estimate(views[0]).lattice(CUBE)
-    images, notes = joint.joint_images([[views[0]], [views[1]]], lattice, device="cuda:0", iterations=4)
+    images, notes = volumes.joint_images([[views[0]], [views[1]]], lattice, device="cuda:0", iterations=4)
     assert notes == ("The GPU's memory did not suffice; joint total variation ran on the CPU.",)
     assert len(images) == 2
 

@@ -14,10 +14,10 @@ from MultiContrastSRLib.core.progress import Monitor
 
 torch = pytest.importorskip("torch", reason="Joint total variation needs torch, which is not installed here.")
 
-from MultiContrastSRLib.subject import joint  # noqa: E402
-from MultiContrastSRLib.subject.data_term import DataTerm  # noqa: E402
-from MultiContrastSRLib.subject.observation import observe  # noqa: E402
-from MultiContrastSRLib.subject.total_variation import reconstruct  # noqa: E402
+from MultiContrastSRLib.joint.channel import background_level  # noqa: E402
+from MultiContrastSRLib.joint.data_term import DataTerm  # noqa: E402
+from MultiContrastSRLib.joint.observation import observe  # noqa: E402
+from MultiContrastSRLib.joint.reconstruction import reconstruct  # noqa: E402
 
 SCENE = ((44, 48, 40), 69, 9)
 
@@ -58,8 +58,8 @@ def test_the_floor_is_the_background(offset):
     masked = np.where(np.arange(20) < 12, 0.0, tissue)
     masked[0, 0, :3] = -12.0  # ringing
     brighter = Volume(tissue + offset + 50.0, np.eye(4))
-    assert joint.floor_of([brighter.array, masked + offset]) == pytest.approx(offset)
-    assert joint.floor_of([brighter.array]) == -np.inf
+    assert background_level([brighter.array, masked + offset]) == pytest.approx(offset)
+    assert background_level([brighter.array]) == -np.inf
 
 
 @pytest.mark.parametrize("kind", ["slab", "spline"])

@@ -13,10 +13,10 @@ from MultiContrastSRLib.core.progress import Monitor
 
 torch = pytest.importorskip("torch", reason="Joint total variation needs torch, which is not installed here.")
 
-from MultiContrastSRLib.subject import coupling  # noqa: E402
-from MultiContrastSRLib.subject.data_term import DataTerm, expand, project  # noqa: E402
-from MultiContrastSRLib.subject.noise import noise_level  # noqa: E402
-from MultiContrastSRLib.subject.observation import aligned_grid, observe, observe_target  # noqa: E402
+from MultiContrastSRLib.joint import coupling  # noqa: E402
+from MultiContrastSRLib.joint.data_term import DataTerm, expand, project  # noqa: E402
+from MultiContrastSRLib.joint.noise import noise_level  # noqa: E402
+from MultiContrastSRLib.joint.observation import aligned_grid, observe, observe_target  # noqa: E402
 
 LIKE = torch.empty(0)
 CUBE = (44, 48, 40)
@@ -30,7 +30,7 @@ def test_the_targets_model_is_that_of_the_acquisition(truths, kind, factor):
     low = mc.degrade(truth, kind, factor, axis="j")
     model = AcquisitionModel.estimate(low)
     seen = observe_target(low, model, model.lattice(truth.shape), Monitor())
-    assert seen.known is None
+    assert seen.measured is None
     residual = DataTerm(seen, 1.0, 1.0, LIKE).residual(torch.from_numpy(truth.array.copy()))
     assert float(residual.abs().max()) < 1e-4 * np.ptp(truth.array) * np.sqrt(truth.array.size / low.array.size)
 
@@ -73,7 +73,7 @@ def test_operators_and_their_adjoints_agree(views, truths):
         moved, trust, step = image.clone(), 7.0, 0.3
         DataTerm(seen, 1.0, trust, LIKE).prox(moved, step)
         pull = torch.zeros(CUBE)
-        term.pull(term.residual(moved), -step * trust, pull)
+        term.add_adjoint(term.residual(moved), -step * trust, pull)
         assert float((moved - image - pull).abs().max()) < 1e-3 * float(
             image.abs().max() + term.coefficients.abs().max()
         )
@@ -85,10 +85,10 @@ def test_smoothing_is_self_adjoint_and_keeps_constants():
     for dim in (1, 2, 3):
         smooth = [first.clone(), second.clone()]
         for field in smooth:
-            coupling.smooth(field, dim)
+            coupling.binomial_smooth(field, dim)
         assert float((smooth[0] * second).sum()) == pytest.approx(float((first * smooth[1]).sum()))
     ones = torch.ones((1, 4, 5, 6))
-    coupling.smooth(ones, 2)
+    coupling.binomial_smooth(ones, 2)
     assert torch.equal(ones, torch.ones((1, 4, 5, 6)))
 
 
@@ -96,15 +96,15 @@ def test_smoothing_is_self_adjoint_and_keeps_constants():
 def test_functions_of_matrices(count):
     generator = torch.Generator().manual_seed(0)
     gradient = torch.randn((count, 4, 6, 5, 3), generator=generator, dtype=torch.float64)
-    field = torch.empty((len(coupling.pairs(count)), 6, 5, 3), dtype=torch.float64)
-    coupling.products(gradient, field)
+    field = torch.empty((len(coupling.upper_triangle(count)), 6, 5, 3), dtype=torch.float64)
+    coupling.gradient_products(gradient, field)
     matrix = torch.einsum("caxyz,daxyz->xyzcd", gradient, gradient)
     values, vectors = torch.linalg.eigh(matrix)
     expected = vectors @ torch.diag_embed(torch.sqrt(values)) @ vectors.transpose(-1, -2)
-    got = coupling.spectral(field, torch.sqrt)
-    for number, (a, b) in enumerate(coupling.pairs(count)):
+    got = coupling.matrix_function(field, torch.sqrt)
+    for number, (a, b) in enumerate(coupling.upper_triangle(count)):
         assert torch.allclose(got[number], expected[..., a, b])
-    assert torch.allclose(coupling.trace(field, torch.sqrt), torch.sqrt(values).sum(-1))
+    assert torch.allclose(coupling.trace_of_function(field, torch.sqrt), torch.sqrt(values).sum(-1))
 
 
 @pytest.mark.parametrize("level", [3.0, 12.0])

@@ -16,15 +16,15 @@ from panel_fixtures import run_to_end, scene_text, state, volume_names, wait_idl
 def prepare_slowly(self, target, reference=None, *, refine=None, device="cpu", progress=None, cancel=None, **options):
     """Fits until it is told to stop: its images are as bright as the number of the look."""
     from MultiContrastSRLib.core.progress import Monitor
-    from MultiContrastSRLib.inr.control import Entry, current
+    from MultiContrastSRLib.inr.callbacks import CurvePoint, current_callbacks
     from MultiContrastSRLib.methods import get
 
-    control, monitor = current(), Monitor(progress, cancel)
+    callbacks, monitor = current_callbacks(), Monitor(progress, cancel)
     for look in itertools.count():
-        entry = Entry(look, 1.0, 1 / (look + 1), 0.5, look)
-        control.watch(entry, lambda grid, look=look: [np.full(grid.shape, look, np.float32)])
-        monitor.part(0.0, 1.0, str(entry)).update(1 - 1 / (look + 2))
-        if control.enough():
+        point = CurvePoint(look, 1.0, 1 / (look + 1), 0.5, look)
+        callbacks.on_point(point, lambda grid, look=look: [np.full(grid.shape, look, np.float32)])
+        monitor.part(0.0, 1.0, str(point)).update(1 - 1 / (look + 2))
+        if callbacks.should_stop():
             return get("linear").prepare(target, refine=refine)
         time.sleep(0.005)
 

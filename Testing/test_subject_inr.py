@@ -5,23 +5,25 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from inr_fixtures import CUBE, lattice_of, plain, prepared
+from inr_fixtures import CUBE, PLAIN, lattice_of, plain, prepared
 from phantoms import affine, blob, centroid
 from subject_fixtures import decibel, seconds_until_cancelled
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Grid, Volume
 from MultiContrastSRLib.cli import main
+from MultiContrastSRLib.methods import get
 
 torch = pytest.importorskip("torch", reason="The subject-specific network needs torch, which is not installed here.")
 
-from MultiContrastSRLib.inr import cache, fitting  # noqa: E402
+from MultiContrastSRLib.inr import fitting  # noqa: E402
+from MultiContrastSRLib.inr.curve_plot import draw_curve  # noqa: E402
 from MultiContrastSRLib.inr.fitting import fit  # noqa: E402
-from MultiContrastSRLib.inr.picture import draw_curve  # noqa: E402
 from MultiContrastSRLib.inr.presets import PRESETS, Settings  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("no_earlier_fits")
@@ -111,7 +113,7 @@ def test_more_contrasts_and_more_views_of_one(views, truths):
 def test_cancel_is_heard_at_once_and_nothing_is_remembered(truths):
     seconds, _ = seconds_until_cancelled("subject-inr", truths, 0.35)
     assert seconds < 0.3
-    assert not cache._FITS
+    assert get("subject-inr")._fits.nbytes == 0
 
 
 def test_a_second_apply_does_not_fit_again(run, views, truths, monkeypatch):
@@ -123,15 +125,35 @@ def test_a_second_apply_does_not_fit_again(run, views, truths, monkeypatch):
         prepared(views, truths[0].grid, seed=5)
 
 
-def test_a_fit_by_itself_serves_any_lattice(views):
-    ours, finer = lattice_of(views[0]), lattice_of(views[0], (28, 32, 48))
-    scans = [[views[0]], [views[1]]]
-    for name, same in (("paper", True), ("fast", False)):
-        keys = {cache.digest(scans, Settings(PRESETS[name]), lattice, None) for lattice in (ours, finer)}
-        assert (len(keys) == 1) == same
-    assert cache.digest(scans, Settings(PRESETS["paper"]), ours, None) != cache.digest(
-        scans, Settings(PRESETS["paper"], seed=1), ours, None
-    )
+def test_a_fit_without_initial_images_serves_any_lattice(views, monkeypatch):
+    fits, done = [], plain(views, lattice_of(views[0]), preset=replace(PLAIN, epochs=1))
+
+    def counted(scans, lattice, settings, **_):
+        fits.append(settings)
+        return done
+
+    monkeypatch.setattr(fitting, "fit", counted)
+    method = get("subject-inr")
+    for preset, count in (("paper", 1), ("fast", 2)):
+        fits.clear()
+        for refine in ((False, False, True), (False, False, False)):
+            method.prepare(*views, refine=refine, preset=preset)
+        assert len(fits) == count
+    method.prepare(*views, refine=(False, False, True), preset="paper", seed=1)
+    assert len(fits) == 3
+
+
+def test_fits_are_kept_within_a_number_of_bytes(views, monkeypatch):
+    method = get("subject-inr")
+    done = plain(views, lattice_of(views[0]), preset=replace(PLAIN, epochs=1))
+    monkeypatch.setattr(fitting, "fit", lambda *_, **__: done)
+    monkeypatch.setattr(method._fits, "limit", 5 * done.nbytes // 2)
+    assert done.nbytes > 4 * sum(weight.numel() for weight in done.model.network.parameters()) > 0
+    for seed in range(5):
+        method.prepare(*views, refine=(False, False, True), preset="paper", seed=seed)
+    assert len(method._fits) == 2 and method._fits.nbytes == 2 * done.nbytes
+    method.clear_cache()
+    assert len(method._fits) == method._fits.nbytes == 0
 
 
 def test_the_curve_is_drawn(run, tmp_path):

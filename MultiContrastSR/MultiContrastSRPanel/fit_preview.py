@@ -33,7 +33,7 @@ class FitPreview:
 
     def listening(self) -> AbstractContextManager[None]:
         """Within the block, fits of this thread are shown and can be told to `keep` what they have."""
-        return library("inr.control").controlled(self._enough.is_set, self._watch)
+        return library("inr.callbacks").fit_callbacks(self._enough.is_set, self._watch)
 
     def _watch(self, entry: Any, draw: Any) -> None:
         self.begun = True

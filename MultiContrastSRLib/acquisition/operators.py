@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ..core.cache import bytes_bounded_cache
 from ..core.progress import Monitor
 from ..image.sampling import Array, apply_separable
 from .axis import AxisModel
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Operator = Literal["forward", "interpolate", "spread", "zero_fill", "linear", "weight"]
-KEPT = 4096  # matrices of some 100 kB each: sizes are whole numbers, so training soon meets all of them again
+_CACHE_BYTES = 256 << 20  # of matrices, some 100 kB each: training meets the same sizes again
 
 
 def apply_operator(
@@ -68,7 +68,7 @@ def _matrix(axis: AxisModel, operator: Operator, fine: int) -> np.ndarray | None
     return axis.weight() if operator == "weight" else getattr(axis, operator)(fine)
 
 
-@lru_cache(maxsize=KEPT)
+@bytes_bounded_cache(_CACHE_BYTES)
 def _tensor(
     make: Callable[..., np.ndarray | None], arguments: tuple[Hashable, ...], device: torch.device, dtype: torch.dtype
 ) -> Tensor | None:

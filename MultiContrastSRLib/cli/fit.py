@@ -1,7 +1,7 @@
 """Fit a coordinate network to the scans of one patient, and save it.
 
 The first scan is the target, each further one another contrast; files joined by commas are views of one contrast.
-The model goes to -o FILE (.safetensors), its description beside it (.json). `super-resolve --model FILE` renders it.
+The model goes to -o FILE (.safetensors), its description next to it (.json). `super-resolve --model FILE` renders it.
 
   multicontrastsr fit t1.nii.gz flair.nii.gz -o patient.safetensors
   multicontrastsr fit t2.nii.gz t1_axial.nii.gz,t1_coronal.nii.gz -o patient.safetensors --option preset=balanced
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What this verb takes."""
+    """Add the arguments of this verb."""
     parser.add_argument("scans", nargs="+", help="the target, then other contrasts; views of one joined by commas")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the model (.safetensors)")
-    parser.add_argument("--from", dest="earlier", metavar="FILE", help="go on from a model of the same scans")
+    parser.add_argument("--from", dest="earlier", metavar="FILE", help="continue from a model of the same scans")
     parser.add_argument("--curve", metavar="FILE", help="draw the curve of the fit (.png, .svg or .pdf)")
     parser.add_argument(
         "--register", default="auto", help="auto (default), off or on: rigid registration to the target"
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    """Do it."""
+    """Run the verb."""
     from pathlib import Path
 
     from ..core.devices import resolve_device
@@ -64,7 +64,7 @@ def run(parsed: argparse.Namespace) -> None:
         fitted, warnings = _fit(groups, chosen, parsed, device, callbacks)
         files = [str(path) for path in fitted.model.save(place)]
         if parsed.curve and fitted.curve:
-            from ..inr.picture import draw_curve
+            from ..inr.curve_plot import draw_curve
 
             files.append(str(draw_curve(fitted.curve, parsed.curve)))
     warn([*warnings, *([note] if note else [])])

@@ -54,6 +54,19 @@ class Monitor:
         """A monitor that reports nothing and cancels like this one, for work inside a reported step."""
         return Monitor(None, self._cancel, stage=self.stage)
 
+    def interruptible(self, stop: Callable[[], bool]) -> Monitor:
+        """A monitor like this one that raises `CancelledError` also once `stop()` is true.
+
+        For work that may end early and keep what it has: whoever catches the error calls `check` of this monitor, which
+        raises it again if the caller wants to cancel.
+        """
+
+        def cancelled_or_stopped() -> bool:
+            self.check()
+            return stop()
+
+        return Monitor(lambda fraction, _: self.update(fraction), cancelled_or_stopped, stage=self.stage)
+
     def update(self, fraction: float) -> None:
         """Report `fraction` of this part; raise `CancelledError` when the caller wants to stop."""
         self.check()

@@ -7,8 +7,8 @@ import numpy as np
 from ..core.progress import Monitor
 from ..image.grid import Grid
 from ..image.volume import Volume
-from ..slicewise.joint import ITERATIONS
-from ..subject.joint import Joint
+from ..joint.slices import ITERATIONS
+from ..joint.volumes import JointReconstruction
 
 
 class JointSlices:
@@ -24,7 +24,7 @@ class JointSlices:
         self, volume: Volume, reference: Volume | None, lattice: Grid, across: int, device: str, monitor: Monitor
     ) -> None:
         contrasts = [[volume]] if reference is None else [[volume], [reference]]
-        self._joint = Joint(contrasts, lattice, across, device, monitor.silent)
+        self._joint = JointReconstruction(contrasts, lattice, across, device, monitor.silent)
         self._across = across
 
     @property
@@ -40,5 +40,5 @@ class JointSlices:
     def stack(self, numbers: slice, monitor: Monitor) -> np.ndarray:
         """Slices `numbers`: (slices, rows, columns)."""
         part = tuple(numbers if axis == self._across else slice(None) for axis in range(3))
-        image = self._joint.part(part, iterations=ITERATIONS, monitor=monitor.silent)[0]
+        image = self._joint.reconstruct(part, iterations=ITERATIONS, monitor=monitor.silent)[0]
         return np.moveaxis(image, self._across, 0)

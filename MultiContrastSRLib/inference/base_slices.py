@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..acquisition.slices import SliceAcquisition
 from ..guided.slices import guided
-from ..slicewise.joint import joint_tv
+from ..joint.slices import joint_tv
 
 
 def base_images(kind: str, acquisition: SliceAcquisition, low: Tensor, reference: Tensor | None) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""A fitted network with all that gives its numbers a meaning: coordinates, units, start and provenance."""
+"""A fitted network with its coordinates, units, initial images and provenance, and its file format."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from ..core.progress import Monitor
 from ..image.grid import Grid
 from ..io.files import replaced_together
 from ..weights.file import decode, encode
-from .networks import Grids, build, parameters
+from .networks import FeatureGrids, build, parameter_count
 from .presets import Architecture
 
 FORMAT = "multicontrastsr subject model 1"
-_AT_ONCE = 6e9  # multiplications: a tenth of a second or so on a CPU, so that a cancel is heard
+_AT_ONCE = 6e9  # multiplications between checks for a cancel: about a tenth of a second on a CPU
 _MOST = {"cpu": 1 << 15, "cuda": 1 << 18}  # points at once
-_EMPTY = 0.05  # of a contrast's range: a start below it is background, which no correction touches
+_EMPTY = 0.05  # of a contrast's range: below it lies background, which is not corrected
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """One output of a network: its name, and intensity = low + scale · output; a correction counts `correction`."""
+    """One output of a network: intensity = low + scale · output, where a correction is multiplied by `correction`."""
 
     name: str
     low: float
@@ -36,10 +36,11 @@ class Contrast:
     correction: float = 1.0
 
 
-class Start(nn.Module):
-    """Images on a lattice that the network corrects, and reads its conditions from.
+class InitialImages(nn.Module):
+    """Images on a lattice that the network corrects, and that are further inputs (conditions) of it.
 
-    Per contrast two conditions: the image, and what it has over the mean of its neighbours. Both in units of 0 to 1.
+    Each contrast has two conditions, the image and its difference from the mean over 3 × 3 × 3 voxels, both in units of
+    0 to 1. The correction fades out in the background.
     """
 
     def __init__(self, images: Sequence[np.ndarray], lattice: Grid, model: SubjectModel) -> None:
@@ -51,14 +52,14 @@ class Start(nn.Module):
         ]
         channels = []
         for image in scaled:
-            # replicated at the edges, so that these are none
+            # replicated at the border, where zeros would be an edge
             mean = functional.avg_pool3d(functional.pad(image[None, None], (1,) * 6, mode="replicate"), 3, 1)[0, 0]
             channels += [image, image - mean]
         inside = torch.stack(scaled).amax(dim=0) > _EMPTY
         wide = functional.max_pool3d(inside[None, None].float(), 5, 1, 2)
         channels.append(functional.avg_pool3d(functional.pad(wide, (1,) * 6, mode="replicate"), 3, 1)[0, 0])
         self.register_buffer("volume", torch.stack(channels)[None])
-        # normalised position → places of grid_sample: lattice index / half of the last one − 1, in the order (i, j, k)
+        # normalised position → coordinates of grid_sample: lattice index / half of the last one − 1, order (i, j, k)
         half = np.maximum(np.array(lattice.shape) - 1, 1) / 2
         origin = lattice.indices(model.center) / half - 1
         slope = np.stack([lattice.indices(model.center + e * model.half) / half - 1 - origin for e in np.eye(3)])
@@ -66,9 +67,9 @@ class Start(nn.Module):
         self.register_buffer("origin", torch.from_numpy(origin[::-1].copy()).float())
 
     def read(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(images (p, contrasts), conditions (p, 2 · contrasts), share of the correction (p, 1)) at (p, 3)."""
-        places = (positions @ self.slope + self.origin)[None, None, None]
-        read = functional.grid_sample(self.volume, places, align_corners=True, padding_mode="border")[0, :, 0, 0].T
+        """(images (p, contrasts), conditions (p, 2 · contrasts), weight of the correction (p, 1)) at (p, 3)."""
+        coordinates = (positions @ self.slope + self.origin)[None, None, None]
+        read = functional.grid_sample(self.volume, coordinates, align_corners=True, padding_mode="border")[0, :, 0, 0].T
         return read[:, :-1:2], read[:, :-1], read[:, -1:]
 
 
@@ -77,50 +78,59 @@ class SubjectModel:
     """A continuous image of one patient in several contrasts.
 
     Attributes:
-        plan: what the network is.
+        architecture: of the network.
         center, size: RAS mm: the box around all scans; its longest side is normalised to −1 … 1.
         contrasts: one per output.
-        provenance: JSON-able: scans, settings, how the fit went.
-        network: on the CPU when no fit runs.
-        start: what the network corrects; None when it is the image itself.
+        provenance: JSON-able: scans, settings, what ended the fit, its curve.
+        seed: of the random weights.
+        initial: the images that the network corrects; None when its outputs are the images.
+        network: on the CPU while no fit runs.
     """
 
-    plan: Architecture
+    architecture: Architecture
     center: np.ndarray
     size: np.ndarray
     contrasts: tuple[Contrast, ...]
     provenance: dict[str, object] = field(default_factory=dict)
     seed: int = 0
-    start: Start | None = None
+    initial: InitialImages | None = None
 
     def __post_init__(self) -> None:
-        self.network = build(self.plan, self.size, float(self.size.max()), self.seed)
+        self.network = build(self.architecture, self.size, float(self.size.max()), self.seed)
 
     @property
     def half(self) -> float:
         """mm of one normalised unit."""
         return float(self.size.max()) / 2
 
-    def begin_from(self, images: Sequence[np.ndarray], lattice: Grid) -> None:
-        """Make the network a correction, of nothing yet, to `images` on `lattice`, in the scans' units."""
-        self.start = Start(images, lattice, self)
-        self.network.silence()
+    @property
+    def nbytes(self) -> int:
+        """Memory of weights and initial images, in bytes."""
+        modules = [self.network] if self.initial is None else [self.network, self.initial]
+        tensors = [t for module in modules for t in (*module.parameters(), *module.buffers())]
+        images = [] if self.initial is None else self.initial.images
+        return sum(t.nbytes for t in (*tensors, *images))
+
+    def set_initial_images(self, images: Sequence[np.ndarray], lattice: Grid) -> None:
+        """Make the network a correction, at first of 0, to `images` on `lattice`, in the scans' units."""
+        self.initial = InitialImages(images, lattice, self)
+        self.network.zero_outputs()
 
     def normalised(self, positions: np.ndarray) -> Tensor:
         """RAS mm (…, 3) as the network takes them."""
         return torch.from_numpy(((positions - self.center) / self.half).astype(np.float32))
 
     def output(self, positions: Tensor) -> tuple[Tensor | None, Tensor]:
-        """(start or None, the network's output), each (p, contrasts), at normalised positions, on their device."""
-        if self.start is None:
+        """(initial image or None, output of the network), each (p, contrasts), at normalised positions (p, 3)."""
+        if self.initial is None:
             return None, self.network(positions)
-        base, conditions, share = self.start.read(positions)
-        return base, self.network(positions, conditions) * share
+        base, conditions, weight = self.initial.read(positions)
+        return base, self.network(positions, conditions) * weight
 
-    def at_once(self, device: str, passes: int = 1) -> int:
-        """How many points to work on at once. `passes`: 3 when there is a way back."""
-        dense = parameters(self.network)
-        dense -= sum(p.numel() for m in self.network.modules() if isinstance(m, Grids) for p in m.parameters())
+    def points_at_once(self, device: str, passes: int = 1) -> int:
+        """How many points to compute at once. `passes`: 1, or 3 with gradients."""
+        dense = parameter_count(self.network)
+        dense -= sum(p.numel() for m in self.network.modules() if isinstance(m, FeatureGrids) for p in m.parameters())
         kind = device.partition(":")[0]
         limit = _AT_ONCE / (dense * passes) if kind == "cpu" else np.inf
         return int(max(64, min(_MOST[kind], limit)))
@@ -132,13 +142,13 @@ class SubjectModel:
         return (found if base is None else base + found) * scale + low
 
     def images(self, grid: Grid, device: str = "cpu", monitor: Monitor | None = None) -> list[np.ndarray]:
-        """The image of every contrast, in the scans' units, at the points of `grid`; in streams of a few slices.
+        """The image of every contrast on `grid`, (k, j, i), in the scans' units; computed a few slices at once.
 
-        On the start's own lattice the start is not interpolated: there the correction is added to it as it is.
+        On their own lattice the initial images are not interpolated.
         """
         monitor = monitor or Monitor()
         _, scale, correction = self._units()
-        exact = self.start is not None and grid.same_as(self.start.lattice)
+        exact = self.initial is not None and grid.same_as(self.initial.lattice)
         images = [image.copy() if exact else np.empty(grid.shape, np.float32) for image in self._templates()]
         if exact and not correction.any():
             return images
@@ -154,22 +164,22 @@ class SubjectModel:
         return images
 
     def _templates(self) -> Sequence[np.ndarray | None]:
-        return [None] * len(self.contrasts) if self.start is None else self.start.images
+        return [None] * len(self.contrasts) if self.initial is None else self.initial.images
 
     def _read(self, positions: np.ndarray, device: str, monitor: Monitor) -> tuple[np.ndarray | None, np.ndarray]:
-        """(start or None, what the network adds to it), each (p, contrasts) in units of 0 to 1, at RAS mm (p, 3)."""
+        """(initial image or None, correction), each (p, contrasts) in units of 0 to 1, at RAS mm (p, 3)."""
         _, _, correction = self._units()
-        base = None if self.start is None else np.empty((len(positions), len(self.contrasts)), np.float32)
+        base = None if self.initial is None else np.empty((len(positions), len(self.contrasts)), np.float32)
         found = np.empty((len(positions), len(self.contrasts)), np.float32)
-        step = self.at_once(device)
+        step = self.points_at_once(device)
         with self.placed(device), torch.inference_mode():
             for first in range(0, len(positions), step):
                 monitor.update(first / len(positions))
                 part = slice(first, first + step)
-                start, output = self.output(self.normalised(positions[part]).to(device))
+                initial, output = self.output(self.normalised(positions[part]).to(device))
                 found[part] = output.cpu().numpy() * correction
                 if base is not None:
-                    base[part] = start.cpu().numpy()
+                    base[part] = initial.cpu().numpy()
         return base, found
 
     def _units(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -177,27 +187,27 @@ class SubjectModel:
         return table[:, 0], table[:, 1], table[:, 2]
 
     def placed(self, device: str) -> _Placed:
-        """A context in which network and start are on `device`; afterwards they are where they were."""
+        """A context in which network and initial images are on `device`; afterwards they are where they were."""
         return _Placed(self, device)
 
     # ------------------------------------------------------------------ files
 
     def save(self, path: str | Path) -> tuple[Path, Path]:
-        """Write `path` (.safetensors, complete in itself) and its description beside it (.json), both or none."""
+        """Write `path` (.safetensors, complete in itself) and its description (.json), both or none; their paths."""
         place = Path(path)
         tensors = {f"network.{name}": t.detach().cpu().numpy() for name, t in self.network.state_dict().items()}
         about = {
             "format": FORMAT,
-            "plan": asdict(self.plan),
+            "plan": asdict(self.architecture),
             "center_ras_mm": self.center.tolist(),
             "size_mm": self.size.tolist(),
             "seed": self.seed,
             "contrasts": [asdict(c) for c in self.contrasts],
             "provenance": self.provenance,
         }
-        if self.start is not None:
-            tensors |= {f"start.{number}": image for number, image in enumerate(self.start.images)}
-            about["start"] = {"shape": self.start.lattice.shape, "affine": self.start.lattice.affine.tolist()}
+        if self.initial is not None:
+            tensors |= {f"start.{number}": image for number, image in enumerate(self.initial.images)}
+            about["start"] = {"shape": self.initial.lattice.shape, "affine": self.initial.lattice.affine.tolist()}
         described = json.dumps(about, indent=2, allow_nan=False)
         side = place.with_suffix(".json")
         with replaced_together(place, side) as (numbers, text):
@@ -230,13 +240,13 @@ class SubjectModel:
 
     @classmethod
     def _from(cls, about: Mapping, tensors: Mapping[str, np.ndarray]) -> SubjectModel:
-        plan = Architecture(**{**about["plan"], "levels": tuple(about["plan"]["levels"])})
+        architecture = Architecture(**{**about["plan"], "levels": tuple(about["plan"]["levels"])})
         contrasts = tuple(Contrast(**c) for c in about["contrasts"])
         center, size = np.array(about["center_ras_mm"]), np.array(about["size_mm"])
-        model = cls(plan, center, size, contrasts, about["provenance"], about["seed"])
+        model = cls(architecture, center, size, contrasts, about["provenance"], about["seed"])
         if "start" in about:
             lattice = Grid(about["start"]["shape"], np.array(about["start"]["affine"]))
-            model.begin_from([np.array(tensors[f"start.{n}"]) for n in range(len(contrasts))], lattice)
+            model.set_initial_images([np.array(tensors[f"start.{n}"]) for n in range(len(contrasts))], lattice)
         names = [name for name in tensors if name.startswith("network.")]
         state = {name.partition(".")[2]: torch.from_numpy(tensors[name].copy()) for name in names}
         model.network.load_state_dict(state)
@@ -245,7 +255,7 @@ class SubjectModel:
 
 class _Placed:
     def __init__(self, model: SubjectModel, device: str) -> None:
-        self._parts = [part for part in (model.network, model.start) if part is not None]
+        self._parts = [part for part in (model.network, model.initial) if part is not None]
         self._device, self._before = device, next(model.network.parameters()).device
 
     def __enter__(self) -> None:

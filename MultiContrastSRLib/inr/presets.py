@@ -1,4 +1,4 @@
-"""Settings of a fit by name: the published one, and quicker ones that begin from joint non-local means."""
+"""Settings of a fit by name: the published one, and faster ones that correct the result of joint non-local means."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class Architecture:
     Attributes:
         encoding: "fourier" (random frequencies) or "grid" (dense grids of learned features, coarse to fine).
         variant: "split-head" (common trunk, a head per contrast), "vanilla" (common to the last layer) or
-            "single-contrast" (a network per contrast that knows nothing of the others).
+            "single-contrast" (an independent network per contrast).
         contrasts: number of outputs.
         width, depth: of the trunk: `depth` linear layers, each followed by ReLU.
         frequencies, sigma: Fourier: half the number of features, and their standard deviation.
-        levels: grid: mm between the nodes of each level, coarse first.
-        features: grid: a level's features.
-        conditions: further inputs, read from the images that it begins from: see `model.Start`.
+        levels: grid: spacing of each level in mm, coarsest first.
+        features: grid: number of features of a level.
+        conditions: number of further inputs, from the initial images: see `model.InitialImages`.
     """
 
     encoding: str = "fourier"
@@ -40,16 +40,16 @@ class Preset:
     """How a network is made and fitted.
 
     Attributes:
-        start: begin from joint total variation, of which the network is then a correction.
-        rounds: of self-similarity by which that is refined first.
-        slab: integrate the network over each sample's slice profile; else it is compared at the sample's centre.
+        start: correct initial images, which joint total variation reconstructs, instead of fitting the images.
+        rounds: of non-local means that refine the initial images.
+        slab: average the network over each sample's slice profile; else it is evaluated at the sample's centre.
         batch: acquired samples a step, of all contrasts together.
-        epochs: passes over the samples that take part, at most.
+        epochs: passes over the fitted samples, at most.
         rate: Adam's learning rate; falls to 0 along a cosine.
-        roughness: weight of the correction's differences across a slab.
-        averaging: decay of the running average of the weights that is kept; 0 keeps the weights themselves.
+        roughness: weight of the variance of the correction across a slab.
+        averaging: decay of the moving average of the weights; 0 is no average.
         foreground: leave out samples of the empty background.
-        opening: share of the epochs in which the finer levels of a grid are opened one after the other.
+        opening: share of the epochs in which finer levels of a grid are activated one after the other.
     """
 
     encoding: str
@@ -78,11 +78,11 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """A preset and what the caller decides beside it.
+    """A preset and further choices of the caller.
 
     Attributes:
-        stop: "plateau" (of mutual information or loss, whichever settles first), "information", "loss" or "never".
-        max_seconds: of fitting; 0 is no limit.
+        stop: "plateau" (of mutual information or loss, whichever comes first), "information", "loss" or "never".
+        max_seconds: time limit of the fit with its initial images; 0 is none.
         precision: "float32", or "bfloat16" for the layers while they are fitted.
     """
 

@@ -1,7 +1,7 @@
-"""What was acquired where: the samples of all scans, as points with their slice profiles.
+"""The samples of a scan as points with their slice profiles.
 
-Without a start a sample is compared with the network at its own place. With a start (images on a lattice) it is what
-they leave unexplained, by the exact acquisition that joint total variation uses, and the network is their correction.
+Without initial images, values are the acquired intensities. With initial images (on a lattice), values are the
+residuals of these, by the exact acquisition model of joint total variation, and the network is fitted to the residuals.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ..core.progress import Monitor
 from ..image.grid import REVERSE, Grid
 from ..image.similarity import foreground as above_background
 from ..image.volume import Volume
-from ..subject.data_term import DataTerm, expand
-from ..subject.observation import aligned_grid, observe, observe_target
+from ..joint.data_term import DataTerm, expand
+from ..joint.observation import aligned_grid, observe, observe_target
 
-_MARGIN = 2  # samples around the foreground that count as such
+_MARGIN = 2  # samples around the foreground that belong to it
 _PROFILE_POINTS = 8  # at most, along one axis
 
 
@@ -30,10 +30,10 @@ class Samples:
     """The samples of one scan.
 
     Attributes:
-        contrast: which output of the network they are samples of.
-        grid: where all samples of the scan lie; `index` names those that take part.
-        index: (p,) flat indices into `grid`.
-        values: (p,) float32, in the scan's units: acquired, or what a start leaves unexplained.
+        contrast: the output of the network that they are samples of.
+        grid: of all samples of the scan.
+        index: (p,) flat indices into `grid` of the samples that are used.
+        values: (p,) float32, in the scan's units: acquired intensities, or residuals of initial images.
         offsets: (q, 3) mm (RAS) from a sample's centre to the points that its profile is averaged over.
     """
 
@@ -48,15 +48,15 @@ class Samples:
         return self.grid.positions(np.stack(np.unravel_index(self.index[chosen], self.grid.shape), axis=-1))
 
 
-def acquired(scan: Volume, contrast: int, finest: float, *, slab: bool, foreground: bool) -> Samples:
-    """The scan's own samples. `finest` mm is the detail that profiles are averaged at."""
+def acquired_samples(scan: Volume, contrast: int, finest: float, *, slab: bool, foreground: bool) -> Samples:
+    """The scan's own samples. `finest`: spacing in mm of the points that profiles are averaged over."""
     kept = _foreground(scan.array) if foreground else np.ones(scan.shape, bool)
     index = np.flatnonzero(kept)
     offsets = profile(scan, scan.grid, (finest,) * 3) if slab else np.zeros((1, 3))
     return Samples(contrast, scan.grid, index, scan.array.ravel()[index], offsets)
 
 
-def unexplained(
+def residual_samples(
     scan: Volume,
     contrast: int,
     image: np.ndarray,
@@ -67,11 +67,11 @@ def unexplained(
     slab: bool,
     monitor: Monitor,
 ) -> Samples | None:
-    """What `image` on `lattice` does not explain of the scan; None when the scan does not meet the lattice.
+    """The residuals of the scan for `image` on `lattice`; None when their fields of view do not overlap.
 
     Args:
-        across: as joint total variation had it.
-        first: the scan is the one whose acquisition the lattice belongs to.
+        across: see `joint.volumes.JointReconstruction`.
+        first: whether the scan is the one that the lattice belongs to.
     """
     if first:
         observation, grid = observe_target(scan, AcquisitionModel.estimate(scan), lattice, monitor), scan.grid
@@ -84,17 +84,17 @@ def unexplained(
     with torch.inference_mode():
         term = DataTerm(observation, 1.0, 1.0, torch.empty(0))
         values = expand(term.coefficients, term.left).numpy()
-        rest = expand(term.residual(torch.from_numpy(np.ascontiguousarray(image))), term.left).numpy()
+        residual = expand(term.residual(torch.from_numpy(np.ascontiguousarray(image))), term.left).numpy()
     kept = _foreground(values)
-    if observation.known is not None:
-        kept &= observation.known
+    if observation.measured is not None:
+        kept &= observation.measured
     index = np.flatnonzero(kept)
     offsets = profile(scan, grid, lattice.spacing) if slab else np.zeros((1, 3))
-    return Samples(contrast, grid, index, rest.ravel()[index].astype(np.float32), offsets)
+    return Samples(contrast, grid, index, residual.ravel()[index].astype(np.float32), offsets)
 
 
 def profile(scan: Volume, grid: Grid, finest: tuple[float, float, float]) -> np.ndarray:
-    """(q, 3) mm: points about `finest` mm apart along the axes (k, j, i) of `grid` that fill one sample of `scan`.
+    """(q, 3) mm: offsets about `finest` mm apart along the axes (k, j, i) of `grid` that fill one sample of `scan`.
 
     `grid` is the scan's own, or samples of its size whose axes lie (nearly) along the scan's. Along slices the
     extent is the slice's thickness, in plane the size that its measured spectrum resolves.
@@ -113,7 +113,7 @@ def profile(scan: Volume, grid: Grid, finest: tuple[float, float, float]) -> np.
 
 
 def _foreground(values: np.ndarray) -> np.ndarray:
-    """Samples that are not empty, and a margin around them."""
+    """Samples above the background, and a margin around them."""
     return ndimage.binary_dilation(above_background(values), iterations=_MARGIN)
 
 

@@ -146,6 +146,10 @@ class Method(ABC):
                 raise OptionError(f"Method {self.name!r} has no option {name!r}; expected {expected}.")
         return {name: option.check(options.get(name, option.default), self.name) for name, option in known.items()}
 
+    def clear_cache(self) -> None:
+        """Free what is kept from earlier calls of `prepare`, such as fits. Does nothing for most methods."""
+        return None
+
     @abstractmethod
     def prepare(
         self,

@@ -1,4 +1,4 @@
-"""Joint total variation, and then what similar patches near by show of what no scan has seen."""
+"""Joint non-local means: joint total variation, refined by means over voxels with similar patches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .joint_tv import JointTV
 
 @register
 class JointNonLocal(JointTV):
-    """See `summary` and `MultiContrastSRLib.subject.similarity`."""
+    """See `summary` and `MultiContrastSRLib.joint.nonlocal_means`."""
 
     name = "joint-nonlocal"
     label = "Joint non-local means"

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..acquisition.lattice import LatticeImage, default_refinement, lattice_samples, through_plane_factor
 from ..acquisition.model import AcquisitionModel
+from ..core.cache import Cache
 from ..core.memory import check_memory
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
 from ..image.grid import Grid
 from ..image.volume import Volume
 from .contract import Method, Option, register
 
+if TYPE_CHECKING:
+    import numpy as np
+
 COPIES = 22  # arrays on the lattice that live at once for two contrasts
+_CACHE_BYTES = 512 << 20  # of images of both contrasts
 
 
 @register
 class JointTV(Method):
-    """See `summary` and `MultiContrastSRLib.subject.total_variation`."""
+    """See `summary` and `MultiContrastSRLib.joint`."""
 
     name = "joint-tv"
     label = "Joint total variation"
@@ -45,6 +52,13 @@ class JointTV(Method):
         "Holt, IEEE Trans. Image Processing 23(9), 2014"
     )
 
+    def __init__(self) -> None:
+        self._images = Cache(_CACHE_BYTES)  # so that a second run does not reconstruct again
+
+    def clear_cache(self) -> None:
+        """See `Method.clear_cache`."""
+        self._images.clear()
+
     def prepare(
         self,
         target: Volume,
@@ -56,23 +70,13 @@ class JointTV(Method):
         cancel: CancelCallback | None = None,
         **options: bool | int | float | str,
     ) -> LatticeImage:
-        """See `Method.prepare`. `companion` of what is returned is the super-resolved reference."""
-        from ..subject.joint import joint_images
-
+        """See `Method.prepare`. The result's `companion` is the super-resolved reference."""
         chosen = self.check_options(options)
         monitor = Monitor(progress, cancel, stage="prepare")
         model, lattice, across = joint_lattice(target, reference, refine)
         check_memory("The lattice of joint total variation", lattice.shape, COPIES, "Crop the target first.")
-        images, notes = joint_images(
-            [[target]] if reference is None else [[target], [reference]],
-            lattice,
-            across,
-            smoothness=chosen["smoothness"],
-            iterations=chosen["iterations"],
-            rounds=chosen.get("rounds", 0),
-            device=device,
-            monitor=monitor,
-        )
+        scans = [[target]] if reference is None else [[target], [reference]]
+        images, notes = self._reconstructed(scans, lattice, across, chosen, device, monitor)
         companion = images[1] if len(images) > 1 else None
         if companion is None:
             notes = ("No reference was used; the result was made from the target alone.", *notes)
@@ -81,14 +85,40 @@ class JointTV(Method):
             result.companion = LatticeImage(reference, model, companion)
         return result
 
+    def _reconstructed(
+        self,
+        scans: list[list[Volume]],
+        lattice: Grid,
+        across: int | None,
+        settings: dict[str, bool | int | float | str],
+        device: str,
+        monitor: Monitor,
+    ) -> tuple[list[np.ndarray | None], tuple[str, ...]]:
+        """(the image of every contrast, notes), from the cache where there are those of the same scans and settings."""
+        from ..joint.digest import digest_of
+        from ..joint.volumes import joint_images
+
+        key = digest_of(scans, lattice.shape, lattice.affine.tobytes(), across, sorted(settings.items()), device)
+        images = self._images.get(key)
+        if images is not None:
+            return images, ()
+        images, notes = joint_images(scans, lattice, across, device=device, monitor=monitor, **settings)
+        for image in images:
+            if image is not None:
+                image.flags.writeable = False
+        if not notes:
+            self._images.put(key, images)
+        return images, notes
+
 
 def joint_lattice(
     target: Volume, reference: Volume | None, refine: tuple[bool, bool, bool] | None = None
 ) -> tuple[AcquisitionModel, Grid, int | None]:
-    """(how the target was acquired, the lattice for both scans, its axis across slices that are worked on alone).
+    """(how the target was acquired, the lattice for both scans, its axis across independent slices).
 
     Along refined axes the lattice has the finer spacing of the two scans. Where that makes no axis finer: slices as
-    thin as pixels where detail across them is asked for, else twofold. The axis is None where slices are not alone.
+    thin as pixels where detail across them is asked for, else twofold. The axis is None where slices are not
+    independent.
     """
     model, slices = AcquisitionModel.estimate(target), target.grid.slice_axis
     refined = refine or default_refinement(target.grid)

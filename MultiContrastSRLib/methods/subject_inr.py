@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..acquisition.lattice import LatticeImage
+from ..core.cache import Cache
 from ..core.errors import InputError
 from ..core.memory import check_memory
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ..inr.model import SubjectModel
     from ..inr.presets import Settings
 
+_CACHE_BYTES = 512 << 20  # of fits, some tens of megabytes each
 _MODEL_REMEDY = "Choose the scan that it was fitted to, or fit a new one (leave the option empty)."
 
 
@@ -81,6 +83,13 @@ class SubjectINR(Method):
     )
     citation = "McGinnis, Shit, Li et al., MICCAI 2023 (single-subject multi-contrast super-resolution by INRs)"
 
+    def __init__(self) -> None:
+        self._fits = Cache(_CACHE_BYTES)  # so that a second run does not fit again
+
+    def clear_cache(self) -> None:
+        """See `Method.clear_cache`."""
+        self._fits.clear()
+
     def prepare(
         self,
         target: Volume,
@@ -92,7 +101,7 @@ class SubjectINR(Method):
         cancel: CancelCallback | None = None,
         **options: bool | int | float | str,
     ) -> LatticeImage:
-        """See `Method.prepare`. `fit` of what is returned holds model and curve, `companion` the other contrast."""
+        """See `Method.prepare`. The result's `fit` has model and curve, its `companion` is the other contrast."""
         from ..inr.model import SubjectModel
 
         chosen = self.check_options(options)
@@ -103,7 +112,7 @@ class SubjectINR(Method):
             fitted = _loaded(SubjectModel.load(chosen["model"]), target, reference)
         else:
             scans = [[target]] if reference is None else [[target], [reference]]
-            fitted = _fitted(scans, lattice, settings(chosen), across, device, monitor.part(0.0, 0.8))
+            fitted = self._fitted(scans, lattice, settings(chosen), across, device, monitor.part(0.0, 0.8))
         images = fitted.model.images(lattice, device, monitor.part(0.8, 1.0))
         result = LatticeImage(target, model, images[0], fitted.notes)
         result.fit = fitted
@@ -111,9 +120,25 @@ class SubjectINR(Method):
             result.companion = LatticeImage(reference, model, images[fitted.outputs[1]])
         return result
 
+    def _fitted(
+        self, scans: list[list[Volume]], lattice: Grid, how: Settings, across: int | None, device: str, monitor: Monitor
+    ) -> Fit:
+        """The fit, from the cache where there is one of the same scans and settings."""
+        from ..inr.fitting import fit
+        from ..joint.digest import digest_of
+
+        where = (lattice.shape, lattice.affine.tobytes(), across) if how.preset.start else ()  # of initial images
+        key = digest_of(scans, how, where)
+        fitted = self._fits.get(key)
+        if fitted is None:
+            fitted = fit(scans, lattice, how, across=across, device=device, monitor=monitor)
+            if fitted.curve:  # else it was stopped before the network was fitted
+                self._fits.put(key, fitted)
+        return fitted
+
 
 def settings(chosen: dict[str, bool | int | float | str]) -> Settings:
-    """What the options of this method mean for a fit."""
+    """The settings of a fit for the options of this method."""
     from dataclasses import replace
 
     from ..inr.presets import PRESETS, Settings
@@ -123,18 +148,6 @@ def settings(chosen: dict[str, bool | int | float | str]) -> Settings:
         preset = replace(preset, slab=chosen["slab"] == "on")
     return Settings(
         preset, chosen["variant"], chosen["stop"], chosen["max_seconds"], chosen["seed"], chosen["precision"]
-    )
-
-
-def _fitted(
-    scans: list[list[Volume]], lattice: Grid, how: Settings, across: int | None, device: str, monitor: Monitor
-) -> Fit:
-    from ..inr.cache import digest, remembered
-    from ..inr.fitting import fit
-
-    return remembered(
-        digest(scans, how, lattice, across),
-        lambda: fit(scans, lattice, how, across=across, device=device, monitor=monitor),
     )
 
 

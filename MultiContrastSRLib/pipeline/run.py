@@ -213,7 +213,7 @@ def prepare(
         device: "auto", "cpu", "cuda" or "cuda:N".
         grid: a grid that will be rendered; says along which axes detail is wanted. Others may be rendered all the same;
             what they need beyond it is prepared then. Default: in plane for a 2-D acquisition, else along all axes.
-        by_slices: a `live.cache.Cache`: methods that can (`Method.prepare_slices`) compute slices when they are looked
+        by_slices: a `core.cache.Cache`: methods that can (`Method.prepare_slices`) compute slices when they are looked
             at and keep them there. Default: all is computed at once.
         progress, cancel: `progress(fraction, stage)` is told, `cancel()` is asked.
         options: the method's own.

@@ -1,4 +1,4 @@
-"""The curve of a fit as a picture."""
+"""The training curve of a fit as a figure."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from pathlib import Path
 
 from ..core.errors import MethodUnavailableError
 from ..io.files import replaced_together
-from .control import Entry
+from .callbacks import CurvePoint
 
 
-def draw_curve(curve: Sequence[Entry], path: str | Path) -> Path:
-    """Loss of fitted and held-out samples, and mutual information, over seconds (.png, .svg, .pdf); by matplotlib."""
+def draw_curve(curve: Sequence[CurvePoint], path: str | Path) -> Path:
+    """Draw the loss of fitted and held-out samples and the mutual information over seconds (.png, .svg or .pdf)."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MethodUnavailableError(
-            f"Pictures need matplotlib ({error}); install it: pip install matplotlib."
+            f"Figures need matplotlib ({error}); install it: pip install matplotlib."
         ) from error
     figure = Figure(figsize=(7, 4), layout="constrained")
     left = figure.add_subplot(xlabel="seconds", ylabel="loss", yscale="log")
-    seconds = [entry.seconds for entry in curve]
-    left.plot(seconds, [entry.loss for entry in curve], marker=".", label="fitted samples")
-    left.plot(seconds, [entry.held_out for entry in curve], marker=".", label="held out")
-    if any(entry.information is not None for entry in curve):
+    seconds = [point.seconds for point in curve]
+    left.plot(seconds, [point.loss for point in curve], marker=".", label="fitted samples")
+    left.plot(seconds, [point.held_out for point in curve], marker=".", label="held out")
+    if any(point.information is not None for point in curve):
         right = left.twinx()
         right.set_ylabel("mutual information of the contrasts (nats)")
-        right.plot(seconds, [entry.information for entry in curve], "k:", label="mutual information")
+        right.plot(seconds, [point.information for point in curve], "k:", label="mutual information")
     figure.legend(loc="outside upper center", ncols=3)
     place = Path(path)
     with replaced_together(place) as (partial,):

@@ -1,4 +1,4 @@
-"""What a scan says about an image on a lattice that all contrasts and views share.
+"""A scan as linear measurements of an image on the lattice that all contrasts and views share.
 
 A scan is A u plus noise. Along each axis of the lattice A is the small matrix of the scan's acquisition: slab means,
 or a central block of k-space. Its singular vectors V, gains s and U (A = U s Vᵀ, axis by axis) turn the scan into
@@ -29,87 +29,91 @@ from ..image.resample import resample_reference
 from ..image.sampling import apply_separable, sample
 from ..image.volume import Volume
 
-_WEAK = 1e-3  # gains below this part of the largest say nothing
-_FINER = 0.98  # a scan whose samples are closer than this part of the lattice's is brought to the lattice
+_WEAK = 1e-3  # singular values below this fraction of the largest are dropped
+_FINER = 0.98  # a scan whose spacing is below this fraction of the lattice's is resampled to the lattice
 
 
 @dataclass(frozen=True)
 class Observation:
-    """One scan, in terms of the lattice.
+    """The measurements of one scan.
 
     Attributes:
         bases: per axis (k, j, i), the right singular vectors V (n, r) of the acquisition; None for the identity.
         gains: product of the singular values, (r, r, r), 1 where the basis is None.
         coefficients: Uᵀ y, (r, r, r), r = n where the basis is None.
-        start: the scan interpolated on the lattice.
-        left: per axis U (m, r) or None, and
-        known: which of the samples (m, m, m) were measured; None when all were.
+        interpolated: the scan interpolated on the lattice, (n, n, n): where a solver begins.
+        left: per axis, the left singular vectors U (m, r); None for the identity.
+        measured: boolean, (m, m, m): which of the samples were measured; None when all were.
     """
 
     bases: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]
     gains: np.ndarray
     coefficients: np.ndarray
-    start: np.ndarray
+    interpolated: np.ndarray
     left: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]
-    known: np.ndarray | None = None
+    measured: np.ndarray | None = None
 
     @classmethod
-    def of(
-        cls, samples: np.ndarray, operators: tuple, start: np.ndarray, known: np.ndarray | None = None
+    def from_operators(
+        cls, samples: np.ndarray, operators: tuple, interpolated: np.ndarray, measured: np.ndarray | None = None
     ) -> Observation:
-        """The observation of `samples` (m, m, m) made by `operators`, per axis (m, n) or None."""
+        """The observation of `samples` (m, m, m) acquired by `operators`, per axis (m, n) or None for the identity."""
         decomposed = [None if operator is None else decompose(operator) for operator in operators]
-        return cls.by(decomposed, samples, start, known)
+        return cls.from_decomposed(decomposed, samples, interpolated, measured)
 
     @classmethod
-    def by(
-        cls, decomposed: Sequence[tuple | None], samples: np.ndarray, start: np.ndarray, known: np.ndarray | None = None
+    def from_decomposed(
+        cls,
+        decomposed: Sequence[tuple | None],
+        samples: np.ndarray,
+        interpolated: np.ndarray,
+        measured: np.ndarray | None = None,
     ) -> Observation:
-        """The observation of `samples` by operators that were decomposed before, per axis."""
+        """The observation of `samples` by operators whose singular value decompositions (`decompose`) are given."""
         left, values, right = zip(*[(None, np.ones(1), None) if d is None else d for d in decomposed], strict=True)
         gains = values[0][:, None, None] * values[1][:, None] * values[2]
         coefficients = apply_separable(samples, [None if u is None else np.ascontiguousarray(u.T) for u in left])
-        return cls(right, gains.astype(np.float32), coefficients, start, left, known)
+        return cls(right, gains.astype(np.float32), coefficients, interpolated, left, measured)
 
-    def slab(self, part: tuple[slice, slice, slice]) -> Observation:
+    def slices(self, part: tuple[slice, slice, slice]) -> Observation:
         """The observation of some slices, along an axis whose operator is the identity."""
         return replace(
             self,
             coefficients=self.coefficients[part],
-            start=self.start[part],
-            known=None if self.known is None else self.known[part],
+            interpolated=self.interpolated[part],
+            measured=None if self.measured is None else self.measured[part],
         )
 
 
 def observe_target(target: Volume, model: AcquisitionModel, lattice: Grid, monitor: Monitor) -> Observation:
-    """The scan whose acquisition the lattice belongs to (`lattice` is `model.lattice(samples)`)."""
+    """The observation of the scan that the lattice belongs to (`lattice` is `model.lattice(samples)`)."""
     operators, inverse = [], []
     for axis, n in zip(model.axes, lattice.shape, strict=True):
         forward, weight = axis.forward(n), axis.weight()
         operators.append(forward if weight is None else weight if forward is None else weight @ forward)
         inverse.append(axis.spread(n) if axis.kind == "kspace" else axis.interpolate(n))
-    start = apply_separable(target.array, inverse, monitor=monitor.silent)
-    return Observation.of(model.weigh(target.array), tuple(operators), start)
+    interpolated = apply_separable(target.array, inverse, monitor=monitor.silent)
+    return Observation.from_operators(model.weigh(target.array), tuple(operators), interpolated)
 
 
 def observe(scan: Volume, lattice: Grid, across: int | None, monitor: Monitor) -> Observation | None:
-    """A scan on any grid; None when it does not meet the lattice.
+    """The observation of a scan on any grid; None when their fields of view do not overlap.
 
     Args:
-        across: lattice axis along which samples must be the lattice's, for slices that are worked on by themselves.
+        across: lattice axis along which samples must be the lattice's, for slices that are reconstructed independently.
     """
     aligned = aligned_grid(scan, lattice, across)
     if aligned is None:
         return None
     grid, operators = aligned
     samples, covered = resample_reference(scan, grid, grid, monitor)
-    known = covered > 0.5
-    if not known.any():
+    measured = covered > 0.5
+    if not measured.any():
         return None
-    # the mirrored spline continues a scan beyond its edge; the other contrasts and the solver mend that
+    # a mirrored spline continues the scan beyond its edge, where the other contrasts and the regulariser decide
     everywhere = [(-np.inf, np.inf)] * 3
-    start = sample(samples, grid, lattice, (kernels.bspline,) * 3, domain=everywhere, monitor=monitor.silent)
-    return Observation.of(samples, operators, start, None if known.all() else known)
+    interpolated = sample(samples, grid, lattice, (kernels.bspline,) * 3, domain=everywhere, monitor=monitor.silent)
+    return Observation.from_operators(samples, operators, interpolated, None if measured.all() else measured)
 
 
 def aligned_grid(scan: Volume, lattice: Grid, across: int | None = None) -> tuple[Grid, tuple] | None:
@@ -145,7 +149,7 @@ def aligned_grid(scan: Volume, lattice: Grid, across: int | None = None) -> tupl
 
 
 def _inside(axis: AxisModel, positions: np.ndarray, step: float, n: int) -> np.ndarray:
-    """Which samples saw nothing but what a lattice of `n` holds, to half a lattice sample."""
+    """Which samples lie, with their slice profile, within a lattice of `n` samples, to half a lattice sample."""
     if _periodic(axis, positions, step, n):
         return np.ones(len(positions), dtype=bool)
     reach = max(0.0, axis.thickness / axis.spacing * step / 2 - 0.5) if axis.kind == "slab" else 0.0
@@ -153,7 +157,7 @@ def _inside(axis: AxisModel, positions: np.ndarray, step: float, n: int) -> np.n
 
 
 def _periodic(axis: AxisModel, positions: np.ndarray, step: float, n: int) -> bool:
-    """Whether the field of view that k-space repeats is the lattice's."""
+    """Whether the period of the scan's k-space sampling is the lattice's field of view."""
     same = abs(len(positions) * step - n) < 1e-3
     return axis.kind == "kspace" and same and len(positions) > 0 and abs(positions[0]) < step
 
@@ -177,7 +181,7 @@ def _acquisition(axis: AxisModel, n: int, positions: np.ndarray, step: float) ->
 
 
 def decompose(operator: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(U, singular values, V) of a matrix, without those that say nothing."""
+    """(U, singular values, V) of a matrix, without singular values that are negligible."""
     left, values, right = np.linalg.svd(operator.astype(np.float64), full_matrices=False)
     kept = values > _WEAK * values[0]
     return left[:, kept].astype(np.float32), values[kept], np.ascontiguousarray(right[kept].T, dtype=np.float32)

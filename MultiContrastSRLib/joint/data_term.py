@@ -1,4 +1,4 @@
-"""How well an image explains one scan, in torch: the separable operators of an `Observation` on any device."""
+"""The data term of one scan, in torch: the separable operators of an `Observation` on any device."""
 
 from __future__ import annotations
 
@@ -12,42 +12,44 @@ from .observation import Observation
 
 
 class DataTerm:
-    """½ · trust · ‖Uᵀ(y − A u)‖² of one scan, for images u (n, n, n) in units of `scale`.
+    """½ · weight · ‖Uᵀ(y − A u)‖² of one scan, for images u (n, n, n) in units of `scale`.
 
     Args:
-        trust: weight of the squares; (scale / noise)² for a term in units of the noise.
-        like: a tensor of the device and type to compute in.
+        scan: the measurements; U and A are its operators.
+        scale: intensity that is 1 in the images.
+        weight: of the squares; (scale / noise)² for a term in units of the noise.
+        like: a tensor of the device and data type to compute in.
     """
 
-    def __init__(self, scan: Observation, scale: float, trust: float, like: Tensor) -> None:
+    def __init__(self, scan: Observation, scale: float, weight: float, like: Tensor) -> None:
         self.bases = [None if basis is None else torch.from_numpy(basis).to(like) for basis in scan.bases]
         self.left = [None if basis is None else torch.from_numpy(basis).to(like) for basis in scan.left]
         self.gains = torch.from_numpy(scan.gains).to(like)
         self.coefficients = torch.from_numpy(np.ascontiguousarray(scan.coefficients)).to(like) / scale
-        self.missing = None if scan.known is None else torch.from_numpy(~scan.known).to(like.device)
-        self.trust = trust
+        self.missing = None if scan.measured is None else torch.from_numpy(~scan.measured).to(like.device)
+        self.weight = weight
 
     def residual(self, image: Tensor) -> Tensor:
-        """Coefficients of what `image` does not explain. Samples that were not measured count as explained."""
-        rest = project(image, self.bases).mul_(-1.0) if any(b is not None for b in self.bases) else -image
-        rest = rest.mul_(self.gains).add_(self.coefficients)
+        """Coefficients (r, r, r) of y − A `image`; 0 at samples that were not measured."""
+        residual = project(image, self.bases).mul_(-1.0) if any(b is not None for b in self.bases) else -image
+        residual = residual.mul_(self.gains).add_(self.coefficients)
         if self.missing is not None:
-            rest = project(expand(rest, self.left).masked_fill_(self.missing, 0.0), self.left)
-        return rest
+            residual = project(expand(residual, self.left).masked_fill_(self.missing, 0.0), self.left)
+        return residual
 
     def value(self, image: Tensor) -> float:
-        """The term itself."""
-        return 0.5 * self.trust * float((self.residual(image).double() ** 2).sum())
+        """The term at `image`."""
+        return 0.5 * self.weight * float((self.residual(image).double() ** 2).sum())
 
     def prox(self, image: Tensor, step: float) -> None:
-        """Move `image`, in place, to the minimum of ‖· − image‖² / 2 + step × the term.
+        """The proximal operator, in place: the minimum of ‖· − image‖² / 2 + step × the term.
 
-        With samples missing it is the minimum of a bound that touches the term at `image`.
+        Where samples are missing, the term is replaced by its quadratic majoriser at `image`.
         """
-        rest = self.residual(image).mul_(self.gains / (self.gains**2 + 1.0 / (step * self.trust)))
-        expand(rest, self.bases, onto=image)
+        residual = self.residual(image).mul_(self.gains / (self.gains**2 + 1.0 / (step * self.weight)))
+        expand(residual, self.bases, onto=image)
 
-    def pull(self, dual: Tensor, step: float, image: Tensor) -> None:
+    def add_adjoint(self, dual: Tensor, step: float, image: Tensor) -> None:
         """Add −step · Aᵀ dual to `image`, in place."""
         expand(dual * self.gains * -step, self.bases, onto=image)
 

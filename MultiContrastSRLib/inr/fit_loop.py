@@ -1,0 +1,289 @@
+"""Optimises a network on the samples of all scans, in pieces that fit into memory, and keeps the best weights."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from ..core.progress import Monitor
+from ..image.similarity import mutual_information
+from .callbacks import CurvePoint, FitCallbacks
+from .limits import FitLimits
+from .model import SubjectModel
+from .networks import set_active_levels, use_bfloat16
+from .plateau import TOLERANCE, has_plateaued
+from .presets import Settings
+from .samples import Samples
+from .scan_points import ScanPoints
+
+_PREVIEW_EVERY, _PREVIEW_SHARE = 3.0, 5.0  # seconds between previews, and multiples of the last one's duration
+_LAST_EVALUATION = 1.0  # seconds that the evaluation after a stop may take
+_FEWEST = 256  # points at once: a GPU that cannot hold these is given up
+
+
+class FitLoop:
+    """One fit.
+
+    Args:
+        model: whose network is fitted; afterwards it has the best weights.
+        samples: of every scan.
+        settings: the preset and its stopping rule.
+        device: "cpu" or "cuda:N".
+        callbacks: get the points of the curve.
+        limits: what ends the fit from outside.
+    """
+
+    def __init__(
+        self,
+        model: SubjectModel,
+        samples: Sequence[Samples],
+        settings: Settings,
+        device: str,
+        callbacks: FitCallbacks,
+        limits: FitLimits,
+    ) -> None:
+        self.model, self.settings, self.preset = model, settings, settings.preset
+        self.device, self.callbacks, self.limits = device, callbacks, limits
+        self.notes: tuple[str, ...] = ()
+        self.stage = "fit"
+        self._next_preview = 0.0
+        self._step_seconds = 0.0
+        self.rng = np.random.default_rng(settings.seed)
+        self.scans = [ScanPoints(s, model, self.rng) for s in samples]
+        total = sum(len(scan.fitted) for scan in self.scans)
+        self.steps = max(1, math.ceil(total / self.preset.batch))
+        self.points = model.points_at_once(device, passes=3)
+
+    # -------------------------------------------------------------- the loop
+
+    def run(self, monitor: Monitor) -> tuple[list[CurvePoint], str]:
+        """(the curve, what ended the fit)."""
+        try:
+            return self._run(monitor)
+        except torch.cuda.OutOfMemoryError:
+            if self.device == "cpu":
+                raise
+        # outside the handler, so that the failed call's tensors are gone
+        torch.cuda.empty_cache()
+        self.device, self.points = "cpu", self.model.points_at_once("cpu", passes=3)
+        self.notes += ("The GPU's memory did not suffice; the fit ran on the CPU.",)
+        return self._run(monitor)
+
+    def _run(self, monitor: Monitor) -> tuple[list[CurvePoint], str]:
+        with self.model.placed(self.device):
+            use_bfloat16(self.model.network, self.settings.precision == "bfloat16")
+            try:
+                curve, reason = self._epochs(monitor)
+            finally:
+                use_bfloat16(self.model.network, False)
+            if self.model.initial is not None:
+                self._scale_corrections(monitor.silent)
+        return curve, reason
+
+    def _epochs(self, monitor: Monitor) -> tuple[list[CurvePoint], str]:
+        network = self.model.network
+        optimiser = torch.optim.Adam(network.parameters(), lr=self.preset.rate)
+        self.average = _average_of(network, self.preset.averaging)
+        total, taken = self.preset.epochs * self.steps, 0
+        curve: list[CurvePoint] = []
+        best, best_weights = math.inf, None
+        reason, limit = "last epoch", ""
+        if self.callbacks.on_point is not None:
+            self._evaluate(0.0, [], monitor)
+        for _ in range(self.preset.epochs):
+            orders = [np.array_split(self.rng.permutation(len(s.fitted)), self.steps) for s in self.scans]
+            losses: list[float] = []
+            for step in range(self.steps):
+                begin = self.limits.seconds
+                share = max(taken / total, self.limits.time_share)
+                active = min(1.0, share / self.preset.opening) if self.preset.opening else 1.0
+                set_active_levels(network, active)
+                for group in optimiser.param_groups:
+                    group["lr"] = self.preset.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+                monitor.part(0.0, 1.0, self.stage).update(share)
+                optimiser.zero_grad(set_to_none=True)
+                losses.append(self._backward([order[step] for order in orders], monitor))
+                optimiser.step()
+                taken += 1
+                self.average.update_parameters(network)
+                self._step_seconds = self.limits.seconds - begin
+                limit = self.limits.reached()
+                if limit:
+                    break
+                if self._preview_is_due() and step + 1 < self.steps:
+                    self._evaluate(taken / self.steps, losses, monitor)
+            point, weights = self._evaluate(taken / self.steps, losses, monitor, hurry=bool(limit))
+            curve.append(point)
+            if point.held_out < best:
+                best, best_weights = point.held_out, weights
+            if limit or (active >= 1.0 and self._has_plateaued(curve)):
+                reason = limit or "plateau"
+                break
+        network.load_state_dict(best_weights if best_weights is not None else self.average.module.state_dict())
+        set_active_levels(network, 1.0)
+        return curve, reason
+
+    def _evaluate(
+        self, epoch: float, losses: Sequence[float], monitor: Monitor, hurry: bool = False
+    ) -> tuple[CurvePoint, dict[str, Tensor]]:
+        """(a point of the curve, the averaged weights that it is of); callbacks are called with it.
+
+        `hurry`: use so few of the held-out samples that it takes about a second.
+        """
+        network, begin = self.model.network, self.limits.seconds
+        weights = copy.deepcopy(network.state_dict())
+        average = copy.deepcopy(self.average.module.state_dict())
+        network.load_state_dict(average)
+        stride = self._stride() if hurry else 1
+        held_out = self._held_out(monitor, stride)
+        loss = float(np.mean(losses)) if losses else held_out
+        point = CurvePoint(epoch, loss, held_out, self._information(monitor, stride), self.limits.seconds)
+        self.stage = str(point)
+        if self.callbacks.on_point is not None and not hurry:
+            self.callbacks.on_point(point, partial(self.model.images, device=self.device, monitor=monitor.silent))
+        network.load_state_dict(weights)
+        duration = self.limits.seconds - begin
+        self._next_preview = self.limits.seconds + max(_PREVIEW_EVERY, _PREVIEW_SHARE * duration)
+        return point, average
+
+    def _stride(self) -> int:
+        """Every so many-th held-out sample is evaluated within `_LAST_EVALUATION` seconds, by the last step's speed."""
+        evaluated = sum(len(scan.held_out) * (scan.points_per_sample + 1) for scan in self.scans)
+        stepped = self.preset.batch * max(scan.points_per_sample for scan in self.scans)
+        seconds = self._step_seconds * evaluated / (3 * stepped)  # a step computes gradients as well
+        return max(1, math.ceil(seconds / _LAST_EVALUATION))
+
+    def _preview_is_due(self) -> bool:
+        return self.callbacks.on_point is not None and self.limits.seconds >= self._next_preview
+
+    def _has_plateaued(self, curve: Sequence[CurvePoint]) -> bool:
+        information = [point.information for point in curve if point.information is not None]
+        by_information = has_plateaued(information)
+        by_loss = has_plateaued([point.held_out for point in curve], TOLERANCE * max(curve[-1].held_out, 1e-12))
+        return {
+            "plateau": by_information or by_loss,
+            "information": by_information,
+            "loss": by_loss,
+            "never": False,
+        }[self.settings.stop]
+
+    # -------------------------------------------------------------- one step
+
+    def _backward(self, chosen: Sequence[np.ndarray], monitor: Monitor) -> float:
+        """The loss of a batch, its gradients accumulated piece by piece; pieces are halved when memory runs out."""
+        counts = np.zeros(len(self.model.contrasts))
+        for scan, rows in zip(self.scans, chosen, strict=True):
+            counts[scan.contrast] += len(rows)
+        jobs = [
+            (scan, scan.fitted[rows], 1.0 / counts[scan.contrast])
+            for scan, rows in zip(self.scans, chosen, strict=True)
+            if len(rows)
+        ]
+        queue = [(s, r[i : i + self._rows(s)], w) for s, r, w in jobs for i in range(0, len(r), self._rows(s))]
+        loss = 0.0
+        while queue:
+            scan, rows, weight = queue.pop()
+            monitor.check()
+            try:
+                value = self._loss(scan, rows) * weight
+                value.backward()
+            except torch.cuda.OutOfMemoryError:
+                if len(rows) * scan.points_per_sample <= _FEWEST:
+                    raise
+                torch.cuda.empty_cache()
+                self.points = max(_FEWEST, self.points // 2)
+                half = len(rows) // 2
+                queue += [(scan, rows[:half], weight), (scan, rows[half:], weight)]
+                continue
+            loss += float(value.detach())
+        return loss
+
+    def _rows(self, scan: ScanPoints) -> int:
+        return max(1, self.points // scan.points_per_sample)
+
+    def _loss(self, scan: ScanPoints, rows: np.ndarray) -> Tensor:
+        """Squared residuals of some samples of a scan, and the correction's roughness within the slab, summed."""
+        found = self._predict(scan, rows)
+        values = scan.values[rows].to(found.device)
+        loss = ((found.mean(dim=1) - values) ** 2).sum()
+        if self.model.initial is not None and found.shape[1] > 1:
+            loss = loss + self.preset.roughness * found.var(dim=1, correction=0).sum()
+        return loss
+
+    def _predict(self, scan: ScanPoints, rows: np.ndarray) -> Tensor:
+        """The network's output in the scan's contrast: (samples, points of the profile)."""
+        positions = scan.positions(rows).to(self.device)
+        output = self.model.output(positions.reshape(-1, 3))[1][:, scan.contrast]
+        return output.reshape(positions.shape[:2])
+
+    # -------------------------------------------------------------- evaluation
+
+    @torch.no_grad()
+    def _held_out(self, monitor: Monitor, stride: int = 1) -> float:
+        """Mean squared residual at every `stride`-th held-out sample, summed over contrasts as the loss is."""
+        sums, counts = np.zeros(len(self.model.contrasts)), np.zeros(len(self.model.contrasts))
+        for scan in self.scans:
+            held_out = scan.held_out[::stride]
+            for first in range(0, len(held_out), self._rows(scan)):
+                monitor.check()
+                rows = held_out[first : first + self._rows(scan)]
+                residual = self._predict(scan, rows).mean(dim=1) - scan.values[rows].to(self.device)
+                sums[scan.contrast] += float((residual**2).sum())
+                counts[scan.contrast] += len(rows)
+        return float((sums / np.maximum(counts, 1)).sum())
+
+    @torch.no_grad()
+    def _information(self, monitor: Monitor, stride: int = 1) -> float | None:
+        """Mutual information (32 bins, nats) of the first two predictions at every `stride`-th held-out sample."""
+        if len(self.model.contrasts) < 2:
+            return None
+        monitor.check()
+        found = []
+        for scan in self.scans:
+            held_out = scan.held_out[::stride]
+            for first in range(0, len(held_out), self.points):
+                monitor.check()
+                base, output = self.model.output(scan.centers[held_out[first : first + self.points]].to(self.device))
+                correction = torch.tensor([c.correction for c in self.model.contrasts], device=self.device)
+                found.append((output * correction + (0 if base is None else base))[:, :2].cpu().numpy())
+        return mutual_information(*np.concatenate(found).T)
+
+    @torch.no_grad()
+    def _scale_corrections(self, monitor: Monitor) -> None:
+        """Scale each contrast's correction, by 0 to 1, to explain the held-out samples best."""
+        shares = []
+        for number in range(len(self.model.contrasts)):
+            product = square = 0.0
+            for scan in (s for s in self.scans if s.contrast == number):
+                for first in range(0, len(scan.held_out), self._rows(scan)):
+                    monitor.check()
+                    rows = scan.held_out[first : first + self._rows(scan)]
+                    found = self._predict(scan, rows).mean(dim=1).cpu()
+                    product += float((found * scan.values[rows]).sum())
+                    square += float((found**2).sum())
+            shares.append(min(1.0, max(0.0, product / square)) if square > 0 else 0.0)
+        self.model.contrasts = tuple(
+            replace(c, correction=c.correction * share) for c, share in zip(self.model.contrasts, shares, strict=True)
+        )
+        if not any(shares):
+            self.notes += ("The network explained nothing beyond joint non-local means, whose result stands.",)
+
+
+def _average_of(network: nn.Module, decay: float) -> AveragedModel:
+    """The exponential moving average of the weights, whose decay increases with the steps up to `decay`."""
+
+    def update(average: Tensor, weights: Tensor, steps: Tensor | int) -> Tensor:
+        steps = int(steps)
+        return torch.lerp(average, weights, 1 - min(decay, (1 + steps) / (10 + steps)) if decay else 1.0)
+
+    average = AveragedModel(network, avg_fn=update)
+    average.n_averaged.fill_(1)  # the initial weights, which the first step would replace otherwise
+    return average
