@@ -107,13 +107,11 @@ class SlowSlices(type(get("guided"))):
     seconds = 0.0
     sketched_by = ""
 
-    def prepare_slices(
-        self, target, reference=None, *, refine=None, device="cpu", progress=None, cancel=None, **options
-    ):
+    def prepare_slices(self, target, reference=None, *, refine=None, device="cpu", monitor=None, **options):
         """See `Method.prepare_slices`."""
         if target.grid.slice_axis is None or (refine and refine[target.grid.slice_axis]):
             return None
-        return Encoder(self.prepare(target, reference, cancel=cancel, **options), self.seconds, self.sketched_by)
+        return Encoder(self.prepare(target, reference, monitor=monitor, **options), self.seconds, self.sketched_by)
 
 
 class Encoder(SliceEncoder):
@@ -126,16 +124,16 @@ class Encoder(SliceEncoder):
         self.sketched_by, self.axis = sketched_by, image.target.grid.slice_axis
         self._image, self._seconds = image, seconds
 
-    def slices(self, start, stop, *, progress=None, cancel=None):
+    def slices(self, start, stop, monitor=None):
         """See `SliceEncoder.slices`."""
-        monitor, end = Monitor(None, cancel), time.monotonic() + self._seconds
+        monitor, end = monitor or Monitor(), time.monotonic() + self._seconds
         while time.monotonic() < end:
             monitor.check()
             time.sleep(0.005)
         Encoder.made += range(start, stop)
         return self._image.array[start:stop]
 
-    def sketch(self, start, stop, *, cancel=None):
+    def sketch(self, start, stop, monitor=None):
         """See `SliceEncoder.sketch`."""
         return self._image.array[start:stop] / 2
 

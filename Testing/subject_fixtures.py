@@ -65,7 +65,8 @@ def seconds_until_cancelled(method: str, truths: tuple[Volume, Volume], share: f
             asked.set()
 
     with pytest.raises(CancelledError):
-        get(method).prepare(*thick_views(big), refine=(False, False, True), progress=progress, cancel=asked.is_set)
+        monitor = Monitor(progress, asked.is_set, stage="prepare")
+        get(method).prepare(*thick_views(big), refine=(False, False, True), monitor=monitor)
     return time.process_time() - called[0], stages
 
 

@@ -16,6 +16,7 @@ from MultiContrastSRLib.acquisition.consistency import make_consistent
 from MultiContrastSRLib.acquisition.model import AcquisitionModel
 from MultiContrastSRLib.core.cache import Cache
 from MultiContrastSRLib.core.errors import CancelledError
+from MultiContrastSRLib.core.progress import Monitor
 from MultiContrastSRLib.live.engine import Request
 from MultiContrastSRLib.live.view import Rectangle, neighbours, part_of
 from MultiContrastSRLib.methods import get
@@ -128,12 +129,12 @@ def test_a_cancel_is_heard_between_layers(small):
     encoder = get("dinet").prepare_slices(target, reference, **trained("dinet"))
     encoder.sketch(2, 3)
     asked = []
-    encoder.slices(2, 3, cancel=lambda: bool(asked.append(None)))
+    encoder.slices(2, 3, Monitor(None, lambda: bool(asked.append(None))))
     assert len(asked) > 20
     for stop in (1, len(asked) // 2, len(asked) - 1):
         count = iter(range(stop))
         with pytest.raises(CancelledError):
-            encoder.slices(2, 3, cancel=lambda count=count: next(count, None) is None)
+            encoder.slices(2, 3, Monitor(None, lambda count=count: next(count, None) is None))
 
 
 @pytest.mark.parametrize("across", [0, 1, 2])

@@ -13,13 +13,12 @@ slicer = pytest.importorskip("slicer")
 from panel_fixtures import run_to_end, scene_text, state, volume_names, wait_idle  # noqa: E402
 
 
-def prepare_slowly(self, target, reference=None, *, refine=None, device="cpu", progress=None, cancel=None, **options):
+def prepare_slowly(self, target, reference=None, *, refine=None, device="cpu", monitor=None, **options):
     """Fits until it is told to stop: its images are as bright as the number of the look."""
-    from MultiContrastSRLib.core.progress import Monitor
     from MultiContrastSRLib.inr.callbacks import CurvePoint, current_callbacks
     from MultiContrastSRLib.methods import get
 
-    callbacks, monitor = current_callbacks(), Monitor(progress, cancel)
+    callbacks = current_callbacks()
     for look in itertools.count():
         point = CurvePoint(look, 1.0, 1 / (look + 1), 0.5, look)
         callbacks.on_point(point, lambda grid, look=look: [np.full(grid.shape, look, np.float32)])

@@ -15,6 +15,7 @@ from MultiContrastSRLib.acquisition.degrade import degrade
 from MultiContrastSRLib.acquisition.model import AcquisitionModel
 from MultiContrastSRLib.acquisition.support import Support
 from MultiContrastSRLib.core.errors import CancelledError, FileReadError, InputError, MethodUnavailableError
+from MultiContrastSRLib.core.progress import Monitor
 from MultiContrastSRLib.image.grid import Grid
 from MultiContrastSRLib.image.volume import Volume
 from MultiContrastSRLib.inference import reference_check as gate
@@ -288,7 +289,7 @@ def test_a_cancel_is_heard_between_slices(method):
         return len(calls) > 20
 
     with pytest.raises(CancelledError):
-        get(method).prepare(target, reference, cancel=cancel)
+        get(method).prepare(target, reference, monitor=Monitor(None, cancel))
 
 
 def test_the_same_twice():

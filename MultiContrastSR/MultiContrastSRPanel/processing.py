@@ -78,10 +78,12 @@ class Request:
         monitor = library("core.progress").Monitor(progress, cancel)
         share = 0.95 if self.companion else 1.0
         with preview.listening() if preview else contextlib.nullcontext():
+            part = monitor.part(0.0, share)
             result = library("pipeline").super_resolve(
-                self.target.volume, reference, **monitor.part(0.0, share).callbacks, **self.settings
+                self.target.volume, reference, progress=part.report, cancel=part.cancelled, **self.settings
             )
-        other = result.companion(**monitor.part(share, 1.0, "render").callbacks) if self.companion else None
+        rest = monitor.part(share, 1.0, "render")
+        other = result.companion(progress=rest.report, cancel=rest.cancelled) if self.companion else None
         return result, other
 
     def store(self, result: Any, other: Any = None) -> tuple[vtkMRMLScalarVolumeNode, vtkMRMLScalarVolumeNode | None]:

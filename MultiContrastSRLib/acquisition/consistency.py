@@ -64,7 +64,7 @@ def make_consistent(
     if isinstance(prepared, LatticeImage):
         image = prepared.array
     else:
-        image = prepared.render(lattice, **monitor.part(0.0, 0.6, "consistency").callbacks).array
+        image = prepared.render(lattice, monitor.part(0.0, 0.6, "consistency")).array
     consistent, residual = put_back(model, target.array, image, monitor.part(0.6, 0.9))
     after = model.weigh(target.array - model.acquire(consistent, monitor.part(0.9, 1.0)))
     scale = _rms(target.array) or 1.0

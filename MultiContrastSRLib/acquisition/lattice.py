@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.progress import CancelCallback, Monitor, ProgressCallback
+from ..core.progress import Monitor
 from ..image import kernels
 from ..image.grid import REVERSE, Grid, spacing_along
 from ..image.oblique import ObliqueReader, is_oblique_plane, kernel_is_spline
@@ -102,12 +102,10 @@ class LatticeImage(Prepared):
         """Memory that it holds: the array, and what oblique views needed beside it."""
         return self.array.nbytes + (0 if self._oblique is None else self._oblique.nbytes)
 
-    def render(
-        self, grid: Grid, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
-    ) -> Volume:
+    def render(self, grid: Grid, monitor: Monitor | None = None) -> Volume:
         """See `Prepared.render`. Planes oblique to the lattice are read from a finer copy, made for the first."""
         fill, domain = fill_value(self.target), lattice_domain(self.model, self.array.shape)
-        monitor = Monitor(progress, cancel, stage="render")
+        monitor = monitor or Monitor(stage="render")
         if is_oblique_plane(grid, self.lattice):
             self.make_ready(grid, monitor.part(0.0, 0.9))
             array = self._oblique.read(grid, fill, domain, monitor.part(0.9, 1.0))

@@ -79,16 +79,11 @@ class Monitor:
         if self._cancel is not None and self._cancel():
             raise CancelledError(self.stage)
 
-    @property
-    def callbacks(self) -> dict[str, Callable]:
-        """`progress=` and `cancel=` for a call that takes them; its 0…1 becomes this part."""
+    def report(self, fraction: float, stage: str) -> None:
+        """`progress` for a function that takes callables: its 0…1 becomes this part, its stages are reported."""
+        part = self if not stage else Monitor(self._progress, start=self._start, stop=self._stop, stage=stage)
+        part.update(fraction)
 
-        def progress(fraction: float, stage: str) -> None:
-            part = (
-                self
-                if not stage
-                else Monitor(self._progress, self._cancel, start=self._start, stop=self._stop, stage=stage)
-            )
-            part.update(fraction)
-
-        return {"progress": progress, "cancel": self._cancel or (lambda: False)}
+    def cancelled(self) -> bool:
+        """`cancel` for a function that takes callables: whether the caller wants to stop."""
+        return self._cancel is not None and self._cancel()

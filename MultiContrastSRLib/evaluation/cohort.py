@@ -127,11 +127,10 @@ def _evaluate_pair(
 ) -> Iterable[Evaluation]:
     target, reference = one.volumes()
     shared = {"methods": methods, "protocol": protocol, "slices": slices, **one.regions()}
+    calls = {"progress": monitor.report, "cancel": monitor.cancelled}
     if protocol.bidirectional and reference is not None:
-        return evaluate_bidirectional(
-            target, reference, **shared, **bidirectional_settings(settings), **monitor.callbacks
-        )
-    return (evaluate(target, reference, **shared, **settings, **monitor.callbacks),)
+        return evaluate_bidirectional(target, reference, **shared, **bidirectional_settings(settings), **calls)
+    return (evaluate(target, reference, **shared, **settings, **calls),)
 
 
 def bidirectional_settings(settings: dict[str, object]) -> dict[str, object]:
@@ -169,5 +168,6 @@ def probe_lesions_of(
     for number, one in enumerate(todo):
         part = whole.part(number / len(todo), (number + 1) / len(todo), one.name)
         shared = {"protocol": chosen, "slices": slices, "subject": one.subject, **one.regions()}
-        parts.append(probe_lesions(*one.volumes(), **shared, **settings, **part.callbacks))
+        calls = {"progress": part.report, "cancel": part.cancelled}
+        parts.append(probe_lesions(*one.volumes(), **shared, **settings, **calls))
     return LesionFindings.joined(parts)

@@ -176,5 +176,4 @@ def _prepare(
 
 def _callbacks(monitor: Monitor) -> dict:
     """Callbacks that report the row's name as the stage instead of the inner stages."""
-    callbacks = monitor.callbacks
-    return {**callbacks, "progress": lambda fraction, stage: callbacks["progress"](fraction, "")}
+    return {"progress": lambda fraction, _: monitor.update(fraction), "cancel": monitor.cancelled}

@@ -5,14 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from ..core.progress import CancelCallback, ProgressCallback
+from ..core.progress import Monitor
 from .grid import Grid
 from .volume import Volume
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from ..inr.fitting import Fit
 
 
 class Prepared(ABC):
@@ -25,7 +23,7 @@ class Prepared(ABC):
         notes: plain sentences for the report (chosen window, fall-backs taken…).
         warnings: sentences for the report that the user should read; may grow while slices are made.
         companion: the reference's contrast, super-resolved along with the target by methods that do so; else None.
-        fit: what a subject-specific method fitted (`inr.fitting.Fit`: model and curve); else None.
+        fit: what a subject-specific method fitted, for example a model and the curve of its loss; else None.
     """
 
     target: Volume
@@ -33,15 +31,13 @@ class Prepared(ABC):
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     companion: Prepared | None = None
-    fit: Fit | None = None
+    fit: object | None = None
 
     @abstractmethod
-    def render(
-        self, grid: Grid, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
-    ) -> Volume:
+    def render(self, grid: Grid, monitor: Monitor | None = None) -> Volume:
         """The image on `grid`, in the target's units; samples outside the target's field of view get its fill value.
 
-        A crop of a grid renders to the crop of the result. Raises `CancelledError` when `cancel()` says so.
+        A crop of a grid renders to the crop of the result. Raises `CancelledError` when `monitor` says so.
         """
 
 
@@ -67,14 +63,12 @@ class SliceEncoder(ABC):
     nbytes: int = 0
 
     @abstractmethod
-    def slices(
-        self, start: int, stop: int, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
-    ) -> np.ndarray:
+    def slices(self, start: int, stop: int, monitor: Monitor | None = None) -> np.ndarray:
         """Lattice slices start…stop−1 along `axis`, float32; the other axes as in `lattice`.
 
         They are those that `Method.prepare` would make: whatever statistics the method needs come from the volume.
         """
 
-    def sketch(self, start: int, stop: int, *, cancel: CancelCallback | None = None) -> np.ndarray:
+    def sketch(self, start: int, stop: int, monitor: Monitor | None = None) -> np.ndarray:
         """Something to look at while `slices` computes the same ones: quick, consistent with the measured data."""
-        return self.slices(start, stop, cancel=cancel)
+        return self.slices(start, stop, monitor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..acquisition.model import AcquisitionModel
-from ..core.progress import CancelCallback, Monitor, ProgressCallback
+from ..core.progress import Monitor
 from ..image.prepared import SliceEncoder
 from ..image.volume import Volume
 from .passes import PreparedPass
@@ -29,15 +29,12 @@ class TrainedSlices(SliceEncoder):
         """See `SliceEncoder.nbytes`."""
         return self._pass.nbytes
 
-    def slices(
-        self, start: int, stop: int, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
-    ) -> np.ndarray:
+    def slices(self, start: int, stop: int, monitor: Monitor | None = None) -> np.ndarray:
         """See `SliceEncoder.slices`."""
-        monitor = Monitor(progress, cancel, stage="prepare")
-        made = self._pass.slices(self.axis, slice(start, stop), monitor)
+        made = self._pass.slices(self.axis, slice(start, stop), monitor or Monitor(stage="prepare"))
         return np.moveaxis(made, 0, self.axis)
 
-    def sketch(self, start: int, stop: int, *, cancel: CancelCallback | None = None) -> np.ndarray:
+    def sketch(self, start: int, stop: int, monitor: Monitor | None = None) -> np.ndarray:
         """See `SliceEncoder.sketch`: what the network corrects."""
-        made = self._pass.bases(self.axis, slice(start, stop), Monitor(None, cancel))
+        made = self._pass.bases(self.axis, slice(start, stop), monitor or Monitor())
         return np.moveaxis(made, 0, self.axis)

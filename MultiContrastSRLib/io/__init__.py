@@ -5,9 +5,7 @@ NIfTI by nibabel (by SimpleITK inside Slicer, which has no nibabel), all others 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..core.errors import FileReadError, FileWriteError, InputError, MultiContrastSRError
 from ..core.memory import check_memory
@@ -16,9 +14,6 @@ from ..image.volume import Volume
 from .files import check_place, is_dicom, replaced_together
 from .formats import READABLE, SERIES_SEPARATOR, WRITABLE, suffix_of, write_image
 
-if TYPE_CHECKING:
-    from ..pipeline.result import Result
-
 __all__ = [
     "READABLE",
     "SERIES_SEPARATOR",
@@ -26,7 +21,6 @@ __all__ = [
     "check_output",
     "load_volume",
     "report_path",
-    "save_result",
     "save_volume",
 ]
 
@@ -151,28 +145,3 @@ def report_path(path: str | Path) -> Path:
     """Where the provenance of the image at `path` goes: beside it, the extension replaced by .json."""
     place = Path(path).expanduser()
     return place.with_name(place.name[: -len(suffix_of(place))] + ".json")
-
-
-def save_result(result: Result, path: str | Path, monitor: Monitor) -> tuple[Path, Path]:
-    """Image and report, both or neither; see `Result.save`."""
-    scans = (result.prepared.target, result.prepared.reference)
-    place = check_output(path, tuple(scan.metadata.get("source") for scan in scans if scan is not None))
-    beside = report_path(place)
-    report = result.report.as_dict()
-    if beside.exists() and not _is_report(beside, report["statement"]):
-        raise FileWriteError(
-            f"Report {beside} would overwrite a file that is no report of ours, perhaps the sidecar of a scan. "
-            "Choose another name for the output."
-        )
-    with replaced_together(place, beside) as (partial, partial_report):
-        write_image(result.volume, partial, suffix_of(place), monitor)
-        partial_report.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    return place, beside
-
-
-def _is_report(path: Path, statement: object) -> bool:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(found, dict) and found.get("statement") == statement

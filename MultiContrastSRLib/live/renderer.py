@@ -131,7 +131,7 @@ class ViewRenderer:
         Args:
             like: the grid that was prepared for, where `grid` has its plane but larger pixels.
         """
-        return self._state(like or grid).render(grid, cancel=cancel).array
+        return self._state(like or grid).render(grid, Monitor(None, cancel, stage="render")).array
 
     def can_sketch(self, grid: Grid) -> bool:
         """Whether `sketch` can begin at once."""
@@ -143,7 +143,8 @@ class ViewRenderer:
     def sketch(self, grid: Grid, cancel: CancelCallback | None = None) -> np.ndarray:
         """What can be seen meanwhile: a quicker method, or a reformat from what was made within the slices."""
         state = self._run.state(self._plain(grid))
-        return state.sketch(grid, cancel) if isinstance(state, SlicedImage) else state.render(grid, cancel=cancel).array
+        monitor = Monitor(None, cancel, stage="render")
+        return (state.sketch if isinstance(state, SlicedImage) else state.render)(grid, monitor).array
 
     def sketched_by(self, grid: Grid) -> str:
         """Name of the method that `sketch` shows."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ..core.errors import InputError, OptionError, UnknownNameError
-from ..core.progress import CancelCallback, ProgressCallback
+from ..core.progress import Monitor
 from ..image.volume import Volume
 
 if TYPE_CHECKING:
@@ -158,8 +158,7 @@ class Method(ABC):
         *,
         refine: tuple[bool, bool, bool] | None = None,
         device: str = "cpu",
-        progress: ProgressCallback | None = None,
-        cancel: CancelCallback | None = None,
+        monitor: Monitor | None = None,
         **options: bool | int | float | str,
     ) -> Prepared:
         """The heavy work: encode or fit.
@@ -170,7 +169,7 @@ class Method(ABC):
             refine: which axes (k, j, i) are to be super-resolved; grids rendered later are no finer than the target
                 along the others. Default: in plane for a 2-D acquisition, else all (`lattice.default_refinement`).
             device: "cpu" or "cuda:N".
-            progress, cancel: see `MultiContrastSRLib.core.progress`.
+            monitor: reports progress and raises `CancelledError`; see `MultiContrastSRLib.core.progress`.
             options: as listed in `options`; missing ones take their defaults.
         """
 
@@ -181,8 +180,7 @@ class Method(ABC):
         *,
         refine: tuple[bool, ...] | None = None,
         device: str = "cpu",
-        progress: ProgressCallback | None = None,
-        cancel: CancelCallback | None = None,
+        monitor: Monitor | None = None,
         **options: bool | int | float | str,
     ) -> SliceEncoder | None:
         """Like `prepare` where two axes are refined, but slices are computed when they are asked for.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..acquisition.lattice import LatticeImage, default_refinement
-from ..core.progress import CancelCallback, Monitor, ProgressCallback
+from ..core.progress import Monitor
 from ..guided.volumes import GuidedVolume
 from ..image.volume import Volume
 from .contract import Method, Option, register
@@ -44,13 +44,12 @@ class Guided(Method):
         *,
         refine: tuple[bool, bool, bool] | None = None,
         device: str = "cpu",
-        progress: ProgressCallback | None = None,
-        cancel: CancelCallback | None = None,
+        monitor: Monitor | None = None,
         **options: bool | int | float | str,
     ) -> LatticeImage:
         """See `Method.prepare`. Without a reference, or with one that is no sharper, the result is the sinc's."""
         strength = self.check_options(options)["strength"]
-        monitor = Monitor(progress, cancel, stage="prepare")
+        monitor = monitor or Monitor(stage="prepare")
         image = GuidedVolume(target, reference, refine or default_refinement(target.grid), strength, monitor)
         if not image.helps:
             return LatticeImage(target, image.model, target.array, (image.note,))

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ..acquisition.lattice import default_refinement, fill_value, through_plane_factor
 from ..acquisition.model import AcquisitionModel
-from ..core.progress import CancelCallback, Monitor, ProgressCallback
+from ..core.progress import Monitor
 from ..image import kernels
 from ..image.grid import Grid
 from ..image.kernels import Kernel
@@ -23,9 +23,7 @@ class Interpolated(Prepared):
     def __init__(self, target: Volume, axis_kernels: tuple[Kernel, Kernel, Kernel], lattice: Grid) -> None:
         self.target, self.lattice, self._kernels = target, lattice, axis_kernels
 
-    def render(
-        self, grid: Grid, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
-    ) -> Volume:
+    def render(self, grid: Grid, monitor: Monitor | None = None) -> Volume:
         """See `Prepared.render`."""
         array = sample(
             self.target.array,
@@ -34,7 +32,7 @@ class Interpolated(Prepared):
             self._kernels,
             fill=fill_value(self.target),
             domain=AcquisitionModel.estimate(self.target).domain,
-            monitor=Monitor(progress, cancel, stage="render"),
+            monitor=monitor,
         )
         return Volume.on(grid, array, self.target.name)
 
@@ -60,8 +58,7 @@ class Interpolation(Method):
         *,
         refine: tuple[bool, bool, bool] | None = None,
         device: str = "cpu",
-        progress: ProgressCallback | None = None,
-        cancel: CancelCallback | None = None,
+        monitor: Monitor | None = None,
         **options: bool | int | float | str,
     ) -> Interpolated:
         """See `Method.prepare`. The reference is not used."""

@@ -8,7 +8,7 @@ from ..acquisition.lattice import LatticeImage, default_refinement, lattice_samp
 from ..acquisition.model import AcquisitionModel
 from ..core.cache import Cache
 from ..core.memory import check_memory
-from ..core.progress import CancelCallback, Monitor, ProgressCallback
+from ..core.progress import Monitor
 from ..image.grid import Grid
 from ..image.volume import Volume
 from .contract import Method, Option, register
@@ -66,13 +66,12 @@ class JointTV(Method):
         *,
         refine: tuple[bool, bool, bool] | None = None,
         device: str = "cpu",
-        progress: ProgressCallback | None = None,
-        cancel: CancelCallback | None = None,
+        monitor: Monitor | None = None,
         **options: bool | int | float | str,
     ) -> LatticeImage:
         """See `Method.prepare`. The result's `companion` is the super-resolved reference."""
         chosen = self.check_options(options)
-        monitor = Monitor(progress, cancel, stage="prepare")
+        monitor = monitor or Monitor(stage="prepare")
         model, lattice, across = joint_lattice(target, reference, refine)
         check_memory("The lattice of joint total variation", lattice.shape, COPIES, "Crop the target first.")
         scans = [[target]] if reference is None else [[target], [reference]]

@@ -8,7 +8,7 @@ from ..acquisition.lattice import LatticeImage
 from ..core.cache import Cache
 from ..core.errors import InputError
 from ..core.memory import check_memory
-from ..core.progress import CancelCallback, Monitor, ProgressCallback
+from ..core.progress import Monitor
 from ..image.volume import Volume
 from .contract import Method, Option, register
 from .joint_tv import COPIES, joint_lattice
@@ -97,15 +97,14 @@ class SubjectINR(Method):
         *,
         refine: tuple[bool, bool, bool] | None = None,
         device: str = "cpu",
-        progress: ProgressCallback | None = None,
-        cancel: CancelCallback | None = None,
+        monitor: Monitor | None = None,
         **options: bool | int | float | str,
     ) -> LatticeImage:
         """See `Method.prepare`. The result's `fit` has model and curve, its `companion` is the other contrast."""
         from ..inr.model import SubjectModel
 
         chosen = self.check_options(options)
-        monitor = Monitor(progress, cancel, stage="prepare")
+        monitor = monitor or Monitor(stage="prepare")
         model, lattice, across = joint_lattice(target, reference, refine)
         check_memory("The lattice of the subject-specific fit", lattice.shape, COPIES, "Crop the target first.")
         if chosen["model"]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ..acquisition.lattice import LatticeImage, default_refinement
 from ..acquisition.model import AcquisitionModel
 from ..core.errors import MethodUnavailableError
-from ..core.progress import CancelCallback, Monitor, ProgressCallback
+from ..core.progress import Monitor
 from ..image.prepared import Prepared
 from ..image.volume import Volume
 from ..inference.planes import Pass, lattice_factors, plan
@@ -65,15 +65,14 @@ class TrainedMethod(Method):
         *,
         refine: tuple[bool, bool, bool] | None = None,
         device: str = "cpu",
-        progress: ProgressCallback | None = None,
-        cancel: CancelCallback | None = None,
+        monitor: Monitor | None = None,
         **options: bool | int | float | str,
     ) -> Prepared:
         """See `Method.prepare`."""
         from ..inference.passes import intermediate
 
         chosen = self.check_options(options)
-        monitor = Monitor(progress, cancel, stage="prepare")
+        monitor = monitor or Monitor(stage="prepare")
         monitor.update(0.0)
         model = AcquisitionModel.estimate(target)
         factors, steps = self._plan(model, reference, refine or default_refinement(target.grid))
@@ -99,15 +98,14 @@ class TrainedMethod(Method):
         *,
         refine: tuple[bool, ...] | None = None,
         device: str = "cpu",
-        progress: ProgressCallback | None = None,
-        cancel: CancelCallback | None = None,
+        monitor: Monitor | None = None,
         **options: bool | int | float | str,
     ) -> TrainedSlices | None:
         """See `Method.prepare_slices`. None unless one pass within independent slices is all that there is to do."""
         from ..inference.encoder import TrainedSlices
 
         chosen = self.check_options(options)
-        monitor = Monitor(progress, cancel, stage="prepare")
+        monitor = monitor or Monitor(stage="prepare")
         model = AcquisitionModel.estimate(target)
         factors, steps = self._plan(model, reference, refine or default_refinement(target.grid))
         if len(steps) != 1 or len(steps[0].stacks) != 1:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..core.errors import FileWriteError
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
 from ..image.volume import Volume
+from ..io import check_output, report_path
+from ..io.files import replaced_together
+from ..io.formats import suffix_of, write_image
 from .report import Report, format_scale
 
 if TYPE_CHECKING:
@@ -41,7 +46,7 @@ class Result:
         if image is None:
             return None
         begin = time.perf_counter()
-        volume = image.render(self.volume.grid, progress=progress, cancel=cancel)
+        volume = image.render(self.volume.grid, Monitor(progress, cancel, stage="render"))
         taken = {"prepare": report.times.get("prepare", 0.0), "render": time.perf_counter() - begin}
         resolution = {"target": report.resolution["reference"], "reference": report.resolution["target"]}
         both = f"Made along with {self.volume.name}, which was the target of the run."
@@ -66,6 +71,24 @@ class Result:
             FileWriteError: the place cannot be written, or the extension is unknown.
             CancelledError: `cancel()` said so; no file is left.
         """
-        from ..io import save_result
+        scans = (self.prepared.target, self.prepared.reference)
+        place = check_output(path, tuple(scan.metadata.get("source") for scan in scans if scan is not None))
+        json_place = report_path(place)
+        report = self.report.as_dict()
+        if json_place.exists() and not _is_report(json_place, report["statement"]):
+            raise FileWriteError(
+                f"Report {json_place} would overwrite a file that is no report of ours, perhaps the sidecar of a scan. "
+                "Choose another name for the output."
+            )
+        with replaced_together(place, json_place) as (partial, partial_report):
+            write_image(self.volume, partial, suffix_of(place), Monitor(progress, cancel, stage="save"))
+            partial_report.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        return place, json_place
 
-        return save_result(self, path, Monitor(progress, cancel, stage="save"))
+
+def _is_report(path: Path, statement: object) -> bool:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("statement") == statement

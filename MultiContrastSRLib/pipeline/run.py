@@ -94,11 +94,13 @@ class PreparedRun(Prepared):
         self, grid: Grid, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
     ) -> Volume:
         """See `Prepared.render`."""
-        monitor = Monitor(progress, cancel, stage="render")
+        return self._render(grid, Monitor(progress, cancel, stage="render"))
+
+    def _render(self, grid: Grid, monitor: Monitor) -> Volume:
         known = self._refinement(grid) in self._states
         state = self._state_for(grid, monitor.part(0.0, 0.8))
         with _timed(self.report, "render"):
-            return state.render(grid, **(monitor if known else monitor.part(0.8, 1.0)).callbacks)
+            return state.render(grid, monitor if known else monitor.part(0.8, 1.0))
 
     def state(
         self,
@@ -142,7 +144,7 @@ class PreparedRun(Prepared):
                 self.reference,
                 refine=refine,
                 device=self.report.device,
-                **monitor.callbacks,
+                monitor=monitor.part(0.0, 1.0, "prepare"),
                 **self.report.options,
             )
         if encoder is None:
@@ -161,7 +163,7 @@ class PreparedRun(Prepared):
                 self.reference,
                 refine=refine,
                 device=report.device,
-                **monitor.part(0.0, 0.8, "prepare").callbacks,
+                monitor=monitor.part(0.0, 0.8, "prepare"),
                 **report.options,
             )
         report.notes = tuple(dict.fromkeys((*report.notes, *state.notes)))
@@ -272,7 +274,7 @@ def super_resolve(
     grid = output_grid(run.target, scale, spacing)
     run._state_for(grid, monitor.part(0.3, 0.85, "prepare"))
     rendering = monitor.part(0.85, 1.0, "render")
-    volume = run.render(grid, **rendering.callbacks)
+    volume = run._render(grid, rendering)
     factors = tuple(t / s for t, s in zip(run.target.spacing, grid.spacing, strict=True))
     report = run.report
     report.scale, report.spacing, report.shape = factors, grid.spacing, grid.shape

@@ -8,7 +8,7 @@ from ..acquisition.consistency import put_back
 from ..acquisition.lattice import fill_value, lattice_domain, lattice_kernels
 from ..acquisition.model import AcquisitionModel
 from ..core.cache import Cache
-from ..core.progress import CancelCallback, Monitor, ProgressCallback
+from ..core.progress import Monitor
 from ..image import kernels
 from ..image.grid import Grid
 from ..image.oblique import ObliqueReader, is_oblique_plane
@@ -121,15 +121,13 @@ class SlicedImage(Prepared):
         start, stop = np.floor(reached.min()) - _BEYOND, np.ceil(reached.max()) + _BEYOND + 1
         return range(int(np.clip(start, 0, n)), int(np.clip(stop, 0, n)))
 
-    def render(
-        self, grid: Grid, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
-    ) -> Volume:
+    def render(self, grid: Grid, monitor: Monitor | None = None) -> Volume:
         """See `Prepared.render`."""
-        return Volume.on(grid, self._rendered(grid, False, Monitor(progress, cancel, stage="render")), self.target.name)
+        return Volume.on(grid, self._rendered(grid, False, monitor or Monitor(stage="render")), self.target.name)
 
-    def sketch(self, grid: Grid, cancel: CancelCallback | None = None) -> np.ndarray:
+    def sketch(self, grid: Grid, monitor: Monitor | None = None) -> Volume:
         """The image of the quicker method `sketched_by` on `grid`."""
-        return self._rendered(grid, True, Monitor(None, cancel))
+        return Volume.on(grid, self._rendered(grid, True, monitor or Monitor()), self.target.name)
 
     def _rendered(self, grid: Grid, sketch: bool, monitor: Monitor) -> np.ndarray:
         seen, fill = self.looked_at(grid), fill_value(self.target)
@@ -187,8 +185,8 @@ class SlicedImage(Prepared):
 
     def _make(self, number: int, sketch: bool, monitor: Monitor) -> np.ndarray:
         if sketch:
-            return self._encoder.sketch(number, number + 1, cancel=monitor.callbacks["cancel"])
-        array = self._encoder.slices(number, number + 1, **monitor.callbacks)
+            return self._encoder.sketch(number, number + 1, monitor)
+        array = self._encoder.slices(number, number + 1, monitor)
         if not self._consistent:
             return array
         measured = self.target.array[self._part(range(number, number + 1))]

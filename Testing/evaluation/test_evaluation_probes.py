@@ -14,7 +14,6 @@ from MultiContrastSRLib import Volume
 from MultiContrastSRLib.acquisition.lattice import LatticeImage
 from MultiContrastSRLib.acquisition.model import AcquisitionModel
 from MultiContrastSRLib.core.errors import CancelledError, InputError
-from MultiContrastSRLib.core.progress import Monitor
 from MultiContrastSRLib.evaluation import (
     LesionFindings,
     MethodUnderTest,
@@ -45,12 +44,12 @@ def faulty():
         reference = "optional"
         options = (Option("paint", 0.0, "Paint", "Share."), Option("lose", 0.0, "Lose", "Share."))
 
-        def prepare(self, target, reference=None, *, refine=None, device="cpu", progress=None, cancel=None, **options):
+        def prepare(self, target, reference=None, *, refine=None, device="cpu", monitor=None, **options):
             model = AcquisitionModel.estimate(target)
             samples = tuple(n * f for n, f in zip(target.shape, (1, SCALE, SCALE), strict=True))
             image = model.spread(target.array, samples)
             if reference is not None:
-                shown, _ = resample_reference(reference, model.lattice(samples), target.grid, Monitor(None, cancel))
+                shown, _ = resample_reference(reference, model.lattice(samples), target.grid, monitor)
                 image = image + options.get("paint", 0.0) * shown
             return LatticeImage(target, model, (1 - options.get("lose", 0.0)) * image)
 
