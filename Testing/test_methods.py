@@ -94,8 +94,8 @@ def test_unknown_options_are_refused():
 DUMMY = '''
     """A method that exists only in this test."""
 
-    from .base import Option, register
-    from .linear import Linear
+    from .contract import Option, register
+    from .interpolation import Linear
 
 
     @register
