@@ -173,7 +173,7 @@ def test_planes_neighbours_and_keys():
     assert lens == Rectangle(0, 20, 0, 15) and not lens.empty
 
 
-# ---------------------------------------------------------------------- slices that are computed when looked at
+# ---------------------------------------------------------------------- slices that are computed on demand
 
 
 @pytest.mark.parametrize("plane", ["axial", "tilted"])
@@ -188,7 +188,7 @@ def test_slice_by_slice_gives_what_the_whole_gives(slow_slices, plane):
         assert deviation(sliced.render(grid), whole.render(grid), target) <= limit
 
 
-def test_only_slices_that_are_looked_at_are_computed_and_each_once(slow_slices):
+def test_only_slices_that_are_needed_are_computed_and_each_once(slow_slices):
     target, reference = scans((24, 40, 36))
     grid = view(target.grid)
     renderer = prepared_renderer(target, reference, grid, method="slow-slices")
@@ -200,7 +200,7 @@ def test_only_slices_that_are_looked_at_are_computed_and_each_once(slow_slices):
     assert Encoder.made == [12, 13]
     between = view(target.grid, offset=1.5)
     assert 10 < renderer.missing(between) < 24  # a spline through the neighbours, not all of them
-    assert renderer._state(grid).looked_at(view(target.grid, offset=500.0)) == range(0)
+    assert renderer._state(grid).slices_needed(view(target.grid, offset=500.0)) == range(0)
 
 
 def test_apply_computes_a_method_by_slices_at_once(slow_slices):

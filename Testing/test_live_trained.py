@@ -174,7 +174,7 @@ def test_isotropic_volumes_are_made_in_the_plane_of_the_view(plane, across, cube
     scale = tuple(1.0 if axis == across else 2.0 for axis in range(3))
     applied = mc.prepare(target, reference, method="swift", register="off", **trained("swift"))
     applied.render(target.grid.scaled(scale))
-    whole = applied.state(renderer.refinement(seen))
+    whole = applied.image(renderer.refinement(seen))
     assert deviation(renderer.render(seen), whole.render(seen).array) <= TOLERANCE
 
 
@@ -188,7 +188,7 @@ def test_frames_say_what_they_show(small, engine_of):
     reformat = collect(engine, Request("Yellow", view(small[0].grid, "sagittal")))[-1]
     assert reformat.method == "swift" and reformat.within_slices
     assert "within slices" in engine.renderer.report_of(reformat.grid).notes[-1]
-    assert engine.renderer.report_of(grid) is engine.renderer.report
+    assert engine.renderer.report_of(grid).notes == engine.renderer.report.notes
 
 
 def test_neighbours_are_encoded_when_idle(small, engine_of):

@@ -1,4 +1,4 @@
-"""An image computed once on a method's canonical lattice, and read anywhere from there."""
+"""An image computed once on a method's canonical lattice, and sampled from there on any grid."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ..image.volume import Volume
 from .model import AcquisitionModel
 
 MAX_LATTICE_SCALE = 8.0  # finer lattices only interpolate
-_STRAIGHT = np.cos(np.radians(20.0))  # axes tilted less count as parallel: scans hardly ever lie straight in a patient
+_PARALLEL = np.cos(np.radians(20.0))  # axes tilted less count as parallel: few scans lie exactly straight in a patient
 
 
 def default_refinement(grid: Grid) -> tuple[bool, bool, bool]:
-    """Which axes super-resolution means without further word: in plane for a 2-D acquisition, else all."""
+    """The axes (k, j, i) that are super-resolved by default: in plane for a 2-D acquisition, else all."""
     return tuple(axis != grid.slice_axis for axis in range(3))
 
 
 def refinement_for(target: Grid, grid: Grid) -> tuple[bool, bool, bool]:
-    """Which of the target's axes `grid` samples finer than the target does (by 2 % at least).
+    """The axes (k, j, i) of `target` that `grid` samples finer than `target` does (by 2 % at least).
 
-    The shape of `grid` plays no part, so that a crop, a viewport for one, is prepared for like the whole.
+    The shape of `grid` plays no part, so that the same is prepared for a crop, such as a viewport, as for the whole.
     """
     steps = sampled_along(grid, target)
     return tuple(n > 1 and s < 0.98 * t for n, s, t in zip(target.shape, steps, target.spacing, strict=True))
@@ -34,19 +34,19 @@ def refinement_for(target: Grid, grid: Grid) -> tuple[bool, bool, bool]:
 def sampled_along(grid: Grid, other: Grid) -> tuple[float, float, float]:
     """mm between samples of `grid` along the axes (k, j, i) of `other`.
 
-    Where an axis of `grid` is tilted less than 20° against one of those, its own spacing: what is a little oblique to
-    thick slices is still shown from what is known within them.
+    Where an axis of `grid` is tilted less than 20° against one of those, its own spacing: a plane that is slightly
+    oblique to thick slices is still rendered from detail within them.
     """
     mine, theirs = (a / np.linalg.norm(a, axis=0) for a in (grid.affine[:3, :3], other.affine[:3, :3]))
     cosines = np.abs(theirs.T @ mine)[np.ix_(REVERSE, REVERSE)]
     return tuple(
-        grid.spacing[int(np.argmax(row))] if row.max() > _STRAIGHT else oblique
+        grid.spacing[int(np.argmax(row))] if row.max() > _PARALLEL else oblique
         for row, oblique in zip(cosines, spacing_along(grid, other), strict=True)
     )
 
 
 def refinement_of(target: Grid, grid: Grid | None) -> tuple[bool, bool, bool]:
-    """The axes to super-resolve for `grid`: those it samples finer, else what super-resolution means by itself."""
+    """The axes (k, j, i) to super-resolve for `grid`: those that it samples finer, else the default ones."""
     finer = (False,) * 3 if grid is None else refinement_for(target, grid)
     return finer if any(finer) else default_refinement(target)
 
@@ -79,9 +79,15 @@ def fill_value(volume: Volume) -> float:
 class LatticeImage(Prepared):
     """An array on a lattice of an acquisition model, as a continuous image.
 
-    In plane it is read by periodic sinc, cut off at the requested grid's Nyquist frequency where that grid is coarser
-    than the lattice; across slices by a cubic spline, or the mean over each requested slice where that is thicker. So a
-    rendering at the target's own grid is what the scanner would record: consistent results return the target itself.
+    In plane it is sampled by periodic sinc, low-passed at the Nyquist frequency of the requested grid where that is
+    coarser than the lattice; across slices by a cubic spline, or by the mean over each requested slice where that is
+    thicker. So a rendering on the target's own grid equals its acquisition: consistent images return the target itself.
+
+    Args:
+        target: the volume that was prepared.
+        model: the model of its acquisition.
+        array: the image on a lattice of `model`, [k, j, i].
+        notes, warnings: see `Prepared`.
     """
 
     def __init__(
@@ -99,35 +105,39 @@ class LatticeImage(Prepared):
 
     @property
     def nbytes(self) -> int:
-        """Memory that it holds: the array, and what oblique views needed beside it."""
+        """Bytes of the array and of the finer copy for oblique planes."""
         return self.array.nbytes + (0 if self._oblique is None else self._oblique.nbytes)
 
+    def lattice_array(self, monitor: Monitor | None = None) -> np.ndarray:
+        """See `Prepared.lattice_array`."""
+        return self.array
+
     def render(self, grid: Grid, monitor: Monitor | None = None) -> Volume:
-        """See `Prepared.render`. Planes oblique to the lattice are read from a finer copy, made for the first."""
+        """See `Prepared.render`. Planes oblique to the lattice are sampled from a finer copy, which the first makes."""
         fill, domain = fill_value(self.target), lattice_domain(self.model, self.array.shape)
         monitor = monitor or Monitor(stage="render")
         if is_oblique_plane(grid, self.lattice):
             self.make_ready(grid, monitor.part(0.0, 0.9))
             array = self._oblique.read(grid, fill, domain, monitor.part(0.9, 1.0))
         else:
-            ways = lattice_kernels(self.model)
-            array = sample(self.array, self.lattice, grid, ways, fill=fill, domain=domain, monitor=monitor)
+            axis_kernels = lattice_kernels(self.model)
+            array = sample(self.array, self.lattice, grid, axis_kernels, fill=fill, domain=domain, monitor=monitor)
         return Volume.on(grid, array, self.target.name)
 
     def ready_for(self, grid: Grid) -> bool:
-        """Whether `render` need not make the finer copy first."""
+        """Whether `render` need not make the finer copy for oblique planes first."""
         return self._oblique is not None or not is_oblique_plane(grid, self.lattice)
 
-    def make_ready(self, grid: Grid, monitor: Monitor) -> None:
-        """Make what `render` needs for planes in the orientation of `grid`, once."""
+    def make_ready(self, grid: Grid, monitor: Monitor | None = None) -> None:
+        """Make the finer copy if `grid` is an oblique plane."""
         if not self.ready_for(grid):
-            ways = lattice_kernels(self.model)
-            fine = [not kernel_is_spline(way) for way in ways]
-            self._oblique = ObliqueReader(self.array, self.lattice, ways, fine, monitor)
+            axis_kernels = lattice_kernels(self.model)
+            fine = [not kernel_is_spline(kernel) for kernel in axis_kernels]
+            self._oblique = ObliqueReader(self.array, self.lattice, axis_kernels, fine, monitor)
 
 
 def lattice_kernels(model: AcquisitionModel) -> list[kernels.Kernel]:
-    """How an image on a lattice of `model` is read along each axis (k, j, i)."""
+    """The kernels that sample an image on a lattice of `model`, one per axis (k, j, i)."""
     return [kernels.anti_aliased_sinc if axis.kind == "kspace" else kernels.anti_aliased_spline for axis in model.axes]
 
 

@@ -1,4 +1,4 @@
-"""What a prepared method is to the rest of the library: an image of the patient that can be rendered on any grid."""
+"""The interface of a prepared method: an image of the patient that can be rendered on any grid."""
 
 from __future__ import annotations
 
@@ -16,14 +16,20 @@ if TYPE_CHECKING:
 class Prepared(ABC):
     """A method applied to one target and reference: a continuous image of the patient.
 
+    A subclass implements `render`. One that computes parts of the image on demand also says what a grid needs
+    (`slices_needed`, `missing`, `ready_for`), computes it (`make_ready`), and may show a quicker image meanwhile
+    (`sketch`); the defaults describe an image that is complete.
+
     Attributes:
         target: the volume that was prepared (name, units, field of view).
         lattice: the method's canonical lattice: the finest grid it computes on. `render` on it is exact, other
-            grids sample it; consistency with the measured data is enforced there.
-        notes: plain sentences for the report (chosen window, fall-backs taken…).
-        warnings: sentences for the report that the user should read; may grow while slices are made.
+            grids sample it; data consistency is enforced on it.
+        notes: sentences for the report that explain choices (window, fall-backs…).
+        warnings: sentences for the report about possible faults; there may be more of them once slices are computed.
         companion: the reference's contrast, super-resolved along with the target by methods that do so; else None.
-        fit: what a subject-specific method fitted, for example a model and the curve of its loss; else None.
+        fit: model and curve of a subject-specific method; else None.
+        sketched_by: name of the quicker method that `sketch` uses; empty where `sketch` is `render`.
+        slice_nbytes: bytes of one slice that is computed on demand.
     """
 
     target: Volume
@@ -32,26 +38,67 @@ class Prepared(ABC):
     warnings: tuple[str, ...] = ()
     companion: Prepared | None = None
     fit: object | None = None
+    sketched_by: str = ""
+    slice_nbytes: int = 0
 
     @abstractmethod
     def render(self, grid: Grid, monitor: Monitor | None = None) -> Volume:
         """The image on `grid`, in the target's units; samples outside the target's field of view get its fill value.
 
-        A crop of a grid renders to the crop of the result. Raises `CancelledError` when `monitor` says so.
+        A crop of a grid renders to the crop of the result.
+
+        Raises:
+            CancelledError: by `monitor`.
         """
+
+    def lattice_array(self, monitor: Monitor | None = None) -> np.ndarray:
+        """The image on its own lattice, float32 of `lattice.shape`. Read-only: it may be the array that is held."""
+        return self.render(self.lattice, monitor).array
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays that it holds beside the target."""
+        return 0
+
+    def slices_needed(self, grid: Grid) -> range:
+        """The lattice slices that are computed on demand to render `grid`; empty where none are."""
+        return range(0)
+
+    def missing(self, grid: Grid) -> int:
+        """How many of `slices_needed` are not computed yet."""
+        return 0
+
+    def ready_for(self, grid: Grid) -> bool:
+        """Whether `render` has nothing to compute but the samples of `grid`."""
+        return True
+
+    def make_ready(self, grid: Grid, monitor: Monitor | None = None) -> None:  # noqa: B027 (a complete image is ready)
+        """Compute what `render` needs for `grid` and for other grids in its plane.
+
+        Raises:
+            CancelledError: by `monitor`; slices that are done are kept.
+        """
+
+    def can_sketch(self, grid: Grid) -> bool:
+        """Whether `sketch` has nothing to compute but the samples of `grid`."""
+        return self.ready_for(grid)
+
+    def sketch(self, grid: Grid, monitor: Monitor | None = None) -> Volume:
+        """An image for display while `make_ready` runs; see `sketched_by`."""
+        return self.render(grid, monitor)
 
 
 class SliceEncoder(ABC):
-    """A method that can compute a few slices of its lattice alone, for interactive use; see `Method.prepare_slices`.
+    """A method that can compute single slices of its lattice, for interactive use; see `Method.prepare_slices`.
 
     Attributes:
         target: the volume that was prepared.
         lattice: the canonical lattice; across the slices it is the target's own grid.
-        axis: the one (of k, j, i) across the slices.
-        notes: plain sentences for the report.
-        warnings: sentences for the report that the user should read, about the slices made so far.
-        sketched_by: name of the quicker method that `sketch` shows; empty where there is no sketch.
-        nbytes: memory that it holds for as long as it lives.
+        axis: the axis (0, 1, 2 for k, j, i) across the slices.
+        notes: sentences for the report that explain choices.
+        warnings: sentences for the report about possible faults of the slices computed so far.
+        sketched_by: name of the quicker method that `sketch` uses; empty where there is no sketch.
+        nbytes: bytes of the arrays that it holds.
     """
 
     target: Volume
@@ -66,9 +113,9 @@ class SliceEncoder(ABC):
     def slices(self, start: int, stop: int, monitor: Monitor | None = None) -> np.ndarray:
         """Lattice slices start…stop−1 along `axis`, float32; the other axes as in `lattice`.
 
-        They are those that `Method.prepare` would make: whatever statistics the method needs come from the volume.
+        They equal those of `Method.prepare`: statistics that the method needs are those of the whole volume.
         """
 
     def sketch(self, start: int, stop: int, monitor: Monitor | None = None) -> np.ndarray:
-        """Something to look at while `slices` computes the same ones: quick, consistent with the measured data."""
+        """A quick version of `slices` for display, consistent with the acquired data."""
         return self.slices(start, stop, monitor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..acquisition.consistency import put_back
+from ..acquisition.consistency import enforce_consistency
 from ..acquisition.lattice import fill_value, lattice_domain, lattice_kernels
 from ..core.progress import Monitor
 from ..guided.volumes import GuidedVolume
@@ -80,7 +80,7 @@ class Base:
             model = model.of_slices(self.across, start, stop)
             measured = measured[tuple(numbers if n == self.across else slice(None) for n in range(3))]
             samples[self.across] = stop - start
-        array, _ = put_back(model, measured, image, monitor.silent)
+        array, _ = enforce_consistency(model, measured, image, monitor.silent)
         if array.shape == tuple(samples):
             return array
         ways, domain = lattice_kernels(model), lattice_domain(model, array.shape)

@@ -111,6 +111,9 @@ class Method(ABC):
         requires: modules that must be importable, e.g. ("torch",).
         devices: kinds of device it can use; "cpu" always.
         order: place within its group in menus and tables, small first.
+        oversampling: samples of the working lattice for one of the target's along refined axes, at least.
+        lattice_copies: float32 arrays of the working lattice's shape that exist at once while the method and data
+            consistency compute, at most; memory is checked by it before work starts.
     """
 
     name: ClassVar[str]
@@ -127,6 +130,8 @@ class Method(ABC):
     requires: ClassVar[tuple[str, ...]] = ()
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     order: ClassVar[int] = 50
+    oversampling: ClassVar[int] = 2
+    lattice_copies: ClassVar[float] = 9.0
 
     def unavailable(self) -> str | None:
         """Why it cannot run here and what to do about it, or None when it can. Quick, imports nothing heavy."""

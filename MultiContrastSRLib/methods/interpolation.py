@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
 
 from ..acquisition.lattice import default_refinement, fill_value, through_plane_factor
 from ..acquisition.model import AcquisitionModel
@@ -38,14 +37,9 @@ class Interpolated(Prepared):
 
 
 class Interpolation(Method):
-    """A method that is a kernel along each axis.
-
-    Attributes:
-        oversampling: how much finer than the target the lattice for data consistency is in plane.
-    """
+    """A method that is a kernel along each axis."""
 
     group = "classical"
-    oversampling: ClassVar[int] = 2
 
     @abstractmethod
     def kernels(self, **options: bool | int | float | str) -> tuple[Kernel, Kernel]:

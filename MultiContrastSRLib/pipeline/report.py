@@ -1,29 +1,37 @@
-"""What was done and how well it holds: the provenance that travels with every result."""
+"""Provenance of a result: what was done to which scans, and how well the result agrees with them."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 
 
-@dataclass
+@dataclass(frozen=True)
 class Report:
-    """Provenance of one result; `as_dict` is what the JSON file beside a saved volume holds.
+    """Provenance of one result; `as_dict` is the content of the JSON file beside a saved volume.
+
+    A report never changes: mappings are read-only copies, sequences are tuples.
 
     Attributes:
         method, version: method name; version of this library.
         target, reference: names of the inputs (reference None when none was given).
-        scale: effective factor per axis (k, j, i).
+        scale: effective factor per axis (k, j, i) of the target.
         spacing: mm per axis (k, j, i) of the result; `shape` its samples.
         device: "cpu" or "cuda:N".
         options: the method's options, defaults included.
         times: seconds per stage: load, register, prepare, consistency, render.
-        consistency: see `consistency.ConsistencyReport`.
-        alignment: see `alignment.Alignment`; empty without a reference.
+        consistency: see `acquisition.consistency.ConsistencyReport`.
+        alignment: see `registration.align.Alignment`; empty without a reference.
         resolution: effective resolution in mm per axis of the target: "target", "reference" (along those axes)
             and "result" (at best: detail cannot be finer than its source).
-        warnings: sentences the user should read. notes: sentences that explain choices.
+        warnings: sentences about possible faults of the result.
+        notes: sentences that explain choices.
         weights: SHA-256 of the weights that were used, None for methods without.
+
+    >>> Report("sinc", "1.0", "T2", scale=(1, 2, 2), spacing=(3, 0.5, 0.5)).summary()
+    'sinc, 2x; 3 × 0.5 × 0.5 mm (k × j × i); 0.0 s on cpu'
     """
 
     method: str
@@ -34,23 +42,30 @@ class Report:
     spacing: tuple[float, float, float] = (0.0, 0.0, 0.0)
     shape: tuple[int, int, int] = (0, 0, 0)
     device: str = "cpu"
-    options: dict[str, object] = field(default_factory=dict)
-    times: dict[str, float] = field(default_factory=dict)
-    consistency: dict[str, object] = field(default_factory=dict)
-    alignment: dict[str, object] = field(default_factory=dict)
-    resolution: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
+    times: Mapping[str, float] = field(default_factory=dict)
+    consistency: Mapping[str, object] = field(default_factory=dict)
+    alignment: Mapping[str, object] = field(default_factory=dict)
+    resolution: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     weights: str | None = None
 
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            object.__setattr__(self, each.name, _read_only(getattr(self, each.name)))
+
+    def __reduce__(self) -> tuple:  # read-only mappings can be neither copied nor pickled
+        return Report, tuple(_plain(getattr(self, each.name)) for each in fields(self))
+
     def as_dict(self) -> dict[str, object]:
         """JSON-able, with the research-use statement."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        plain = {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
         plain["statement"] = "Research use only; not for diagnosis. Super-resolved, not acquired."
         return json.loads(json.dumps(plain))
 
     def summary(self) -> str:
-        """One line for people: what was done, how it agrees with the data, how long it took."""
+        """One line: what was done, how it agrees with the data, how long it took."""
         parts = [f"{self.method}, {format_scale(self.scale)}"]
         parts.append(" × ".join(f"{s:.3g}" for s in self.spacing) + " mm (k × j × i)")
         if self.reference is not None:
@@ -65,8 +80,20 @@ class Report:
         return "; ".join(parts)
 
 
+def _read_only(value: object) -> object:
+    if isinstance(value, Mapping):
+        return MappingProxyType({key: _read_only(item) for key, item in value.items()})
+    return tuple(map(_read_only, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return tuple(map(_plain, value)) if isinstance(value, tuple) else value
+
+
 def format_scale(scale: tuple[float, float, float]) -> str:
-    """Scale as people say it: "2x", or "3x2x2" (slices × rows × columns) where the axes differ.
+    """Scale in words: "2x", or "3x2x2" (slices × rows × columns) where the axes differ.
 
     >>> format_scale((1.0, 2.0, 2.0)), format_scale((3.0, 2.004, 2.0)), format_scale((4.0, 1.0, 1.0))
     ('2x', '3x2x2', '4x1x1')

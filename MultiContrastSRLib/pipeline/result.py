@@ -1,12 +1,10 @@
-"""What a run returns: the super-resolved volume with its provenance, the reference's beside it, and how it is saved."""
+"""The result of a run: the super-resolved volume with its provenance, and how it is saved."""
 
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..core.errors import FileWriteError
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
@@ -14,10 +12,8 @@ from ..image.volume import Volume
 from ..io import check_output, report_path
 from ..io.files import replaced_together
 from ..io.formats import suffix_of, write_image
+from .prepared_run import PreparedRun, timed
 from .report import Report, format_scale
-
-if TYPE_CHECKING:
-    from . import PreparedRun
 
 
 @dataclass(frozen=True)
@@ -26,8 +22,8 @@ class Result:
 
     Attributes:
         volume: the super-resolved image, named after target, method and scale.
-        report: provenance.
-        prepared: render other grids from it without preparing again (the reference's from `prepared.companion`).
+        report: provenance of `volume`.
+        prepared: renders other grids without preparing again; this result stays as it is.
     """
 
     volume: Volume
@@ -39,25 +35,25 @@ class Result:
     ) -> Result | None:
         """The reference's contrast on the same grid, from the same run; None for methods that do not make it.
 
-        It lies where the reference was brought for the run: on the target. Its data consistency is what the method's
-        own model of the reference ensures; nothing is put back afterwards.
+        It is aligned with the target, as the reference was for the run. Its data consistency is that of the method's
+        own model of the reference; none is enforced afterwards.
         """
-        image, report = self.prepared.companion, self.report
+        image, report = self.prepared.image_for(self.volume.grid).companion, self.report
         if image is None:
             return None
-        begin = time.perf_counter()
-        volume = image.render(self.volume.grid, Monitor(progress, cancel, stage="render"))
-        taken = {"prepare": report.times.get("prepare", 0.0), "render": time.perf_counter() - begin}
+        times = {"prepare": report.times["prepare"]}
+        with timed(times, "render"):
+            volume = image.render(self.volume.grid, Monitor(progress, cancel, stage="render"))
         resolution = {"target": report.resolution["reference"], "reference": report.resolution["target"]}
-        both = f"Made along with {self.volume.name}, which was the target of the run."
+        note = f"Made along with {self.volume.name}, which was the target of the run."
         own = replace(
             report,
             target=report.reference,
             reference=report.target,
-            times=taken,
+            times=times,
             consistency={"mode": "off"},
             resolution=resolution,
-            notes=(*report.notes, both),
+            notes=(*report.notes, note),
         )
         name = f"{report.reference or 'volume'} {report.method} {format_scale(report.scale)}"
         return replace(self, volume=volume.renamed(name), report=own)

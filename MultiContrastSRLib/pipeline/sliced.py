@@ -1,10 +1,10 @@
-"""An image whose slices are computed when somebody looks at them, and kept within a memory bound."""
+"""An image whose slices are computed on demand and kept in a cache of bounded size."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..acquisition.consistency import put_back
+from ..acquisition.consistency import enforce_consistency
 from ..acquisition.lattice import fill_value, lattice_domain, lattice_kernels
 from ..acquisition.model import AcquisitionModel
 from ..core.cache import Cache
@@ -16,8 +16,8 @@ from ..image.prepared import Prepared, SliceEncoder
 from ..image.sampling import UNSEEN, parallel_axes, sample
 from ..image.volume import Volume
 
-_BEYOND = 8  # slices on either side of an oblique plane that the spline across slices still feels (0.003 %)
-_REMEMBERED = 64  # grids
+_SPLINE_REACH = 8  # slices on either side of an oblique plane; beyond, the spline's weights are below 0.003 %
+_KNOWN_RANGES = 64  # grids whose `slices_needed` is kept
 
 
 class SlicedImage(Prepared):
@@ -25,77 +25,74 @@ class SlicedImage(Prepared):
 
     Args:
         encoder: computes slices of the lattice.
-        consistent: whether the measured data are put back; slice by slice gives what the whole volume gives.
+        consistent: whether data consistency is enforced; slice by slice it equals that of the whole volume.
         cache: where computed slices are kept.
-
-    Attributes:
-        sketched_by: name of the quicker method that `sketch` shows; empty where there is no sketch.
     """
 
     def __init__(self, encoder: SliceEncoder, consistent: bool, cache: Cache) -> None:
         self.target, self.lattice, self.notes = encoder.target, encoder.lattice, encoder.notes
         self.sketched_by = encoder.sketched_by
         self.axis = encoder.axis
+        self.slice_nbytes = 4 * self.lattice.size // self.lattice.shape[self.axis]
         self.model = AcquisitionModel.estimate(self.target).refining([n != self.axis for n in range(3)])
         self._encoder, self._consistent, self._cache = encoder, consistent, cache
         self._readers: dict[bool, tuple[range, ObliqueReader]] = {}  # of the slices (False), of their sketches (True)
-        self._looked_at: dict[Grid, range] = {}
+        self._ranges: dict[Grid, range] = {}
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """About the slices made so far, see `Prepared.warnings`."""
+        """About the slices computed so far, see `Prepared.warnings`."""
         return self._encoder.warnings
 
     @property
     def nbytes(self) -> int:
-        """Memory that it holds beside the cache."""
-        return self._encoder.nbytes + sum(reader.nbytes for _, reader in self._readers.values())
+        """Bytes of the arrays that it holds beside the target and the cache."""
+        return self._encoder.nbytes + sum(reader.nbytes for _, reader in tuple(self._readers.values()))
 
-    @property
-    def slice_nbytes(self) -> int:
-        """Memory of one slice in the cache."""
-        return 4 * self.lattice.size // self.lattice.shape[self.axis]
+    # ------------------------------------------------------------------ what a grid needs
+
+    def slices_needed(self, grid: Grid) -> range:
+        """See `Prepared.slices_needed`."""
+        found = self._ranges.get(grid)  # two threads may be here at once
+        if found is None:
+            if len(self._ranges) >= _KNOWN_RANGES:
+                self._ranges.clear()
+            found = self._ranges[grid] = self._range(grid)
+        return found
 
     def missing(self, grid: Grid, sketch: bool = False) -> int:
-        """How many slices (or sketches of them) would have to be computed to render `grid`."""
+        """How many of the slices that `grid` needs (or sketches of them) are not computed."""
         if self._is_oblique(grid) and self._reader(grid, sketch) is not None:
             return 0
-        return sum(self._key(number, sketch) not in self._cache for number in self.looked_at(grid))
+        return sum(self._key(number, sketch) not in self._cache for number in self.slices_needed(grid))
 
     def ready_for(self, grid: Grid) -> bool:
-        """Whether `render` need not compute anything first but pixels."""
-        if self._is_oblique(grid) and self.looked_at(grid):
+        """See `Prepared.ready_for`."""
+        if self._is_oblique(grid) and self.slices_needed(grid):
             return self._reader(grid, False) is not None
         return self.missing(grid) == 0
 
     def can_sketch(self, grid: Grid) -> bool:
-        """Whether `sketch` can begin at once."""
+        """See `Prepared.can_sketch`."""
         return bool(self.sketched_by) and self.missing(grid, sketch=True) == 0
 
-    def make_ready(self, grid: Grid, monitor: Monitor) -> None:
-        """Compute what is missing, sketches first; done slices stay when it is cancelled."""
+    def make_ready(self, grid: Grid, monitor: Monitor | None = None) -> None:
+        """Compute the slices that are missing, their sketches first; see `Prepared.make_ready`."""
         if self.ready_for(grid):
             return
-        seen = self.looked_at(grid)
+        monitor = monitor or Monitor(stage="prepare")
+        numbers = self.slices_needed(grid)
         if self.missing(grid) and self.sketched_by:
-            for number in seen:
+            for number in numbers:
                 self._slice(number, True, monitor.silent)
                 monitor.check()
         if self._is_oblique(grid):
-            self._read_from(seen, False, monitor)
+            self._read_from(numbers, False, monitor)
             self._readers.pop(True, None)
             return
-        for number in seen:
+        for number in numbers:
             self._slice(number, False, monitor.silent)
             monitor.check()
-
-    def looked_at(self, grid: Grid) -> range:
-        """The lattice slices that `grid` is rendered from."""
-        if grid not in self._looked_at:
-            if len(self._looked_at) >= _REMEMBERED:
-                self._looked_at.clear()
-            self._looked_at[grid] = self._range(grid)
-        return self._looked_at[grid]
 
     def _range(self, grid: Grid) -> range:
         n = self.lattice.shape[self.axis]
@@ -108,59 +105,66 @@ class SlicedImage(Prepared):
             if len(inside) == 0:
                 return range(0)
             weights = kernels.anti_aliased_spline(n, inside, abs(matrix[self.axis, out]))
-            (seen,) = np.nonzero(np.abs(weights).max(axis=0) > UNSEEN)
-            return range(seen[0], seen[-1] + 1)
-        # the plane through the whole field of view: panning and zooming within it must not change what is read
+            (numbers,) = np.nonzero(np.abs(weights).max(axis=0) > UNSEEN)
+            return range(numbers[0], numbers[-1] + 1)
+        # the plane through the whole field of view: panning and zooming within it must not change the slices
         corners = np.array(np.meshgrid(*[(0, m - 1) for m in self.lattice.shape], indexing="ij")).reshape(3, -1)
         normal = np.linalg.inv(matrix)[int(np.argmin(grid.shape))]
         others = [a for a in range(3) if a != self.axis]
         if abs(normal[self.axis]) < 1e-6:
             return range(n)
         height = normal @ offset - normal[others] @ corners[others]
-        reached = height / normal[self.axis]
-        start, stop = np.floor(reached.min()) - _BEYOND, np.ceil(reached.max()) + _BEYOND + 1
+        crossed = height / normal[self.axis]
+        start, stop = np.floor(crossed.min()) - _SPLINE_REACH, np.ceil(crossed.max()) + _SPLINE_REACH + 1
         return range(int(np.clip(start, 0, n)), int(np.clip(stop, 0, n)))
+
+    # ------------------------------------------------------------------ rendering
 
     def render(self, grid: Grid, monitor: Monitor | None = None) -> Volume:
         """See `Prepared.render`."""
-        return Volume.on(grid, self._rendered(grid, False, monitor or Monitor(stage="render")), self.target.name)
+        return self._rendered(grid, False, monitor or Monitor(stage="render"))
 
     def sketch(self, grid: Grid, monitor: Monitor | None = None) -> Volume:
-        """The image of the quicker method `sketched_by` on `grid`."""
-        return Volume.on(grid, self._rendered(grid, True, monitor or Monitor()), self.target.name)
+        """See `Prepared.sketch`."""
+        return self._rendered(grid, True, monitor or Monitor(stage="render"))
 
-    def _rendered(self, grid: Grid, sketch: bool, monitor: Monitor) -> np.ndarray:
-        seen, fill = self.looked_at(grid), fill_value(self.target)
-        if len(seen) == 0:
-            return np.full(grid.shape, fill, np.float32)
+    def _rendered(self, grid: Grid, sketch: bool, monitor: Monitor) -> Volume:
+        numbers, fill = self.slices_needed(grid), fill_value(self.target)
         domain = lattice_domain(self.model, self.lattice.shape)
-        if not self._is_oblique(grid):
-            array = np.zeros(self.lattice.shape, np.float32)  # pages that nobody writes to take no memory
-            array[self._part(seen)] = self._slices(seen, sketch, monitor.part(0.0, 0.9))
-            ways = lattice_kernels(self.model)
-            return sample(array, self.lattice, grid, ways, fill=fill, domain=domain, monitor=monitor.part(0.9, 1.0))
-        found = self._reader(grid, sketch) or self._read_from(seen, sketch, monitor.part(0.0, 0.9))
-        domain[self.axis] = tuple(edge - found[0].start for edge in domain[self.axis])
-        return found[1].read(grid, fill, domain, monitor.part(0.9, 1.0))
+        if len(numbers) == 0:
+            array = np.full(grid.shape, fill, np.float32)
+        elif self._is_oblique(grid):
+            found = self._reader(grid, sketch) or self._read_from(numbers, sketch, monitor.part(0.0, 0.9))
+            domain[self.axis] = tuple(edge - found[0].start for edge in domain[self.axis])
+            array = found[1].read(grid, fill, domain, monitor.part(0.9, 1.0))
+        else:
+            whole = np.zeros(self.lattice.shape, np.float32)  # pages that are not written take no memory
+            whole[self._part(numbers)] = self._slices(numbers, sketch, monitor.part(0.0, 0.9))
+            axis_kernels = lattice_kernels(self.model)
+            part = monitor.part(0.9, 1.0)
+            array = sample(whole, self.lattice, grid, axis_kernels, fill=fill, domain=domain, monitor=part)
+        return Volume.on(grid, array, self.target.name)
 
     def _is_oblique(self, grid: Grid) -> bool:
         return is_oblique_plane(grid, self.lattice)
 
     def _reader(self, grid: Grid, sketch: bool) -> tuple[range, ObliqueReader] | None:
-        """What reads oblique planes, if it holds all the slices that `grid` is rendered from."""
-        seen, found = self.looked_at(grid), self._readers.get(sketch)
-        return found if found and found[0].start <= seen.start and seen.stop <= found[0].stop else None
+        """The reader of oblique planes, if it holds all the slices that `grid` is rendered from."""
+        needed, found = self.slices_needed(grid), self._readers.get(sketch)
+        return found if found and found[0].start <= needed.start and needed.stop <= found[0].stop else None
 
-    def _read_from(self, seen: range, sketch: bool, monitor: Monitor) -> tuple[range, ObliqueReader]:
-        part = self._part(seen)
+    def _read_from(self, numbers: range, sketch: bool, monitor: Monitor) -> tuple[range, ObliqueReader]:
+        part = self._part(numbers)
         lattice = self.lattice.crop(
             [p.start or 0 for p in part], [p.stop or n for p, n in zip(part, self.lattice.shape, strict=True)]
         )
         fine = [number != self.axis for number in range(3)]
-        slices = self._slices(seen, sketch, monitor.part(0.0, 0.8))
+        slices = self._slices(numbers, sketch, monitor.part(0.0, 0.8))
         reader = ObliqueReader(slices, lattice, lattice_kernels(self.model), fine, monitor.part(0.8, 1.0))
-        self._readers[sketch] = seen, reader
-        return seen, reader
+        self._readers[sketch] = numbers, reader
+        return numbers, reader
+
+    # ------------------------------------------------------------------ slices
 
     def _part(self, numbers: range) -> tuple[slice, ...]:
         return tuple(slice(numbers.start, numbers.stop) if a == self.axis else slice(None) for a in range(3))
@@ -179,15 +183,16 @@ class SlicedImage(Prepared):
         key = self._key(number, sketch)
         found = self._cache.get(key)
         if found is None:
-            found = self._make(number, sketch, monitor)
+            found = self._compute(number, sketch, monitor)
             self._cache.put(key, found)
         return found
 
-    def _make(self, number: int, sketch: bool, monitor: Monitor) -> np.ndarray:
+    def _compute(self, number: int, sketch: bool, monitor: Monitor) -> np.ndarray:
         if sketch:
-            return self._encoder.sketch(number, number + 1, monitor)
+            return self._encoder.sketch(number, number + 1, monitor.silent)
         array = self._encoder.slices(number, number + 1, monitor)
         if not self._consistent:
             return array
-        measured = self.target.array[self._part(range(number, number + 1))]
-        return put_back(self.model.of_slices(self.axis, number, number + 1), measured, array, monitor.silent)[0]
+        acquired = self.target.array[self._part(range(number, number + 1))]
+        model = self.model.of_slices(self.axis, number, number + 1)
+        return enforce_consistency(model, acquired, array, monitor.silent)[0]
