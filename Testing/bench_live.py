@@ -120,7 +120,7 @@ class Session:
         from MultiContrastSRLib.acquisition.degrade import degrade
         from MultiContrastSRLib.samples.scans import sample_volumes
 
-        samples = sample_volumes("patient12", ("T2", "T1"), say=print)
+        samples = sample_volumes("patient12", ("T2", "T1"), log=print)
         self.patient = samples.patient
         nodes, shapes = [], []
         for name in ("T2", "T1"):

@@ -93,7 +93,9 @@ def test_the_reference_comes_as_a_second_volume_if_wanted(module, pair, harness,
             made.companion = get("linear").prepare(inverted, refine=refine)
         return made
 
-    dummy_method(name="dummy-both", group="subject-specific", reference="optional", both=True, prepare=prepare_both)
+    dummy_method(
+        name="dummy-both", group="subject-specific", reference="optional", makes_companion=True, prepare=prepare_both
+    )
     assert not module.ui.companionCheckBox.visible  # guided makes the target only
     module.ui.methodName.text = "dummy-both"
     harness.process_events()

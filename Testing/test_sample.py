@@ -22,15 +22,15 @@ from MultiContrastSRLib.samples.phantom import default_grid
 
 
 class Server:
-    """Serves a folder on 127.0.0.1 and remembers what was asked for."""
+    """Serves a folder on 127.0.0.1 and records the requests."""
 
     def __init__(self, folder: Path) -> None:
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         server = self
 
         class Handler(http.server.SimpleHTTPRequestHandler):
             def log_message(self, format: str, *arguments: object) -> None:
-                server.asked.append(self.path)
+                server.requested.append(self.path)
 
         self._server = http.server.ThreadingHTTPServer(
             ("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))
@@ -81,21 +81,21 @@ def table(folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> list
 
 
 def test_download_once_then_from_the_cache_even_offline(table, server, folder, tmp_path):
-    said = []
-    first = sample.sample_volumes("nobody", table=table, cache=tmp_path / "cache", say=said.append)
+    logged = []
+    first = sample.sample_volumes("nobody", table=table, cache=tmp_path / "cache", log=logged.append)
     assert first.real and list(first.volumes) == ["T2", "T1"] and first.volumes["T2"].name == "T2"
     assert np.array_equal(first.volumes["T1"].array, mc.load_volume(folder / "T1.nii.gz").array)
-    assert server.asked == ["/T2.nii.gz", "/T1.nii.gz"]
-    assert said[0] == f"Downloading Nobody, T2 (0.0 MB, CC BY) from {table[0].url}" and len(said) == 2
+    assert server.requested == ["/T2.nii.gz", "/T1.nii.gz"]
+    assert logged[0] == f"Downloading Nobody, T2 (0.0 MB, CC BY) from {table[0].url}" and len(logged) == 2
     server.stop()
-    again = sample.sample_volumes("nobody", table=table, cache=tmp_path / "cache", say=said.append)
-    assert again.real and len(said) == 2
+    again = sample.sample_volumes("nobody", table=table, cache=tmp_path / "cache", log=logged.append)
+    assert again.real and len(logged) == 2
 
 
 def test_a_wrong_hash_is_an_error_and_leaves_nothing(table, tmp_path):
     wrong = [dataclasses.replace(table[0], sha256="0" * 64), table[1]]
     with pytest.raises(FileReadError) as caught:
-        sample.sample_volumes("nobody", table=wrong, cache=tmp_path / "cache", say=lambda text: None)
+        sample.sample_volumes("nobody", table=wrong, cache=tmp_path / "cache", log=lambda text: None)
     assert str(caught.value) == (
         f"Sample Nobody-T2 from {table[0].url} is not what was expected (SHA-256 {'0' * 64}); nothing was kept. It was "
         "changed there or on the way. Try another network, or report it."
@@ -105,29 +105,29 @@ def test_a_wrong_hash_is_an_error_and_leaves_nothing(table, tmp_path):
 
 def test_a_damaged_cache_is_fetched_again(table, server, tmp_path):
     cache = tmp_path / "cache"
-    sample.find_scan(table[0], cache=cache, say=lambda text: None)
+    sample.find_scan(table[0], cache=cache, log=lambda text: None)
     (cache / table[0].file).write_bytes(b"damaged")
-    path = sample.find_scan(table[0], cache=cache, say=lambda text: None)
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == table[0].sha256 and len(server.asked) == 2
+    path = sample.find_scan(table[0], cache=cache, log=lambda text: None)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == table[0].sha256 and len(server.requested) == 2
 
 
 def test_without_network_and_cache_the_phantom_stands_in(table, server, tmp_path):
     server.stop()
-    said = []
-    found = sample.sample_volumes("nobody", table=table, cache=tmp_path / "cache", say=said.append)
+    logged = []
+    found = sample.sample_volumes("nobody", table=table, cache=tmp_path / "cache", log=logged.append)
     assert not found.real and found.patient == "phantom" and list(found.volumes) == ["T2", "T1"]
-    assert said[-1] == (
+    assert logged[-1] == (
         f"Sample Nobody-T2 is neither in MULTICONTRASTSR_DATA nor in {tmp_path}/cache, and {table[0].url} cannot be "
         "reached (NewConnectionError). The built-in phantom is used instead."
     )
     assert not any((tmp_path / "cache").glob("*"))
 
 
-def test_a_file_that_left_the_server_is_told(table, folder, tmp_path):
+def test_a_file_that_is_no_longer_on_the_server_is_reported(table, folder, tmp_path):
     (folder / "T2.nii.gz").unlink()
-    said = []
-    assert not sample.sample_volumes("nobody", table=table, cache=tmp_path / "cache", say=said.append).real
-    assert "cannot be reached (HTTP 404). The built-in phantom is used instead." in said[-1]
+    logged = []
+    assert not sample.sample_volumes("nobody", table=table, cache=tmp_path / "cache", log=logged.append).real
+    assert "cannot be reached (HTTP 404). The built-in phantom is used instead." in logged[-1]
 
 
 def test_a_download_that_breaks_off_leaves_nothing(table, tmp_path):
@@ -141,7 +141,7 @@ def test_a_download_that_breaks_off_leaves_nothing(table, tmp_path):
         threading.Thread(target=half, args=(listener,), daemon=True).start()
         scan = dataclasses.replace(table[0], url=f"http://127.0.0.1:{listener.getsockname()[1]}/T2.nii.gz")
         with pytest.raises((sample.SampleUnavailableError, FileReadError)):
-            sample.find_scan(scan, cache=tmp_path / "cache", say=lambda text: None)
+            sample.find_scan(scan, cache=tmp_path / "cache", log=lambda text: None)
     assert not list((tmp_path / "cache").iterdir())
 
 
@@ -152,7 +152,7 @@ def test_the_users_folder_comes_first_and_is_checked(table, server, folder, tmp_
     folder.rename(data / inside) if inside != "." else [os.rename(p, data / p.name) for p in folder.iterdir()]
     monkeypatch.setenv("MULTICONTRASTSR_DATA", str(data))
     place = sample.find_scan(table[0], cache=tmp_path / "cache")
-    assert place.resolve() == (data / inside / "T2.nii.gz").resolve() and not server.asked
+    assert place.resolve() == (data / inside / "T2.nii.gz").resolve() and not server.requested
 
 
 def test_another_file_of_that_name_is_left_alone(table, folder, tmp_path, monkeypatch):
@@ -160,10 +160,10 @@ def test_another_file_of_that_name_is_left_alone(table, folder, tmp_path, monkey
     (data / "repository").mkdir(parents=True)
     (data / "repository" / "T2.nii.gz").write_text("something else")
     monkeypatch.setenv("MULTICONTRASTSR_DATA", str(data))
-    said = []
-    place = sample.find_scan(table[0], cache=tmp_path / "cache", say=said.append)
+    logged = []
+    place = sample.find_scan(table[0], cache=tmp_path / "cache", log=logged.append)
     assert place.parent == tmp_path / "cache"
-    assert said[0].endswith("is not the file of that name that is meant (its SHA-256 differs); it is left alone.")
+    assert logged[0].endswith("has another SHA-256 than the sample scan of that name; it is neither used nor changed.")
     assert (data / "repository" / "T2.nii.gz").read_text() == "something else"
 
 
@@ -177,9 +177,9 @@ def test_without_pooch_it_says_what_to_install(table, tmp_path, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "pooch", None)
-    said = []
-    assert not sample.sample_volumes("nobody", table=table, cache=tmp_path, say=said.append).real
-    assert said == [
+    logged = []
+    assert not sample.sample_volumes("nobody", table=table, cache=tmp_path, log=logged.append).real
+    assert logged == [
         "Sample Nobody-T2 needs pooch for its download, which is not installed; pip install pooch, or point "
         "MULTICONTRASTSR_DATA at the data. The built-in phantom is used instead."
     ]

@@ -115,7 +115,7 @@ class Panel:
         }
 
     def _makes_both(self) -> bool:
-        return self._method is not None and self._method.both and self._parameters.reference is not None
+        return self._method is not None and self._method.makes_companion and self._parameters.reference is not None
 
     def _show_preview(self) -> str:
         """Say what Apply would make; the reason why it could not, or an empty text."""

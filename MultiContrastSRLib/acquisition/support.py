@@ -1,8 +1,8 @@
-"""Which part of an image's spectrum was measured.
+"""The support of an image's spectrum: the part of k-space that was measured.
 
 Scanners often acquire fewer phase-encoding lines than the image has rows and fill the rest of k-space with zeros. The
-spectrum then falls steeply to a plateau (noise, and what filters and magnitude formation leaked there) well before the
-Nyquist frequency. Data beyond that edge are not measurements, and forcing a result to agree with them would blur it.
+spectrum then falls steeply to a plateau (noise, and leakage from filters and magnitude reconstruction) well before the
+Nyquist frequency. Data beyond that edge are not measured; data consistency there would blur the result.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from scipy import ndimage
 _SPAN = 0.1  # of Nyquist: the width over which the fall before and after an edge is compared
 _CORNER = 4.0  # dB: how much steeper the fall must be before the edge than after it
 _FALL = 10.0  # dB: how far the spectrum must have fallen over twice the span before the edge
-_DONE = 0.7  # the part of that fall after which the edge is called
+_EDGE_LEVEL = 0.7  # part of that fall at which the edge lies
 _TAPER = 0.15  # of the edge: the soft shoulder of the weights
 
 
@@ -24,8 +24,8 @@ class Support:
     """The measured part of one axis' spectrum.
 
     Attributes:
-        edge: highest measured frequency as a fraction of Nyquist; 1 when all was measured.
-        noise: mean power beyond the edge (nothing but noise and leakage) relative to the power just inside it, 0 to 1.
+        edge: highest measured frequency as a fraction of Nyquist; 1 for a full spectrum.
+        noise: mean power beyond the edge (noise and leakage) relative to the power just inside it, 0 to 1.
     """
 
     edge: float = 1.0
@@ -37,7 +37,7 @@ class Support:
         return self.edge >= 1.0
 
     def weights(self, frequency: np.ndarray) -> np.ndarray:
-        """Trust in [0, 1] at `frequency` (fractions of Nyquist, any sign): one inside, then a soft shoulder."""
+        """Weights in [0, 1] at `frequency` (fractions of Nyquist, any sign): 1 inside, a cosine taper at the edge."""
         shoulder = np.clip((self.edge - np.abs(frequency)) / (_TAPER * self.edge), 0.0, 1.0)
         taper = 0.5 - 0.5 * np.cos(np.pi * shoulder)
         return np.ones_like(taper) if self.full else taper / (1.0 + self.noise * (1.0 - taper))
@@ -52,14 +52,14 @@ class Support:
 def estimate_support(array: np.ndarray, axis: int) -> Support:
     """The measured part of the spectrum of `array` [k, j, i] along `axis`.
 
-    Looks for a corner in the mean power spectrum: a fall of at least 10 dB over 0.2 of Nyquist, at least 4 dB per 0.1
-    steeper before the corner than after it. No corner: all measured. Axes of fewer than 32 samples are too
-    short to tell.
+    The edge is a corner in the mean power spectrum: a fall of at least 10 dB over 0.2 of Nyquist, at least 4 dB per 0.1
+    steeper before the corner than after it. Without a corner, and for axes of fewer than 32 samples, which are too
+    short to estimate it, the support is full.
     """
     n = array.shape[axis]
     if n < 32:
         return Support()
-    # the middle half of the first other axis represents the volume and halves the work
+    # the middle half along another axis suffices and halves the work
     other = 0 if axis != 0 else 1
     middle = slice(array.shape[other] // 4, array.shape[other] - array.shape[other] // 4)
     region = array[(slice(None),) * other + (middle,)]
@@ -80,11 +80,11 @@ def estimate_support(array: np.ndarray, axis: int) -> Support:
     corner = np.where(level(candidates - 2 * _SPAN) - level(candidates) >= _FALL, before - after, 0.0)
     if corner.max() < _CORNER:
         return Support()
-    # the corner is blurred; the edge is where most of the fall from before it to the plateau is done
+    # the corner is blurred; the edge is where most of the fall to the plateau has happened
     at = float(candidates[np.argmax(corner)])
     around = np.linspace(at - _SPAN, at + _SPAN / 2, 61)
     heights = level(around)
-    edge = float(around[np.argmax(heights <= heights[0] - _DONE * (heights[0] - heights[-1]))])
+    edge = float(around[np.argmax(heights <= heights[0] - _EDGE_LEVEL * (heights[0] - heights[-1]))])
     beyond = 10 ** (decibel[frequency > edge].mean() / 10)
     inside = 10 ** (level(np.array([edge * (1 - _TAPER)]))[0] / 10)
     return Support(edge, float(np.clip(beyond / inside, 0.0, 1.0)))

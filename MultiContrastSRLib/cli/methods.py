@@ -8,13 +8,13 @@ from .console import print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What this verb takes."""
+    """Add the arguments of this verb."""
     parser.add_argument("method", nargs="?", help="describe this one")
     parser.add_argument("--markdown", action="store_true", help="the section of the documentation")
 
 
 def run(parsed: argparse.Namespace) -> None:
-    """Do it."""
+    """Print the list or the description."""
     from ..methods import all_methods, describe, get
 
     chosen = [get(parsed.method)] if parsed.method else list(all_methods())

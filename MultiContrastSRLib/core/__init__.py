@@ -1,1 +1,1 @@
-"""What every room stands on: errors, progress and cancellation, devices, memory, caches."""
+"""Errors, progress and cancellation, devices, memory estimates and caches; imports no other package of the library."""

@@ -1,4 +1,4 @@
-"""Where methods compute."""
+"""Devices that methods compute on: CPU and CUDA GPUs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .errors import InputError, MethodUnavailableError
 
 @dataclass(frozen=True)
 class Device:
-    """A place to compute: `name` for calls ("cpu", "cuda:0"), `label` for people."""
+    """A device: `name` is the argument of calls ("cpu", "cuda:0"), `label` its text in menus."""
 
     name: str
     label: str
@@ -27,24 +27,24 @@ def list_devices() -> list[Device]:
         import torch
 
         for index in range(torch.cuda.device_count()):
-            torch.zeros(1, device=f"cuda:{index}")  # a build for another driver lists GPUs that it cannot use
+            torch.zeros(1, device=f"cuda:{index}")  # torch built for another driver lists GPUs that fail here
             devices.append(Device(f"cuda:{index}", f"GPU {index}: {torch.cuda.get_device_name(index)}"))
-    except Exception:  # a half-installed torch fails in many ways, and the CPU is always there
+    except Exception:  # a broken torch raises errors of many types; the CPU remains
         pass
     return devices
 
 
 def resolve_device(name: str, kinds: Collection[str], method: str) -> tuple[str, str | None]:
-    """(device to use, a sentence for the report or None).
+    """The device to use, and a sentence for the report or None.
 
     Args:
         name: "auto", "cpu", "cuda" or "cuda:N". Auto takes the first GPU for methods that can use one.
-        kinds: the kinds of device that the method can use, "cpu" or "cuda" (`Method.devices`).
-        method: its name, for messages.
+        kinds: the kinds of device that the method supports, "cpu" or "cuda" (`Method.devices`).
+        method: name of the method, for messages.
 
     Raises:
-        InputError: no such name.
-        MethodUnavailableError: a GPU was asked for that is not there.
+        InputError: another form of name.
+        MethodUnavailableError: the named GPU does not exist or cannot be used.
     """
     if not isinstance(name, str) or not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise InputError(f"Device is {name!r}; expected auto, cpu, cuda or cuda:N.")

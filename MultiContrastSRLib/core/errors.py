@@ -1,6 +1,6 @@
-"""Every error this library raises on purpose. One root, so that one `except` is enough.
+"""The errors of this library, with one root class, so that one `except` is enough.
 
-Each message carries three things: the value that was found, what was expected, and what to do about it.
+Each message states the value that was found, what was expected, and the remedy.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ class MultiContrastSRError(Exception):
 
 
 class InputError(MultiContrastSRError, ValueError):
-    """A volume, scale, spacing or other argument that cannot be worked with."""
+    """A volume, scale, spacing or other argument that cannot be used."""
 
 
 class GeometryError(InputError):
@@ -38,25 +38,25 @@ class MethodUnavailableError(MultiContrastSRError):
 
 
 class FileReadError(MultiContrastSRError, OSError):
-    """A file that does not exist, is truncated or is no image we can read."""
+    """A file that does not exist, is truncated or is no image of a supported format."""
 
     exit_code = 4
 
 
 class FileWriteError(MultiContrastSRError, OSError):
-    """A file that could not be written; nothing is left behind."""
+    """A file that could not be written; no partial file is left."""
 
     exit_code = 4
 
 
 class NotEnoughMemoryError(MultiContrastSRError, MemoryError):
-    """The estimate, made before work starts, exceeds the memory at hand."""
+    """The memory estimate, made before work starts, exceeds the available memory."""
 
     exit_code = 5
 
 
 class CancelledError(MultiContrastSRError):
-    """The caller asked to stop. Nothing was changed."""
+    """The caller cancelled. Nothing was changed."""
 
     exit_code = 130
 

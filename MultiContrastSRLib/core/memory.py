@@ -1,4 +1,4 @@
-"""Estimate memory before work starts, so that nobody waits minutes for a crash."""
+"""Memory estimates, made before work starts, and the memory that is available."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from .errors import NotEnoughMemoryError
 
-_SAFE = 0.9  # of the available memory: other programs live here too
+_USABLE = 0.9  # share of the available memory; the rest is for other programs
 
 
 def available_memory() -> int:
@@ -23,7 +23,7 @@ def available_memory() -> int:
                     return int(line.split()[1]) * 1024
     except OSError:
         pass
-    try:  # macOS has no count of available pages; half of all memory is a cautious guess
+    try:  # macOS does not report available pages; half of all memory is assumed
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     except (ValueError, OSError):
         return 1 << 62
@@ -60,7 +60,7 @@ def check_memory(what: str, shape: Sequence[int], copies: float, remedy: str) ->
     for n in shape:
         needed *= n
     available = available_memory()
-    if needed > _SAFE * available:
+    if needed > _USABLE * available:
         raise NotEnoughMemoryError(
             f"{what} of {' × '.join(str(n) for n in shape)} samples (slices × rows × columns) needs about "
             f"{needed / 1e9:.1f} GB; {available / 1e9:.1f} GB are free. {remedy}"

@@ -1,9 +1,11 @@
-"""Progress and cancellation, passed down through every long call.
+"""Progress and cancellation of long calls.
 
-Two plain callables cross all boundaries, so that a thread, a console and a test can supply their own:
+The caller supplies two callables:
 
 - `progress(fraction, stage)`: fraction of the whole run in [0, 1] and the name of the running stage;
-- `cancel()`: returns True once the caller wants to stop (`threading.Event().is_set` is one).
+- `cancel()`: returns True to stop (`threading.Event().is_set`, for example).
+
+Public functions take them as `progress=` and `cancel=`; inside the library they are passed on as one `Monitor`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,12 @@ CancelCallback = Callable[[], bool]
 
 
 class Monitor:
-    """One run's progress and cancel callables, mapped to a part of the whole.
+    """Progress and cancel callables of one run, mapped to a part of the run.
+
+    Args:
+        progress, cancel: the callables; None reports nothing and never cancels.
+        start, stop: the part, as fractions of the run.
+        stage: name that is reported with the fraction.
 
     >>> seen = []
     >>> whole = Monitor(lambda fraction, stage: seen.append((round(fraction, 2), stage)))
@@ -51,7 +58,7 @@ class Monitor:
 
     @property
     def silent(self) -> Monitor:
-        """A monitor that reports nothing and cancels like this one, for work inside a reported step."""
+        """A monitor that cancels like this one and reports nothing, for work inside a reported step."""
         return Monitor(None, self._cancel, stage=self.stage)
 
     def interruptible(self, stop: Callable[[], bool]) -> Monitor:
@@ -68,22 +75,29 @@ class Monitor:
         return Monitor(lambda fraction, _: self.update(fraction), cancelled_or_stopped, stage=self.stage)
 
     def update(self, fraction: float) -> None:
-        """Report `fraction` of this part; raise `CancelledError` when the caller wants to stop."""
+        """Report `fraction` (0 to 1) of this part.
+
+        Raises:
+            CancelledError: see `check`.
+        """
         self.check()
         if self._progress is not None:
             clipped = min(max(fraction, 0.0), 1.0)
             self._progress(self._start + (self._stop - self._start) * clipped, self.stage)
 
     def check(self) -> None:
-        """Raise `CancelledError` when the caller wants to stop."""
+        """Raise `CancelledError` if `cancel()` returns True."""
         if self._cancel is not None and self._cancel():
             raise CancelledError(self.stage)
 
     def report(self, fraction: float, stage: str) -> None:
-        """`progress` for a function that takes callables: its 0…1 becomes this part, its stages are reported."""
+        """To be passed as `progress=` to a public function: its fractions 0…1 become this part.
+
+        An empty stage is reported as the stage of this monitor.
+        """
         part = self if not stage else Monitor(self._progress, start=self._start, stop=self._stop, stage=stage)
         part.update(fraction)
 
     def cancelled(self) -> bool:
-        """`cancel` for a function that takes callables: whether the caller wants to stop."""
+        """To be passed as `cancel=` to a public function: what `cancel()` returns."""
         return self._cancel is not None and self._cancel()

@@ -1,4 +1,4 @@
-"""The registry of methods. Every module of this package is imported once, and registers what it defines.
+"""The methods. Every module of this package is imported once, and registers the methods that it defines.
 
 >>> import MultiContrastSRLib as mc
 >>> [method.name for method in mc.methods()][:2]
@@ -24,7 +24,7 @@ def _discover() -> None:
 
 
 class _CallableModule(ModuleType):
-    """The public `MultiContrastSRLib.methods()` and this package share a name; so the package answers the call."""
+    """`MultiContrastSRLib.methods()` and this package share a name; this class makes the package callable."""
 
     def __call__(self) -> tuple[Method, ...]:
         """All methods, in menu order."""
@@ -48,7 +48,7 @@ def get(name: str) -> Method:
     """The method called `name`.
 
     Raises:
-        UnknownNameError: no such method; the message lists those there are.
+        UnknownNameError: no such method; the message lists the known ones.
     """
     _discover()
     return REGISTRY[name]

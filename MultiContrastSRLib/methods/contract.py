@@ -1,12 +1,21 @@
-"""The contract every super-resolution method keeps, and the registry that finds them.
+"""The interface of super-resolution methods, and their registry.
 
-A method is a continuous function over the patient, behind two verbs:
+A method is a continuous function over the patient, with two operations:
 
     prepared = method.prepare(target, reference)   # heavy, once: encode, or fit
     volume   = prepared.render(grid)               # cheap, often: any grid, in RAS millimetres
 
-Adding a method is adding one file to this package: subclass `Method`, decorate with `@register`. The panel, the
-command line, the generated documentation, the evaluation tables and the contract tests find it by the registry.
+A new method is one file in this package: a subclass of `Method`, decorated with `@register`. The panel, the command
+line, the generated documentation, the evaluation tables and the contract tests find it through the registry.
+
+    @register
+    class Mine(Method):
+        name, label, group = "mine", "My method", "classical"
+        summary, citation = "What it does.", "Paper, year"
+
+        def prepare(self, target, reference=None, *, refine=None, device="cpu", monitor=None, **options):
+            ...  # call monitor.update(fraction) now and then: it reports progress and raises CancelledError
+            return LatticeImage(target, AcquisitionModel.estimate(target), array)
 """
 
 from __future__ import annotations
@@ -30,12 +39,12 @@ GROUPS: tuple[Group, ...] = ("classical", "trained", "subject-specific")
 
 @dataclass(frozen=True)
 class Option:
-    """One setting of a method; the panel's widget, the CLI's flag and the docs' row are made from it.
+    """One setting of a method; the panel's widget, the CLI's flag and the documentation's row are made from it.
 
     Args:
         name: keyword of `prepare`, a Python identifier.
         default: its type (bool, int, float, str) is the option's type.
-        label, help: for people; `help` is one sentence, with the unit where there is one.
+        label, help: text of the panel and documentation; `help` is one sentence, with the unit where there is one.
         minimum, maximum: inclusive range of a number.
         choices: allowed values of a str.
     """
@@ -57,7 +66,7 @@ class Option:
         """`value` as this option's type.
 
         Raises:
-            OptionError: wrong type or outside the range; the message says both.
+            OptionError: wrong type or outside the range; the message states value and range.
         """
         expected = self.describe_range()
         wrong = OptionError(f"Option {self.name!r} of method {method!r} is {value!r}; expected {expected}.")
@@ -94,18 +103,18 @@ class Option:
 
 
 class Method(ABC):
-    """A way to super-resolve; subclasses state their capabilities as class attributes.
+    """A super-resolution method; subclasses state their capabilities as class attributes.
 
     Attributes:
         name: stable identifier, lower case with hyphens; saved in scenes and scripts.
-        label: what the dropdown shows.
-        summary: one line for tooltips and tables: what it does and when to use it.
+        label: name in menus.
+        summary: one sentence for tooltips and tables: what it does and when to use it.
         group: "classical", "trained" or "subject-specific".
         reference: "none", "optional" or "required".
-        both: whether it super-resolves the reference along with the target (`Prepared.companion`).
+        makes_companion: whether it super-resolves the reference along with the target (`Prepared.companion`).
         dimensions: 2 when it works within slices only, 3 when along all axes.
         scale_range: smallest and largest sensible factor per axis.
-        fixed_scales: factors a fixed-scale network was made for, empty for arbitrary scale.
+        fixed_scales: scale factors of a fixed-scale network, empty for arbitrary scale.
         options: extra keywords of `prepare`.
         citation: paper or textbook, with year.
         requires: modules that must be importable, e.g. ("torch",).
@@ -121,7 +130,7 @@ class Method(ABC):
     summary: ClassVar[str]
     group: ClassVar[Group]
     reference: ClassVar[Literal["none", "optional", "required"]] = "none"
-    both: ClassVar[bool] = False
+    makes_companion: ClassVar[bool] = False
     dimensions: ClassVar[Literal[2, 3]] = 3
     scale_range: ClassVar[tuple[float, float]] = (1.0, 16.0)
     fixed_scales: ClassVar[tuple[float, ...]] = ()
@@ -134,7 +143,7 @@ class Method(ABC):
     lattice_copies: ClassVar[float] = 9.0
 
     def unavailable(self) -> str | None:
-        """Why it cannot run here and what to do about it, or None when it can. Quick, imports nothing heavy."""
+        """Why it cannot run here, with the remedy; None if it can. Imports nothing, so that menus may call it."""
         missing = [module for module in self.requires if importlib.util.find_spec(module) is None]
         return f"needs {', '.join(missing)}, which is not installed; install it first" if missing else None
 
@@ -169,13 +178,17 @@ class Method(ABC):
         """The heavy work: encode or fit.
 
         Args:
-            target: the scan to sharpen, any grid.
+            target: the scan to super-resolve, on any grid.
             reference: a scan of another contrast, already aligned in RAS; any grid, field of view and orientation.
             refine: which axes (k, j, i) are to be super-resolved; grids rendered later are no finer than the target
                 along the others. Default: in plane for a 2-D acquisition, else all (`lattice.default_refinement`).
             device: "cpu" or "cuda:N".
-            monitor: reports progress and raises `CancelledError`; see `MultiContrastSRLib.core.progress`.
+            monitor: reports progress and raises `CancelledError`, see `core.progress.Monitor`; None does neither.
             options: as listed in `options`; missing ones take their defaults.
+
+        Raises:
+            CancelledError: by `monitor`.
+            MultiContrastSRError: the scans cannot be used, or memory is too small.
         """
 
     def prepare_slices(
@@ -188,10 +201,10 @@ class Method(ABC):
         monitor: Monitor | None = None,
         **options: bool | int | float | str,
     ) -> SliceEncoder | None:
-        """Like `prepare` where two axes are refined, but slices are computed when they are asked for.
+        """Like `prepare` where two axes are refined, but slices are computed on demand.
 
-        For methods whose `prepare` takes minutes, so that live zoom need not wait for slices nobody looks at. None
-        (the default) says that the method does not offer it, or not for this target.
+        For methods whose `prepare` takes minutes, so that live zoom computes only the slices that it shows. None (the
+        default) means that the method does not support it, or not for this target.
         """
         return None
 
@@ -203,7 +216,11 @@ class Registry:
         self._methods: dict[str, Method] = {}
 
     def register(self, cls: type[Method]) -> type[Method]:
-        """Class decorator. Raises `InputError` for a name that is taken or capabilities that are not stated."""
+        """Class decorator.
+
+        Raises:
+            InputError: the name is taken, or a capability is not stated.
+        """
         for attribute in ("name", "label", "summary", "group", "citation"):
             if not getattr(cls, attribute, ""):
                 raise InputError(f"Method class {cls.__name__} states no {attribute!r}; every method needs one.")
@@ -219,7 +236,7 @@ class Registry:
         return cls
 
     def unregister(self, name: str) -> None:
-        """Forget a method (for tests and plug-ins that unload)."""
+        """Remove a method (for tests and plug-ins that unload)."""
         self._methods.pop(name, None)
 
     def __getitem__(self, name: str) -> Method:
@@ -228,7 +245,7 @@ class Registry:
         return self._methods[name]
 
     def names(self) -> list[str]:
-        """All names: classical first, then trained, then subject-specific; in each group as listed by `order`."""
+        """All names: classical first, then trained, then subject-specific; within a group by `order`."""
         return [method.name for method in self]
 
     def __iter__(self):

@@ -1,4 +1,4 @@
-"""Words about methods, for shell, panel and documentation; made from what the methods state of themselves."""
+"""Descriptions of methods for the command line, the panel and the documentation, from their class attributes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Iterable
 
 from .contract import GROUPS, Method, Option
 
-REFERENCE_WORDS = {"none": "not used", "optional": "used when there is one", "required": "needed"}
+REFERENCE_TEXTS = {"none": "not used", "optional": "used when there is one", "required": "needed"}
 
 
 def as_dict(method: Method) -> dict[str, object]:
-    """All that a method states, JSON-able."""
+    """All attributes of a method, JSON-able."""
     return {
         "name": method.name,
         "label": method.label,
         "summary": method.summary,
         "group": method.group,
         "reference": method.reference,
-        "both": method.both,
+        "both": method.makes_companion,
         "dimensions": method.dimensions,
         "scale_range": list(method.scale_range),
         "fixed_scales": list(method.fixed_scales),
@@ -42,13 +42,13 @@ def as_dict(method: Method) -> dict[str, object]:
 
 
 def as_text(method: Method) -> str:
-    """One method for a terminal."""
+    """One method as plain text for a terminal."""
     low, high = method.scale_range
     lines = [
         f"{method.name}: {method.label}",
         f"  {method.summary}",
         f"  group        {method.group}",
-        f"  reference    {REFERENCE_WORDS[method.reference]}",
+        f"  reference    {REFERENCE_TEXTS[method.reference]}",
         f"  scale        {low:g} to {high:g}",
         f"  devices      {', '.join(method.devices)}",
         f"  needs        {', '.join(method.requires) or 'nothing beyond the library'}",
@@ -79,7 +79,7 @@ def as_markdown(methods: Iterable[Method]) -> str:
             "| method | name | reference | when to use it |",
             "|---|---|---|---|",
         ]
-        lines += [f"| {m.label} | `{m.name}` | {REFERENCE_WORDS[m.reference]} | {m.summary} |" for m in members]
+        lines += [f"| {m.label} | `{m.name}` | {REFERENCE_TEXTS[m.reference]} | {m.summary} |" for m in members]
     lines += ["", "### Options and sources", ""]
     for method in chosen:
         lines.append(f"- `{method.name}`: {method.citation}.")

@@ -1,4 +1,4 @@
-"""Interpolation of the target alone: one kernel along each axis, evaluated at the requested positions."""
+"""Interpolation of the target alone: one kernel along each axis, evaluated at the sample positions of the grid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .contract import Method, Option, register
 
 
 class Interpolated(Prepared):
-    """A target and its kernels; nothing is computed before `render`."""
+    """The target with one kernel per axis (k, j, i); `render` interpolates it directly."""
 
     def __init__(self, target: Volume, axis_kernels: tuple[Kernel, Kernel, Kernel], lattice: Grid) -> None:
         self.target, self.lattice, self._kernels = target, lattice, axis_kernels

@@ -32,7 +32,7 @@ class JointTV(Method):
     )
     group = "subject-specific"
     reference = "optional"
-    both = True
+    makes_companion = True
     requires = ("torch",)
     devices = ("cpu", "cuda")
     order = 20

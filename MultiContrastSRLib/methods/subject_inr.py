@@ -35,7 +35,7 @@ class SubjectINR(Method):
     )
     group = "subject-specific"
     reference = "optional"
-    both = True
+    makes_companion = True
     requires = ("torch",)
     devices = ("cpu", "cuda")
     order = 30

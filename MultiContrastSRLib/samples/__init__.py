@@ -1,1 +1,1 @@
-"""Sample scans that are downloaded once, and a head phantom."""
+"""Public sample scans, downloaded once, and a head phantom."""

@@ -1,8 +1,8 @@
-"""A head that needs no download: one made-up anatomy in several contrasts, known at every point of space.
+"""A head phantom in several contrasts, defined at every point of space.
 
-The image is a function of position in mm (RAS, the head's middle at the origin): nested and folded ellipsoids with
-edges about 1 mm wide. So the truth of any grid is had by sampling the function there, and contrasts fit exactly.
-Shapes and grey values are invented; they only look like a head with multiple-sclerosis lesions.
+The image is a function of position in mm (RAS, origin at the centre of the head): nested and folded ellipsoids with
+edges about 1 mm wide. Sampling the function gives the ground truth on any grid, and contrasts are exactly aligned.
+Shapes and grey values are invented; they resemble a head with multiple-sclerosis lesions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _EDGE = 0.5  # mm: an edge goes from 12 % to 88 % within ± this
 
 @dataclass(frozen=True)
 class _Ellipsoid:
-    """One tissue region. `folds` mm deep furrows run over its surface."""
+    """One tissue region; `folds` is the depth in mm of the sulci in its surface."""
 
     tissue: str
     center: tuple[float, float, float]
@@ -40,15 +40,15 @@ class _Ellipsoid:
         radius = np.sqrt((scaled**2).sum(axis=-1)) + 1e-6
         steepness = np.sqrt(((scaled / self.axes) ** 2).sum(axis=-1)) / radius + 1e-6
         depth = (1.0 - radius) / steepness
-        return depth - self.folds * _furrows(position) if self.folds else depth
+        return depth - self.folds * _sulci(position) if self.folds else depth
 
     def reach(self) -> float:
-        """mm from the centre beyond which nothing of it is left."""
+        """mm from the centre beyond which its contribution is negligible."""
         return max(self.axes) + 8 * _EDGE
 
 
-def _furrows(position: np.ndarray) -> np.ndarray:
-    """0 on the crowns of the folds, 1 in the narrow furrows between them, which wind 5 to 20 mm apart."""
+def _sulci(position: np.ndarray) -> np.ndarray:
+    """0 on the gyri, 1 in the narrow sulci between them, 5 to 20 mm apart; position (…, 3) in mm."""
     x, y, z = np.moveaxis(position, -1, 0)
     waves = np.sin(x / 4.2 + 1.5 * np.sin(y / 9.7) + 1.1 * np.sin(z / 10.3))
     waves += np.sin(y / 4.6 + 1.4 * np.sin(z / 11.1) + 1.2 * np.sin(x / 9.1))
@@ -62,7 +62,7 @@ def _both_sides(tissue: str, center: tuple[float, float, float], axes: tuple[flo
 
 
 def _lesions(count: int = 14) -> list[_Ellipsoid]:
-    """Spots of 1.5 to 5 mm radius around the ventricles, always the same."""
+    """Ellipsoids of 1.5 to 5 mm radius around the ventricles; the same in every call."""
     rng = np.random.default_rng(2026)
     spots = []
     for number in range(count):
@@ -74,7 +74,7 @@ def _lesions(count: int = 14) -> list[_Ellipsoid]:
 
 LESIONS = _lesions()
 _HEAD = [  # later ones cover earlier ones
-    # uneven shells: smooth ones of one thickness leave gaps in the spectrum that no real head has
+    # folded shells: smooth ones of constant thickness leave gaps in the spectrum that no real head has
     _Ellipsoid("fat", (0, 0, 0), (74.5, 94.5, 90), folds=1.5),
     _Ellipsoid("bone", (0.8, 1.9, 0), (69, 88, 85), folds=2.5),
     _Ellipsoid("fluid", (0.4, 0.5, 0), (65, 84.5, 81), folds=2.0),
@@ -98,7 +98,7 @@ def head_phantom(
         grid: default axial slices of 3 mm, 0.75 mm in plane.
         noise: standard deviation, in the image's units (white matter is 100 to 185), of the noise in both channels of
             a magnitude image (Rician).
-        bias: strength of a smooth shading, 0.2 for ± 20 %.
+        bias: strength of a smooth multiplicative bias field, 0.2 for ± 20 %.
         seed: of the noise.
 
     Raises:
@@ -113,7 +113,7 @@ def head_phantom(
     values = CONTRASTS[contrast]
 
     def image(position: np.ndarray) -> np.ndarray:
-        return _paint(position, _HEAD, values) * (1 + bias * _shading(position))
+        return _paint(position, _HEAD, values) * (1 + bias * _bias_field(position))
 
     array = _on_grid(grid, image)
     if noise > 0:
@@ -147,7 +147,7 @@ def _on_grid(grid: Grid, image: Callable[[np.ndarray], np.ndarray]) -> np.ndarra
 
 
 def _paint(position: np.ndarray, regions: list[_Ellipsoid], values: dict[str, float]) -> np.ndarray:
-    """Regions over one another, with soft edges; air is 0."""
+    """The regions in order, later ones over earlier ones, with soft edges; air is 0."""
     painted = np.zeros(position.shape[:-1])
     for region in regions:
         near = ((position - region.center) ** 2).sum(axis=-1) < region.reach() ** 2
@@ -156,6 +156,6 @@ def _paint(position: np.ndarray, regions: list[_Ellipsoid], values: dict[str, fl
     return painted
 
 
-def _shading(position: np.ndarray) -> np.ndarray:
+def _bias_field(position: np.ndarray) -> np.ndarray:
     x, y, z = np.moveaxis(position, -1, 0)
     return np.sin(x / 70 + 0.4) * np.cos(y / 90) * np.cos(z / 80 - 0.3)

@@ -1,4 +1,4 @@
-"""Real scans to try things on: found in a folder of the user's, else downloaded once, else replaced by the phantom.
+"""Public sample scans: from a folder of the user, else downloaded once, else replaced by the phantom.
 
 The table `scans.json` names public files by address and SHA-256; the Slicer module registers its "slicer" part.
 """
@@ -19,13 +19,13 @@ from ..image.volume import Volume
 from ..io import load_volume
 from .phantom import default_grid, head_phantom, lesion_mask
 
-DATA_FOLDER = "MULTICONTRASTSR_DATA"  # environment variable: where the user keeps the public data
+DATA_FOLDER = "MULTICONTRASTSR_DATA"  # environment variable: the user's folder of public data
 PHANTOM = "phantom"
 TIMEOUT_S = 20
 
 
 class SampleUnavailableError(MultiContrastSRError):
-    """A sample scan that is neither here nor can be downloaded now."""
+    """A sample scan that is not on this machine and cannot be downloaded now."""
 
     exit_code = 3
 
@@ -35,11 +35,11 @@ class Scan:
     """One public file.
 
     Attributes:
-        name, label: identifier, and what people read.
-        patient, contrast: of whom, and what it shows ("T1", "T2", "FLAIR", "T1POST", "lesions").
+        name, label: identifier, and text for display.
+        patient, contrast: the patient, and the contrast ("T1", "T2", "FLAIR", "T1POST", "lesions").
         file: its name in the cache. path: its place in the user's data folder.
-        url, sha256, bytes: where it comes from, and what must arrive.
-        licence, citation: under which terms, and what to cite.
+        url, sha256, bytes: address, checksum and size of the download.
+        licence, citation: terms of use, and the publication to cite.
     """
 
     name: str
@@ -90,14 +90,14 @@ def sample_volumes(
     *,
     table: Sequence[Scan] | None = None,
     cache: str | Path | None = None,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> Samples:
-    """Contrasts of `patient`; where one of them cannot be had, it says why and returns the built-in phantom's instead.
+    """Contrasts of `patient`; the built-in phantom's, with a message, where one of them is not available.
 
     Args:
         table: default `scans()`.
         cache: folder for downloads; default the user's cache folder.
-        say: told, in sentences, what happens.
+        log: is called with a message about each download and replacement.
 
     Raises:
         UnknownNameError: no such patient or contrast.
@@ -110,9 +110,9 @@ def sample_volumes(
         raise UnknownNameError(f"Unknown sample {patient} {unknown[0]}; expected one of {known}.")
     chosen = [listed[patient, contrast] for contrast in contrasts]
     try:
-        paths = [find_scan(scan, cache=cache, say=say) for scan in chosen]
+        paths = [find_scan(scan, cache=cache, log=log) for scan in chosen]
     except SampleUnavailableError as error:
-        say(f"{error} The built-in phantom is used instead.")
+        log(f"{error} The built-in phantom is used instead.")
         return phantom_volumes(contrasts)
     return Samples(
         patient,
@@ -124,7 +124,7 @@ def sample_volumes(
 
 
 def phantom_volumes(contrasts: Sequence[str] = ("T2", "T1"), grid: Grid | None = None) -> Samples:
-    """The phantom in the same words as a patient: with noise and shading; "T1POST" is its T1, "lesions" its mask."""
+    """The phantom as `Samples`, with noise and bias field; "T1POST" is its T1, "lesions" its lesion mask."""
     grid = default_grid() if grid is None else grid
     volumes = {}
     for number, contrast in enumerate(contrasts):
@@ -136,7 +136,7 @@ def phantom_volumes(contrasts: Sequence[str] = ("T2", "T1"), grid: Grid | None =
     return Samples(PHANTOM, volumes)
 
 
-def find_scan(scan: Scan, *, cache: str | Path | None = None, say: Callable[[str], None] = print) -> Path:
+def find_scan(scan: Scan, *, cache: str | Path | None = None, log: Callable[[str], None] = print) -> Path:
     """The file of `scan`: in the folder that MULTICONTRASTSR_DATA names, in the cache, or downloaded into it.
 
     Raises:
@@ -150,11 +150,11 @@ def find_scan(scan: Scan, *, cache: str | Path | None = None, say: Callable[[str
             if place.is_file():
                 if _checksum(place) == scan.sha256:
                     return place
-                say(f"{place} is not the file of that name that is meant (its SHA-256 differs); it is left alone.")
-    return _from_cache(scan, cache, say)
+                log(f"{place} has another SHA-256 than the sample scan of that name; it is neither used nor changed.")
+    return _from_cache(scan, cache, log)
 
 
-def _from_cache(scan: Scan, cache: str | Path | None, say: Callable[[str], None]) -> Path:
+def _from_cache(scan: Scan, cache: str | Path | None, log: Callable[[str], None]) -> Path:
     try:
         import pooch
     except ImportError:
@@ -166,7 +166,7 @@ def _from_cache(scan: Scan, cache: str | Path | None, say: Callable[[str], None]
     place = cache / scan.file
     if place.is_file() and _checksum(place) == scan.sha256:
         return place
-    say(f"Downloading {scan.label} ({scan.bytes / 1e6:.1f} MB, {scan.licence}) from {scan.url}")
+    log(f"Downloading {scan.label} ({scan.bytes / 1e6:.1f} MB, {scan.licence}) from {scan.url}")
     quiet, level = pooch.get_logger(), pooch.get_logger().level
     quiet.setLevel("ERROR")
     try:
@@ -179,14 +179,14 @@ def _from_cache(scan: Scan, cache: str | Path | None, say: Callable[[str], None]
                 downloader=pooch.HTTPDownloader(timeout=TIMEOUT_S),
             )
         )
-    except ValueError as error:  # pooch's word for a wrong hash; it deletes what it fetched
+    except ValueError as error:  # pooch raises it for a wrong hash and deletes the download
         if "hash" not in str(error):
             raise
         raise FileReadError(
             f"Sample {scan.name} from {scan.url} is not what was expected (SHA-256 {scan.sha256}); nothing was kept. "
             "It was changed there or on the way. Try another network, or report it."
         ) from error
-    except OSError as error:  # requests' errors are of this family
+    except OSError as error:  # base class of requests' errors
         raise SampleUnavailableError(
             f"Sample {scan.name} is neither in {DATA_FOLDER} nor in {cache}, and {scan.url} cannot be reached "
             f"({_reason(error)})."

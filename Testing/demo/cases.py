@@ -53,7 +53,7 @@ def find_cases(say: Callable[[str], None]) -> list[Case]:
     """Both patients; the phantom alone where their scans are neither here nor to be had."""
     cases: dict[str, Case] = {}
     for patient in ("patient12", "patient26"):
-        samples = sample_volumes(patient, ("T2", "T1"), say=say)
+        samples = sample_volumes(patient, ("T2", "T1"), log=say)
         cases[samples.patient] = Case.of(samples)
         if not samples.real:
             break

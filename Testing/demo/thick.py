@@ -38,7 +38,7 @@ def part(volume: Volume, sides: Sequence[int]) -> Volume:
 
 def known_truth(output: Path, say: Callable[[str], None]) -> list[Path]:
     """Both contrasts of patient26 from orthogonal thick slices, beside the truth."""
-    samples = sample_volumes("patient26", ("T1", "FLAIR"), say=say)
+    samples = sample_volumes("patient26", ("T1", "FLAIR"), log=say)
     sides = [min(n, m) // 4 * 4 for n, m in zip(SIDES, samples.volumes["T1"].shape, strict=True)]
     truths = [part(samples.volumes[name], sides) for name in ("T1", "FLAIR")]
     thick = [mc.degrade(truth, "slab", 4, axis=axis) for truth, axis in zip(truths, ("i", "j"), strict=True)]
@@ -67,7 +67,7 @@ def known_truth(output: Path, say: Callable[[str], None]) -> list[Path]:
 
 def as_acquired(output: Path, say: Callable[[str], None]) -> list[Path]:
     """Patient12's FLAIR and T2 in isotropic voxels, in three planes."""
-    samples = sample_volumes("patient12", ("FLAIR", "T2"), say=say)
+    samples = sample_volumes("patient12", ("FLAIR", "T2"), log=say)
     scans = []
     for name in ("FLAIR", "T2"):
         volume = samples.volumes[name]
