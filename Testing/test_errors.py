@@ -78,7 +78,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def fails(folder: Path, rows: list, capsys: pytest.CaptureFixture) -> Callable[..., None]:
     """Runs one command of the text file, asserts how it ends, and that all files are as they were.
 
-    What follows " # " says what happens meanwhile; `places` are put in for {names}.
+    Text after " # " states the circumstances; `places` replace {names}.
     """
     known = {command: ending for section in EXPECTED.values() for command, ending in section.items()}
 

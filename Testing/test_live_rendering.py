@@ -75,20 +75,20 @@ def test_a_reformat_shows_what_apply_would_make(method, spacing):
     assert not renderer.within_slices(grid)
 
 
-def test_what_a_grid_asks_for_depends_on_its_voxels_and_not_on_its_shape():
+def test_the_refinement_for_a_grid_depends_on_its_voxels_and_not_on_its_shape():
     target = Volume(np.zeros((20, 60, 60)), np.diag([1.0, 1, 3, 1])).grid
     plain, everything = (False, True, True), (True, True, True)
 
-    def asked(plane: str, pixel: float) -> tuple:
+    def refined(plane: str, pixel: float) -> tuple:
         grid = view(target, plane, pixel)
         whole = mc.Grid((5, 7, 9), grid.affine)
         assert refinement_of(target, grid) == refinement_of(target, whole)
         return refinement_of(target, grid)
 
-    assert [asked("axial", pixel) for pixel in (0.2, 0.9, 2.0)] == [plain] * 3
-    assert [asked("tilted", pixel) for pixel in (0.2, 0.9, 2.0)] == [plain] * 3  # by 8 degrees
-    assert [asked("sagittal", pixel) for pixel in (0.2, 0.9, 2.0)] == [everything, everything, (True, False, False)]
-    assert asked("steep", 0.2) == everything
+    assert [refined("axial", pixel) for pixel in (0.2, 0.9, 2.0)] == [plain] * 3
+    assert [refined("tilted", pixel) for pixel in (0.2, 0.9, 2.0)] == [plain] * 3  # by 8 degrees
+    assert [refined("sagittal", pixel) for pixel in (0.2, 0.9, 2.0)] == [everything, everything, (True, False, False)]
+    assert refined("steep", 0.2) == everything
     assert refinement_of(target, target.scaled((1, 2, 1))) == (False, True, False)
     cubes = Volume(np.zeros((20, 20, 20)), np.eye(4)).grid
     assert {refinement_of(cubes, view(cubes, plane, pixel)) for plane in PLANES for pixel in (0.3, 2.0)} == {everything}

@@ -63,7 +63,7 @@ def test_a_prepared_pair_renders_any_grid_later(scans):
     whole = prepared.render(target.grid.scaled(3))
     once_more = prepared.render(target.grid.scaled(3))
     assert np.array_equal(whole.array, once_more.array)
-    # through-plane detail is prepared when first asked for, and does not change what was there
+    # through-plane detail is prepared when first rendered, and does not change the earlier image
     isotropic = prepared.render(target.grid.isotropic(1.0))
     assert isotropic.shape == (18, 96, 88)
     assert np.array_equal(prepared.render(target.grid.scaled(3)).array, whole.array)
@@ -93,7 +93,7 @@ def test_a_coarser_reference_is_warned_of(scans):
     assert any("no finer than the target" in note for note in report.notes)
 
 
-def test_methods_without_reference_say_that_they_ignore_it(scans):
+def test_methods_without_reference_report_that_it_is_ignored(scans):
     target, reference = scans
     report = mc.super_resolve(target, reference, method="sinc").report
     assert report.notes == ("Method sinc uses no reference; T1 was ignored.",)
