@@ -27,7 +27,7 @@ from MultiContrastSRLib.methods import contract, register
 from MultiContrastSRLib.methods.interpolation import Linear
 
 HERE = Path(__file__).resolve().parent
-TABLE = HERE.parent / "test-output" / "errors.md"
+TABLE = HERE.parents[1] / "test-output" / "errors.md"
 THICK = np.diag([1.0, 1.0, 3.0, 1.0])
 
 
