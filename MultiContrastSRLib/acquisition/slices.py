@@ -71,7 +71,7 @@ class SliceAcquisition:
         return self._apply("zero_fill", low)
 
     def consistent(self, image: Tensor, low: Tensor) -> Tensor:
-        """`image` (…, H, W) made consistent with the acquired slices `low` (…, h, w); see `consistency.put_back`."""
+        """`image` (…, H, W) made consistent with the acquired slices `low` (…, h, w), as `enforce_consistency` does."""
         return image + self.spread(low - self.forward(image))
 
     def _apply(self, operator: Operator, array: Tensor) -> Tensor:
