@@ -95,7 +95,11 @@ class Monitor:
 
         An empty stage is reported as the stage of this monitor.
         """
-        part = self if not stage else Monitor(self._progress, start=self._start, stop=self._stop, stage=stage)
+        part = (
+            self
+            if not stage
+            else Monitor(self._progress, self._cancel, start=self._start, stop=self._stop, stage=stage)
+        )
         part.update(fraction)
 
     def cancelled(self) -> bool:
