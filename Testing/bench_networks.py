@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from MultiContrastSRLib.networks.positions import Positions
-    from MultiContrastSRLib.networks.specs import Spec
+    from MultiContrastSRLib.networks.spec import Spec
 
 SCALES = {"dual-arbnet": 4, "dinet": 4, "minet": 2}  # of the published ones
 LIGHT_SCALE = 4
@@ -49,10 +49,10 @@ def build(spec: Spec) -> nn.Module:
     """The network of `spec` with random weights, none of them zero throughout."""
     import torch
 
-    from MultiContrastSRLib.networks import specs
+    from MultiContrastSRLib.networks import registry
 
     torch.manual_seed(0)
-    net = specs.build(spec).eval()
+    net = registry.build(spec).eval()
     for parameter in net.parameters():
         if not parameter.any():
             parameter.data.normal_(std=0.02) if parameter.ndim > 1 else parameter.data.fill_(0.5)
@@ -84,19 +84,16 @@ def images(size: int, scale: int) -> tuple[Tensor, Tensor, Positions]:
 def _published(network: str, plainly: bool, size: int, seconds, resident, peak) -> dict[str, float]:
     from plain_networks import plain
 
-    from MultiContrastSRLib.networks import specs
+    from MultiContrastSRLib.networks import registry
     from MultiContrastSRLib.networks.positions import sample_linear
 
     scale = SCALES[network]
-    net = build(specs.published(network, **({"scale": scale} if network == "minet" else {})))
-
-    def ours(target: Tensor, reference: Tensor, positions: Positions) -> Tensor:
-        return net(target, reference) if network == "minet" else net(target, reference, positions)
+    net = build(registry.published(network, **({"scale": scale} if network == "minet" else {})))
 
     def theirs(*case) -> Tensor:
         return plain(net, *case)
 
-    work = theirs if plainly else ours
+    work = theirs if plainly else net
     made = []
     work(*images(WARM, scale))
     target, reference, positions = case = images(size, scale)
@@ -106,23 +103,22 @@ def _published(network: str, plainly: bool, size: int, seconds, resident, peak) 
         expected = made[0]
         added = expected - sample_linear(target, *positions.in_target)  # of DINet's image a small part
         extent = min(float(x.max() - x.min()) for x in (expected, added))
-        found["difference"] = float((ours(*case) - expected).abs().max()) / extent
+        found["difference"] = float((net(*case) - expected).abs().max()) / extent
     else:
         codes = net.encode_target(target), net.encode_reference(reference)
-        rest = () if network == "minet" else (positions,)
-        found["again"] = seconds(lambda: net.decode(*codes, *rest))
+        found["again"] = seconds(lambda: net.decode(*codes, positions))
     return found
 
 
 def _light(network: str, size: int, seconds, resident, peak) -> dict[str, float]:
     import MultiContrastSRLib as mc
-    from MultiContrastSRLib.networks import specs
+    from MultiContrastSRLib.networks import registry
 
     fixed = {"scale": LIGHT_SCALE} if network == "minet" else {}
-    net = build(specs.light(network, base="guided+joint-tv", **fixed))
+    net = build(registry.light(network, base="guided+joint-tv", **fixed))
 
     def work(target: Tensor, reference: Tensor, positions: Positions) -> None:
-        net(target, reference, *(() if network == "minet" else (positions,)), base=reference.repeat(1, 2, 1, 1))
+        net(target, reference, positions, base=reference.repeat(1, 2, 1, 1))
 
     def method(target: mc.Volume, reference: mc.Volume) -> None:
         mc.super_resolve(target, reference, method=network, scale=(1, LIGHT_SCALE, LIGHT_SCALE), register="off")

@@ -78,7 +78,7 @@ def tiny_weights() -> dict[str, str]:
     """Weights files of small networks that were never trained, by method; they add noise within the local range."""
     import torch
 
-    from MultiContrastSRLib.networks.specs import build, light
+    from MultiContrastSRLib.networks.registry import build, light
     from MultiContrastSRLib.weights.file import save_weights
 
     folder = Path(tempfile.mkdtemp(prefix="tiny-weights-"))

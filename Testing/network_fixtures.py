@@ -6,7 +6,7 @@ import torch
 
 from MultiContrastSRLib.acquisition.axis import AxisModel
 from MultiContrastSRLib.networks.positions import Positions
-from MultiContrastSRLib.networks.specs import build, published
+from MultiContrastSRLib.networks.registry import build, published
 
 TINY = {
     "dual-arbnet": {"features": 16, "blocks": 2, "layers": 2, "fusion_layers": 3, "fusion_convs": 2},
@@ -32,8 +32,8 @@ def tiny(network: str, **changes):
     return build(published(network, **{**TINY[network], **changes})).eval()
 
 
-def stirred(net):
-    """The network with every parameter moved off its start: weights γ begin at zero and hide what they weigh."""
+def perturbed(net):
+    """The network with noise added to every parameter: factors γ start at zero and would hide their terms."""
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

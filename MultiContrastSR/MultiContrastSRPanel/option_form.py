@@ -69,11 +69,21 @@ class OptionForm:
             return {}
         return {name: values for name, values in saved.items() if isinstance(values, dict)}
 
+    def _values(self) -> dict[str, bool | int | float | str]:
+        """`values_of` the method that is shown, where a scene has a former name of an option by the present one."""
+        saved = self.values_of(self._method.name)
+        return {
+            option.name: saved[name]
+            for option in self._method.options
+            for name in (*option.former_names, option.name)
+            if name in saved
+        }
+
     def _store(self, option: Any, value: Any) -> None:
         if self._loading:
             return
         saved = self._saved()
-        values = {**saved.get(self._method.name, {}), option.name: value}
+        values = {**self._values(), option.name: value}
         saved[self._method.name] = {
             known.name: values[known.name]
             for known in self._method.options
@@ -86,7 +96,7 @@ class OptionForm:
             self._show_values()
 
     def _show_values(self) -> None:
-        values = self.values_of(self._method.name) if self._method else {}
+        values = self._values() if self._method else {}
         self._loading = True
         for option in self._method.options if self._method else ():
             self._setters[option.name](values.get(option.name, option.default))

@@ -106,13 +106,13 @@ def parse_options(method: str, pairs: Sequence[str]) -> dict[str, object]:
     """`name=value` pairs as the method's options, in their types."""
     from ..methods import get
 
-    known = {option.name: option for option in get(method).options}
+    first = next((option.name for option in get(method).options), "name")
     parsed: dict[str, object] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
-            raise OptionError(f"Option is {pair!r}; expected NAME=VALUE, for example {next(iter(known), 'name')}=1.")
-        option = known.get(name)
+            raise OptionError(f"Option is {pair!r}; expected NAME=VALUE, for example {first}=1.")
+        option = get(method).option(name)
         parsed[name] = text if option is None else _typed(text, option.type)
     return parsed
 

@@ -16,7 +16,7 @@ from ..core.errors import FileReadError
 from ..core.progress import Monitor
 from ..image.grid import Grid
 from ..io.files import replaced_together
-from ..weights.file import decode, encode
+from ..weights.safetensors_format import decode, encode
 from .networks import FeatureGrids, build, parameter_count
 from .presets import Architecture
 

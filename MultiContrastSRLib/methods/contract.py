@@ -47,6 +47,7 @@ class Option:
         label, help: text of the panel and documentation; `help` is one sentence, with the unit where there is one.
         minimum, maximum: inclusive range of a number.
         choices: allowed values of a str.
+        former_names: names that it had in earlier versions; `check_options` accepts them, with the same meaning.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Option:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    former_names: tuple[str, ...] = ()
 
     @property
     def type(self) -> type:
@@ -148,17 +150,30 @@ class Method(ABC):
         return f"needs {', '.join(missing)}, which is not installed; install it first" if missing else None
 
     def check_options(self, options: Mapping[str, object]) -> dict[str, bool | int | float | str]:
-        """All options with defaults filled in.
+        """All options by their present names, with defaults filled in.
 
         Raises:
-            OptionError: an unknown name, a wrong type or a value outside the range.
+            OptionError: an unknown name, an option given under two names, a wrong type or a value outside the range.
         """
-        known = {option.name: option for option in self.options}
-        for name in options:
-            if name not in known:
+        given: dict[str, object] = {}
+        for name, value in options.items():
+            option = self.option(name)
+            if option is None:
+                known = [option.name for option in self.options]
                 expected = f"one of {', '.join(known)}" if known else "no options"
                 raise OptionError(f"Method {self.name!r} has no option {name!r}; expected {expected}.")
-        return {name: option.check(options.get(name, option.default), self.name) for name, option in known.items()}
+            if option.name in given:
+                former = ", ".join(map(repr, option.former_names))
+                raise OptionError(
+                    f"Option {option.name!r} of method {self.name!r} is given twice; expected it once. Leave out its "
+                    f"former name ({former})."
+                )
+            given[option.name] = value
+        return {o.name: o.check(given.get(o.name, o.default), self.name) for o in self.options}
+
+    def option(self, name: str) -> Option | None:
+        """The option of that present or former name; None where there is none."""
+        return next((option for option in self.options if name in (option.name, *option.former_names)), None)
 
     def clear_cache(self) -> None:
         """Free what is kept from earlier calls of `prepare`, such as fits. Does nothing for most methods."""

@@ -1,4 +1,4 @@
-"""DINet as a method: any scale, reference read at the query."""
+"""DINet as a method: any scale, reference sampled at the query."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from .trained import TrainedMethod
 
 @register
 class DINetMethod(TrainedMethod):
-    """See `networks.dinet.DINet` and `trained`."""
+    """See `networks.dinet.network.DINet` and `trained`."""
 
     name = "dinet"
     label = "DINet"
-    summary = "Trained network for any scale that searches the reference for matching detail near by."
+    summary = "Trained network for any scale that searches the reference for matching detail nearby."
     citation = "Wei et al., IEEE Trans. Circuits Syst. Video Technol., 2025 (DINet)"
     order = 20
 

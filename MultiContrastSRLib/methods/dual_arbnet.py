@@ -8,7 +8,7 @@ from .trained import TrainedMethod
 
 @register
 class DualArbNetMethod(TrainedMethod):
-    """See `networks.dual_arbnet.DualArbNet` and `trained`."""
+    """See `networks.dual_arbnet.network.DualArbNet` and `trained`."""
 
     name = "dual-arbnet"
     label = "Dual-ArbNet"

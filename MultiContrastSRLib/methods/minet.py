@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..inference.planes import measured_axes
 from .contract import register
 from .trained import TrainedMethod
 
@@ -11,7 +10,7 @@ _LARGEST_BY_TWO = 2.0 * 1.02  # above it the ×4 network is taken, as in the com
 
 @register
 class MINetMethod(TrainedMethod):
-    """See `networks.minet.MINet` and `trained`."""
+    """See `networks.minet.network.MINet` and `trained`."""
 
     name = "minet"
     label = "MINet"
@@ -27,12 +26,3 @@ class MINetMethod(TrainedMethod):
             return None
         wanted = max(factors[n] for n in axes)
         return self.load(chosen, device, None if chosen["weights"] else 2 if wanted <= _LARGEST_BY_TWO else 4)
-
-    def samples_for(self, model, axes, factors, network):
-        """See `TrainedMethod.samples_for`: exactly the network's scale."""
-        if network is None:
-            return super().samples_for(model, axes, factors, network)
-        measured = measured_axes(model, tuple(n in axes for n in range(3)))
-        return tuple(
-            axis.samples * network.spec.scale if n in axes else axis.samples for n, axis in enumerate(measured)
-        )

@@ -1,19 +1,19 @@
-"""Swift as a method: a correction of guided that was made for live views."""
+"""Swift as a method: a fast correction of the guided image, for live views."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from .contract import register
-from .trained import GATE, ORIENTATIONS, WEIGHTS, TrainedMethod
+from .trained import CHECK_REFERENCE, TEST_TIME_AUGMENTATION, WEIGHTS, TrainedMethod
 
 
 @register
 class SwiftMethod(TrainedMethod):
-    """Ours, not a paper's: guided, corrected by one small network; see `networks.swift.Swift` and `trained`.
+    """Ours, not a paper's: guided, corrected by one small network; see `networks.swift.network.Swift` and `trained`.
 
-    Made for live views. Everything heavy is done once a slice, on a lattice that is anchored to the target; the pixels
-    of a view, whatever its zoom and place, are interpolated from there.
+    Made for live views. The computation is done once a slice, on a lattice that is anchored to the target; the pixels
+    of a view are interpolated from there, at any zoom and place.
     """
 
     name = "swift"
@@ -21,7 +21,7 @@ class SwiftMethod(TrainedMethod):
     summary = "Small trained network that corrects guided, for any scale: the one for live zoom."
     citation = "MultiContrastSR's own, 2026; residual U-Net after Ronneberger et al., MICCAI 2015"
     order = 5
-    options = (GATE, replace(ORIENTATIONS, default=1), WEIGHTS)  # quick above all
+    options = (CHECK_REFERENCE, replace(TEST_TIME_AUGMENTATION, default=1), WEIGHTS)  # for speed
 
     def network_for(self, model, axes, factors, chosen, device):
         """See `TrainedMethod.network_for`."""

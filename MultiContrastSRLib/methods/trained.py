@@ -1,4 +1,4 @@
-"""What all trained networks share as methods: weights, the planes they work in, and the way back to a volume."""
+"""The base class of the methods with trained networks: weights, refinement steps, and the resulting volume."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..core.errors import MethodUnavailableError
 from ..core.progress import Monitor
 from ..image.prepared import Prepared
 from ..image.volume import Volume
-from ..inference.planes import Pass, lattice_factors, plan
+from ..inference.steps import RefinementStep, lattice_factors, measured_axes, refinement_steps
 from ..weights.registry import shipped
 from .contract import Method, Option
 
 if TYPE_CHECKING:
-    from ..inference.encoder import TrainedSlices
-    from ..inference.passes import PreparedPass
-    from ..inference.slices import SliceNetwork
+    from ..inference.prepared_step import PreparedStep
+    from ..inference.slice_encoder import TrainedSliceEncoder
+    from ..inference.slice_network import SliceNetwork
 
 WEIGHTS = Option(
     "weights",
@@ -27,36 +27,38 @@ WEIGHTS = Option(
     "Weights file",
     "A .safetensors file of your own training; empty takes the weights that ship.",
 )
-GATE = Option(
+CHECK_REFERENCE = Option(
     "check_reference",
     True,
     "Check the reference",
     "Leave the reference out when a trial on the target itself is better without it.",
 )
-ORIENTATIONS = Option(
-    "orientations",
+TEST_TIME_AUGMENTATION = Option(
+    "test_time_augmentation",
     8,
-    "Orientations",
-    "Mean of what the network adds to so many mirrored and turned slices: 8 are 0.1 dB better than 1 and take three to "
-    "four times as long.",
+    "Test-time augmentation",
+    "Average the network's correction over so many flips and transpositions of the slice: 8 are 0.1 dB better than 1 "
+    "and take three to four times as long.",
     minimum=1,
     maximum=8,
+    former_names=("orientations",),
 )
 
 
 class TrainedMethod(Method):
-    """A network that was trained, applied slice by slice. A subclass states which.
+    """A trained network, applied slice by slice. A subclass states which.
 
     Attributes:
-        finest: most lattice samples a target pixel in plane at which the network works; what it adds is interpolated.
+        finest: most lattice samples a target pixel in plane at which the network works; beyond, its correction is
+            interpolated.
     """
 
     group = "trained"
     reference = "optional"
     requires = ("torch",)
     devices = ("cpu", "cuda")
-    options = (GATE, ORIENTATIONS, WEIGHTS)
-    finest: ClassVar[float] = 6.5  # what networks are trained to
+    options = (CHECK_REFERENCE, TEST_TIME_AUGMENTATION, WEIGHTS)
+    finest: ClassVar[float] = 6.5  # networks are trained up to this scale
 
     def prepare(
         self,
@@ -69,26 +71,26 @@ class TrainedMethod(Method):
         **options: bool | int | float | str,
     ) -> Prepared:
         """See `Method.prepare`."""
-        from ..inference.passes import intermediate
+        from ..inference.intermediate import intermediate_volume
 
         chosen = self.check_options(options)
         monitor = monitor or Monitor(stage="prepare")
         monitor.update(0.0)
         model = AcquisitionModel.estimate(target)
-        factors, steps = self._plan(model, reference, refine or default_refinement(target.grid))
+        factors, steps = self._steps(model, reference, refine or default_refinement(target.grid))
         if not steps:
             return LatticeImage(target, model, target.array, ("There was nothing to refine; the target was returned.",))
         volume, notes, warnings = target, [], []
         for number, step in enumerate(steps):
             part = monitor.part(number / len(steps), (number + 1) / len(steps))
-            prepared = self._set_up(volume, reference, step, factors, chosen, device, part.part(0.0, 0.2))
+            prepared = self._prepare_step(volume, reference, step, factors, chosen, device, part.part(0.0, 0.2))
             array = prepared.whole(part.part(0.2, 1.0))
             notes += prepared.notes
             warnings += prepared.warnings
             if prepared.network is None:
                 notes.append(f"{self.label} works within slices; across them the detail is that of guided.")
             if step is not steps[-1]:
-                volume = intermediate(volume, step, array)
+                volume = intermediate_volume(volume, step, array)
         return LatticeImage(target, model, array, _noted(reference, notes), tuple(dict.fromkeys(warnings)))
 
     def prepare_slices(
@@ -100,53 +102,53 @@ class TrainedMethod(Method):
         device: str = "cpu",
         monitor: Monitor | None = None,
         **options: bool | int | float | str,
-    ) -> TrainedSlices | None:
-        """See `Method.prepare_slices`. None unless one pass within independent slices is all that there is to do."""
-        from ..inference.encoder import TrainedSlices
+    ) -> TrainedSliceEncoder | None:
+        """See `Method.prepare_slices`. None unless there is a single step, within independent slices."""
+        from ..inference.slice_encoder import TrainedSliceEncoder
 
         chosen = self.check_options(options)
         monitor = monitor or Monitor(stage="prepare")
         model = AcquisitionModel.estimate(target)
-        factors, steps = self._plan(model, reference, refine or default_refinement(target.grid))
-        if len(steps) != 1 or len(steps[0].stacks) != 1:
+        factors, steps = self._steps(model, reference, refine or default_refinement(target.grid))
+        if len(steps) != 1 or len(steps[0].stack_axes) != 1:
             return None
-        across = model.axes[steps[0].stacks[0]]
+        across = model.axes[steps[0].stack_axes[0]]
         if across.kind == "slab" and across.weight() is not None:  # slabs overlap
             return None
-        prepared = self._set_up(target, reference, steps[0], factors, chosen, device, monitor)
+        prepared = self._prepare_step(target, reference, steps[0], factors, chosen, device, monitor)
         if prepared.network is None:
             return None
-        return TrainedSlices(target, prepared, _noted(reference, prepared.notes))
+        return TrainedSliceEncoder(target, prepared, _noted(reference, prepared.notes))
 
-    def _plan(
+    def _steps(
         self, model: AcquisitionModel, reference: Volume | None, refine: tuple[bool, ...]
-    ) -> tuple[tuple[float, ...], list[Pass]]:
+    ) -> tuple[tuple[float, ...], list[RefinementStep]]:
         factors = lattice_factors(model, reference, refine, self.finest)
-        return factors, plan(model, tuple(factor > 1 for factor in factors))
+        return factors, refinement_steps(model, tuple(factor > 1 for factor in factors))
 
-    def _set_up(
+    def _prepare_step(
         self,
         volume: Volume,
         reference: Volume | None,
-        step: Pass,
+        step: RefinementStep,
         factors: tuple[float, ...],
         chosen: dict[str, bool | int | float | str],
         device: str,
         monitor: Monitor,
-    ) -> PreparedPass:
-        from ..inference.passes import PreparedPass
+    ) -> PreparedStep:
+        from ..inference.prepared_step import PreparedStep
 
         model = AcquisitionModel.estimate(volume)
         network = self.network_for(model, step.axes, factors, chosen, device)
-        decoded = self.samples_for(model, step.axes, factors, network)
+        network_samples = _network_samples(model, step.axes, factors, network)
         finest = lattice_factors(model, reference, tuple(n in step.axes for n in range(3)))
-        wanted = TrainedMethod.samples_for(self, model, step.axes, finest, network)
+        wanted = _lattice_samples(model, step.axes, finest)
         samples = tuple(
             max(least, n) if axis.kind == "kspace" else least
-            for axis, least, n in zip(model.axes, decoded, wanted, strict=True)
+            for axis, least, n in zip(model.axes, network_samples, wanted, strict=True)
         )
-        gated = bool(chosen["check_reference"])
-        return PreparedPass(volume, reference, step, samples, decoded, network, gated, monitor)
+        check_reference = bool(chosen["check_reference"])
+        return PreparedStep(volume, reference, step, samples, network_samples, network, check_reference, monitor)
 
     @abstractmethod
     def network_for(
@@ -157,15 +159,7 @@ class TrainedMethod(Method):
         chosen: Mapping[str, bool | int | float | str],
         device: str,
     ) -> SliceNetwork | None:
-        """The network that refines `axes` together by `factors`; None where it cannot, and the base must do."""
-
-    def samples_for(
-        self, model: AcquisitionModel, axes: tuple[int, ...], factors: tuple[float, ...], network: SliceNetwork | None
-    ) -> tuple[int, ...]:
-        """The lattice of one pass: samples along k, j, i."""
-        return tuple(
-            int(axis.samples * factors[n] + 0.5) if n in axes else axis.samples for n, axis in enumerate(model.axes)
-        )
+        """The network that refines `axes` together by `factors`; None where there is none: the base image is used."""
 
     def load(
         self, chosen: Mapping[str, bool | int | float | str], device: str, scale: int | None = None
@@ -176,12 +170,12 @@ class TrainedMethod(Method):
             MethodUnavailableError: none ships.
             FileReadError, InputError: a damaged file, or another network's.
         """
-        from ..inference.slices import SliceNetwork
+        from ..inference.slice_network import SliceNetwork
         from ..weights.file import load_network
 
-        weights, orientations = str(chosen["weights"]), int(chosen["orientations"])
+        weights, augmentation = str(chosen["weights"]), int(chosen["test_time_augmentation"])
         if weights:
-            return SliceNetwork(load_network(weights, network=self.name), device, orientations)
+            return SliceNetwork(load_network(weights, network=self.name), device, augmentation)
         models = [m for m in shipped(self.name) if scale is None or m.card["model"]["scale"] == scale]
         if not models:
             raise MethodUnavailableError(
@@ -189,7 +183,25 @@ class TrainedMethod(Method):
                 "the option 'weights'."
             )
         net = load_network(models[0].path, models[0].sha256, network=self.name)
-        return SliceNetwork(net, device, orientations)
+        return SliceNetwork(net, device, augmentation)
+
+
+def _lattice_samples(model: AcquisitionModel, axes: tuple[int, ...], factors: tuple[float, ...]) -> tuple[int, ...]:
+    """Samples along k, j, i that are `factors` as fine along `axes`."""
+    return tuple(
+        int(axis.samples * factors[n] + 0.5) if n in axes else axis.samples for n, axis in enumerate(model.axes)
+    )
+
+
+def _network_samples(
+    model: AcquisitionModel, axes: tuple[int, ...], factors: tuple[float, ...], network: SliceNetwork | None
+) -> tuple[int, ...]:
+    """Samples along k, j, i of the lattice on which the network works: exactly its scale where that is fixed."""
+    scale = None if network is None else network.spec.fixed_scale
+    if scale is None:
+        return _lattice_samples(model, axes, factors)
+    measured = measured_axes(model, tuple(n in axes for n in range(3)))
+    return tuple(axis.samples * scale if n in axes else axis.samples for n, axis in enumerate(measured))
 
 
 def _noted(reference: Volume | None, notes: list[str]) -> tuple[str, ...]:

@@ -1,5 +1,8 @@
-"""The published networks as plain `nn.Module`s: no files, no devices, no training.
+"""The networks as plain `nn.Module`s: no files, no devices, no training.
 
-`specs` names every configuration and needs no torch; `specs.build` makes the module. `positions` says where output
-pixels lie in the input images, `layers` holds the parts that several networks share, and each network is one file.
+One package a network (`dual_arbnet`, `dinet`, `minet`, `swift`): its configuration in `spec`, which needs no torch, and
+its modules. `registry` lists the configurations by name and builds networks, `network` is the interface that all of
+them share. `positions` states where output pixels lie in the input images, `correction` is the network that corrects a
+base image, `intensity` the normalisation of intensities, `test_time_augmentation` the flips and transpositions over
+which predictions are averaged, and `layers` holds blocks that several networks use.
 """

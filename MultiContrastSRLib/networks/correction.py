@@ -1,4 +1,4 @@
-"""What a network adds to its base image, from the base and the reference side by side. Ours, not the papers'."""
+"""The correction that a network adds to its base image, from base image and reference. Ours, not the papers'."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..core.errors import InputError
-from .layers import channels_last, conv3, zeroed
-from .orientations import ORIENTATIONS, turned, turned_back
+from .layers import channels_last, conv3, zero_init
+from .test_time_augmentation import mean_over_transforms, transform
 
 
 class ResidualBlock(nn.Module):
@@ -29,26 +29,27 @@ class ResidualBlock(nn.Module):
 class Correction(nn.Module):
     """A residual network of three resolutions (after U-Net, Ronneberger et al., MICCAI 2015; blocks as EDSR's).
 
-    The base is a good image already, and what is wrong with it shows best beside the reference, pixel by pixel; so
-    both enter at the output's resolution, and so may another image of the same, made in another way: where the two
-    differ there is something to put right. At strong downscaling an error is as wide as the target's pixels, which the
-    coarser resolutions oversee at a fraction of the cost. The network's own features come on top. The last layer starts
-    at zero: an untrained network returns its base. No statistics of the slice enter: a tile is the crop of the whole.
+    The base image is a good image already, and its errors show best in a comparison with the reference, pixel by
+    pixel; so both enter at the output's resolution, and so may an auxiliary image of the same contrast that is made in
+    another way: where the two differ, one of them is wrong. At strong downscaling an error is as wide as the target's
+    pixels, which the coarser resolutions cover at a fraction of the cost. Feature maps of the network are added to
+    those of the images. The last layer is initialised with zeros: an untrained network returns its base image. No
+    statistics of the slice are used, so that the correction of a crop is the crop of the correction.
 
-    What is to be done at mild and at strong downscaling differs, and one set of weights is a compromise. So there can
-    be a set at each of some scales; between two of them their mean is taken, as near to each as the scale is (weights
-    mixed by a condition: Yang, Bender, Le, Ngiam, NeurIPS 2019, "CondConv"). A slice costs no more than with one.
+    Mild and strong downscaling need different corrections, and one set of weights is a compromise. So there can be one
+    set at each of several scales; between two of them the weights are interpolated linearly in the logarithm of the
+    scale (weights mixed by a condition: Yang, Bender, Le, Ngiam, NeurIPS 2019, "CondConv"). A slice costs no more than
+    with one set.
 
     Attributes:
-        orientations: over how many of the eight mirrored and turned inputs the mean is taken; see `orientations`.
+        test_time_augmentation: over how many flips and transpositions the correction is averaged, 1 to 8.
     """
 
-    # all else is seen as the nearer end: far from what it was trained on it runs wild
-    SEEN = (-0.25, 2.0)
-    DIFFERENCE = 4.0  # what the other image differs by from the base is seen so many times larger
-    SCALES = (2.0, 4.0, 6.0)  # that have a set of weights of their own, the first as all below, the last as all above
-    orientations = 1
-    MULTIPLE = 4  # pixels: a tile must begin at a multiple of this of the whole's pixels
+    # inputs are clamped to this range: far from the intensities that it was trained on the network diverges
+    INPUT_RANGE = (-0.25, 2.0)
+    AUXILIARY_GAIN = 4.0  # factor on the difference of the auxiliary image from the base image
+    SCALES = (2.0, 4.0, 6.0)  # with a set of weights each; the first also serves below, the last above
+    _MULTIPLE = 4  # pixels: two halvings of the resolution
 
     def __init__(
         self,
@@ -57,23 +58,25 @@ class Correction(nn.Module):
         blocks: int,
         features: int = 0,
         *,
-        beside: bool = False,
+        auxiliary_image: bool = False,
         by_scale: bool = False,
     ) -> None:
-        """`width` channels, and twice and four times as many; `blocks` residual blocks a side; `features` given.
+        """`width` channels, and twice and four times as many; `blocks` residual blocks a side; maps of `features`.
 
-        `beside`: another image is seen. `by_scale`: a set of weights at each of `SCALES`, which begin alike.
+        `auxiliary_image`: one is given in addition to the base image. `by_scale`: a set of weights at each of `SCALES`,
+        initialised alike.
         """
         super().__init__()
         half, quarter = 2 * width, 4 * width
         self.in_channels = in_channels
+        self.test_time_augmentation = 1
         self.head = conv3(2 * in_channels, width)
-        if beside:
-            self.beside = conv3(in_channels, width)
-            zeroed(self.beside)  # as `enter`
-        if features:
-            self.enter = nn.Conv2d(features, width, 1)
-            zeroed(self.enter)  # so that weights of a correction without features are a good start
+        self.auxiliary_head = conv3(in_channels, width) if auxiliary_image else None
+        self.enter = nn.Conv2d(features, width, 1) if features else None
+        # zeros, so that weights of a correction without these inputs are a valid initialisation
+        for optional in (self.auxiliary_head, self.enter):
+            if optional is not None:
+                zero_init(optional)
         self.before = ResidualBlock(width)
         self.down = nn.Conv2d(width, half, 2, stride=2)
         self.before_half = _blocks(half, blocks)
@@ -84,25 +87,19 @@ class Correction(nn.Module):
         self.up = nn.ConvTranspose2d(half, width, 2, stride=2)
         self.after = _blocks(width, blocks)
         self.tail = conv3(width, in_channels)
-        zeroed(self.tail)
-        own, self.further = self.state_dict(), nn.ModuleList()
+        zero_init(self.tail)
+        first, self.further = self.state_dict(), nn.ModuleList()  # `further`: the sets of SCALES[1:]
         for _ in self.SCALES[1:] if by_scale else ():
-            further = Correction(in_channels, width, blocks, beside=beside)
-            further.load_state_dict({name: own[name] for name in further.state_dict()})
+            further = Correction(in_channels, width, blocks, auxiliary_image=auxiliary_image)
+            further.load_state_dict({name: first[name] for name in further.state_dict()})
             self.further.append(further)
-
-    @property
-    def halo(self) -> int:
-        """Pixels around a tile on which its own depend."""
-        blocks = len(self.after)
-        return (4 + 2 * blocks) + 2 * 4 * blocks + 4 * 2 * (blocks + 1) + self.MULTIPLE
 
     def weights_at(self, scale: tuple[float, float]) -> dict[str, Tensor]:
         """The weights for a scale of rows and columns, by the names that they have with one set."""
         weights = {name: weight for name, weight in self.named_parameters() if not name.startswith("further.")}
         place = math.log(math.sqrt(scale[0] * scale[1]))
-        for further, low, high in zip(self.further, self.SCALES, self.SCALES[1:], strict=False):
-            share = min(max((place - math.log(low)) / math.log(high / low), 0.0), 1.0)
+        for further, lower, upper in zip(self.further, self.SCALES, self.SCALES[1:], strict=False):
+            share = min(max((place - math.log(lower)) / math.log(upper / lower), 0.0), 1.0)
             if share:
                 for name, weight in further.named_parameters():
                     weights[name] = weight if share == 1.0 else torch.lerp(weights[name], weight, share)
@@ -118,48 +115,51 @@ class Correction(nn.Module):
         """base and reference (B, C, H, W) in about 0…1, features (B, F, H, W) → correction (B, C, H, W).
 
         Args:
-            base: with another image beside it (B, 2·C, H, W), that image last.
+            base: with an auxiliary image (B, 2·C, H, W), that image last.
+            reference: None counts as zeros.
             scale: of rows and columns (`Positions.scale`); None takes the weights for mild scales.
 
         Raises:
-            InputError: there is no base, or not the images that are seen.
+            InputError: there is no base image, or it has another number of channels.
         """
         if len(self.further) and scale is not None:
             return functional_call(self, self.weights_at(scale), (base, reference, features))
-        # pixel by pixel, and so the same for all orientations
-        entering = None if features is None else self.enter(features)
-        if self.orientations > 1:
-            return self._mean((base, reference, entering))
-        return self._correct(base, reference, entering)
+        # 1×1, and so the same for all transforms
+        features = None if features is None else self.enter(features)
+        base = self._checked(base)
+        if self.test_time_augmentation == 1:
+            return self._correct(base, reference, features)
 
-    def _mean(self, images: tuple[Tensor | None, ...]) -> Tensor:
-        """Over the first `orientations`."""
-        total = 0.0
-        for code in ORIENTATIONS[: self.orientations]:
-            seen = (None if image is None else turned(image, code) for image in images)
-            total = total + turned_back(self._correct(*seen), code)
-        return total / self.orientations
+        def correct(code: int) -> Tensor:
+            return self._correct(*(None if x is None else transform(x, code) for x in (base, reference, features)))
 
-    def _correct(self, base: Tensor | None, reference: Tensor | None, entering: Tensor | None) -> Tensor:
+        return mean_over_transforms(correct, self.test_time_augmentation)
+
+    def _checked(self, base: Tensor | None) -> Tensor:
         if base is None:
             raise InputError(
                 "This network corrects a base image but none is given; pass `base` on the output's lattice."
             )
-        c, h, w = self.in_channels, *base.shape[-2:]
-        expected = c * (1 + hasattr(self, "beside"))
+        expected = self.in_channels * (1 if self.auxiliary_head is None else 2)
         if base.shape[1] != expected:
             raise InputError(
-                f"`base` has {base.shape[1]} channels; expected {expected}: the image to correct, and any beside it."
+                f"`base` has {base.shape[1]} channels; expected {expected}: those of the base image, and of the "
+                "auxiliary image where the network has one. Pass the images that its configuration names."
             )
-        base, other = base[:, :c], base[:, c:]
-        seen = torch.zeros_like(base) if reference is None else reference
-        x = channels_last(self.head(torch.cat([base, seen], dim=1).clamp(*self.SEEN)))
-        if len(other[0]):
-            low, high = self.SEEN
-            x = x + self.beside((self.DIFFERENCE * (other - base)).clamp(low - high, high - low))
-        if entering is not None:
-            x = x + entering
-        x = self.before(F.pad(x, (0, -w % self.MULTIPLE, 0, -h % self.MULTIPLE)))
+        return base
+
+    def _correct(self, base: Tensor, reference: Tensor | None, features: Tensor | None) -> Tensor:
+        h, w = base.shape[-2:]
+        base, auxiliary = base[:, : self.in_channels], base[:, self.in_channels :]
+        reference = torch.zeros_like(base) if reference is None else reference
+        low, high = self.INPUT_RANGE
+        x = channels_last(self.head(torch.cat([base, reference], dim=1).clamp(low, high)))
+        if self.auxiliary_head is not None:
+            difference = self.AUXILIARY_GAIN * (auxiliary - base)
+            x = x + self.auxiliary_head(difference.clamp(low - high, high - low))
+        if features is not None:
+            x = x + features
+        x = self.before(F.pad(x, (0, -w % self._MULTIPLE, 0, -h % self._MULTIPLE)))
         y = self.before_half(self.down(x))
         y = self.after_half(y + self.up_half(self.quarter(self.down_half(y))))
         return self.tail(self.after(x + self.up(y)))[..., :h, :w]

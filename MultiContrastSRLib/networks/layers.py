@@ -1,4 +1,4 @@
-"""Parts that several networks share: the residual dense network, channel attention and what is built of it."""
+"""Blocks that several networks use: the residual dense network, channel attention and blocks with it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ def conv3(channels_in: int, channels_out: int) -> nn.Conv2d:
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """`x` (B, C, H, W) with its channels side by side in memory where a CPU works without gradients; values stay.
+    """`x` (B, C, H, W) in channels-last memory format for inference on a CPU, otherwise unchanged.
 
-    Convolutions are up to 1.9 times as fast so, and layers keep the order that their input has.
+    Convolutions are up to 1.9 times as fast in this format, and layers preserve the format of their input.
     """
     if torch.is_grad_enabled() or x.device.type != "cpu":
         return x
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def plus(x: Tensor, y: Tensor) -> Tensor:
-    """x + y, in x's place where no gradient needs x: fresh memory costs more than the sum. x is the caller's own."""
+def residual_add(x: Tensor, y: Tensor) -> Tensor:
+    """x + y, in place of x where no gradient needs x: an allocation costs more than the sum."""
     return x + y if torch.is_grad_enabled() else x.add_(y)
 
 
 class DenseBlock(nn.Module):
-    """Residual dense block (Zhang et al., CVPR 2018, Eqs. 4–6): C layers that each see all before them.
+    """Residual dense block (Zhang et al., CVPR 2018, Eqs. 4–6): C layers, each on the outputs of all previous ones.
 
-    (B, G, H, W) → (B, G, H, W); `room` for 1 + C maps, see `_room`.
+    (B, G, H, W) → (B, G, H, W); `buffer` for 1 + C maps, see `_buffer`.
     """
 
     def __init__(self, features: int, layers: int) -> None:
@@ -37,26 +37,26 @@ class DenseBlock(nn.Module):
         self.layers = nn.ModuleList(conv3(features * (1 + c), features) for c in range(layers))
         self.fusion = nn.Conv2d(features * (1 + layers), features, 1)
 
-    def forward(self, x: Tensor, room: Tensor | None) -> Tensor:
-        known = [x]
+    def forward(self, x: Tensor, buffer: Tensor | None) -> Tensor:
+        maps = [x]
         for layer in self.layers:
-            known.append(layer(_joined(known, room)).relu_())
-        return plus(self.fusion(_joined(known, room)), x)
+            maps.append(layer(_concatenate(maps, buffer)).relu_())
+        return residual_add(self.fusion(_concatenate(maps, buffer)), x)
 
 
-def _room(x: Tensor, count: int) -> Tensor | None:
-    """Memory for `count` maps like `x` side by side, for `_joined` to use again; None where that cannot be."""
+def _buffer(x: Tensor, count: int) -> Tensor | None:
+    """Memory for `count` maps of the size of `x`, which `_concatenate` reuses; None where it is not applicable."""
     if torch.is_grad_enabled() or not x.is_contiguous(memory_format=torch.channels_last):
         return None
     return x.new_empty(count * x.numel())
 
 
-def _joined(maps: list[Tensor], room: Tensor | None) -> Tensor:
-    """The maps' channels in one tensor, which the next call with the same `room` overwrites."""
-    if room is None:
+def _concatenate(maps: list[Tensor], buffer: Tensor | None) -> Tensor:
+    """The maps concatenated along the channels; the next call with the same `buffer` overwrites the result."""
+    if buffer is None:
         return torch.cat(maps, dim=1)
     b, c, h, w = maps[0].shape
-    whole = room[: len(maps) * maps[0].numel()].view(b, h, w, len(maps) * c).permute(0, 3, 1, 2)
+    whole = buffer[: len(maps) * maps[0].numel()].view(b, h, w, len(maps) * c).permute(0, 3, 1, 2)
     return torch.cat(maps, dim=1, out=whole)
 
 
@@ -77,16 +77,16 @@ class RDN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         first = channels_last(self.shallow1(x))
         x = self.shallow2(first)
-        room = _room(x, max(1 + len(self.blocks[0].layers), len(self.blocks)))
+        buffer = _buffer(x, max(1 + len(self.blocks[0].layers), len(self.blocks)))
         outputs = []
         for block in self.blocks:
-            x = block(x, room)
+            x = block(x, buffer)
             outputs.append(x)
-        return plus(self.fusion(_joined(outputs, room)), first)
+        return residual_add(self.fusion(_concatenate(outputs, buffer)), first)
 
 
 class ChannelAttention(nn.Module):
-    """Gates of the channels from their statistics over the whole map: (B, C, H, W) → (B, C, 1, 1) in 0…1.
+    """Channel weights from statistics over the whole map: (B, C, H, W) → (B, C, 1, 1) in 0…1.
 
     RCAN's form (Zhang et al., ECCV 2018, Eqs. 9–10): the mean, with biases. CBAM's (Woo et al., ECCV 2018, Eq. 2):
     `with_max`, mean and maximum through the same two layers, summed, without biases.
@@ -109,8 +109,7 @@ class ChannelAttention(nn.Module):
 class CBAM(nn.Module):
     """Convolutional block attention (Woo et al., ECCV 2018, Eqs. 1–3), spatial kernel 3×3, no biases.
 
-    x (B, C, H, W), gate (B, C, 1, 1) → (B, C, H, W). The channel gate is a statistic of the whole slice: take it from
-    `channel(x)` of the whole, and give it to every tile.
+    (B, C, H, W) → (B, C, H, W).
     """
 
     def __init__(self, channels: int) -> None:
@@ -118,8 +117,8 @@ class CBAM(nn.Module):
         self.channel = ChannelAttention(channels, with_max=True)
         self.spatial = nn.Conv2d(2, 1, 3, padding=1, bias=False)
 
-    def forward(self, x: Tensor, gate: Tensor) -> Tensor:
-        x = x * gate
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * self.channel(x)
         summary = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
         weight = self.spatial(summary).sigmoid()
         return x * weight if torch.is_grad_enabled() else x.mul_(weight)
@@ -148,10 +147,10 @@ class ResidualGroup(nn.Module):
         self.conv = conv3(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return plus(self.conv(self.blocks(x)), x)
+        return residual_add(self.conv(self.blocks(x)), x)
 
 
-def zeroed(layer: nn.Conv2d) -> None:
-    """Make `layer` return zeros until it is trained."""
+def zero_init(layer: nn.Conv2d) -> None:
+    """Initialise `layer` to return zeros."""
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)

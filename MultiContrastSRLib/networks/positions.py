@@ -1,13 +1,12 @@
-"""Where output pixels lie in the input images, and reading feature maps there.
+"""Where output pixels lie in the input images, and sampling of feature maps at these positions.
 
-Positions are physical. The caller says, for every output row and column, at which fractional pixel of the target and
-of the reference it lies: a k-space crop (sample ⌊m/2⌋ on ⌊n/2⌋), a slab or a moved reference differ only in these
-vectors, and no network computes positions from shapes, which is how half-pixel shifts come in.
+Positions are physical. The caller states, for every output row and column, at which fractional pixel of the target and
+of the reference it lies: a k-space crop (sample ⌊m/2⌋ on ⌊n/2⌋), a slab or a translated reference differ only in these
+vectors. No network computes positions from shapes, which is a common cause of half-pixel shifts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,8 +14,7 @@ from torch import Tensor
 
 from ..core.errors import InputError
 
-Window = tuple[slice, slice]
-_TIE = 1e-6  # as in `kernels.nearest`: a tie that rounding would decide must not depend on where a crop begins
+_TIE = 1e-6  # as in `kernels.nearest`: rounding must not decide a tie differently in a crop
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +26,7 @@ class Positions:
         step_t: target pixels from one output (row, column) to the next: 1/scale.
         rows_r (H,), cols_r (W,), step_r: the same in the reference's pixels, or None without a reference.
 
-    Steps are kept beside the vectors because a tile of one row has none.
+    Steps are stored in addition to the vectors, since a single row has none.
     """
 
     rows_t: Tensor
@@ -37,32 +35,6 @@ class Positions:
     rows_r: Tensor | None = None
     cols_r: Tensor | None = None
     step_r: tuple[float, float] | None = None
-
-    @classmethod
-    def of(
-        cls,
-        rows_t: Sequence[float],
-        cols_t: Sequence[float],
-        rows_r: Sequence[float] | None = None,
-        cols_r: Sequence[float] | None = None,
-    ) -> Positions:
-        """From evenly spaced vectors of at least two positions each (lists, arrays or tensors).
-
-        Raises:
-            InputError: vectors that are shorter, unevenly spaced, or of lengths that do not agree.
-        """
-        if (rows_r is None) != (cols_r is None):
-            raise InputError("Reference positions are given for one axis; expected both or none.")
-        vectors = [None if v is None else _vector(v) for v in (rows_t, cols_t, rows_r, cols_r)]
-        if rows_r is not None and [len(v) for v in vectors[:2]] != [len(v) for v in vectors[2:]]:
-            sizes = [len(v) for v in vectors]
-            raise InputError(
-                f"Positions have {sizes[0]} rows and {sizes[1]} columns in the target but {sizes[2]} and {sizes[3]} in "
-                "the reference; expected one position in each image for every output row and column."
-            )
-        step_t = (_step(vectors[0]), _step(vectors[1]))
-        step_r = None if rows_r is None else (_step(vectors[2]), _step(vectors[3]))
-        return cls(vectors[0], vectors[1], step_t, vectors[2], vectors[3], step_r)
 
     @classmethod
     def regular(
@@ -107,8 +79,8 @@ class Positions:
             raise InputError("A reference is given but the positions hold none in its pixels; pass rows_r and cols_r.")
         return self.rows_r, self.cols_r
 
-    def crop(self, window: Window) -> Positions:
-        """The positions of a part of the output."""
+    def crop(self, window: tuple[slice, slice]) -> Positions:
+        """The positions of the output's rows and columns in `window`."""
         rows, cols = window
         return Positions(
             self.rows_t[rows],
@@ -118,36 +90,6 @@ class Positions:
             None if self.cols_r is None else self.cols_r[cols],
             self.step_r,
         )
-
-
-def _vector(values: Sequence[float]) -> Tensor:
-    vector = torch.as_tensor(values, dtype=torch.float64).cpu()
-    steps = vector.diff() if vector.ndim == 1 else vector
-    if vector.ndim != 1 or len(vector) < 2 or (steps - steps[0]).abs().max() > 1e-3 * steps[0].abs():
-        raise InputError(
-            f"Positions have shape {tuple(vector.shape)}; expected one axis of at least two evenly spaced numbers. "
-            "For a single row or column use Positions.regular, which is given the step."
-        )
-    return vector
-
-
-def _step(vector: Tensor) -> float:
-    return abs(float(vector[-1] - vector[0])) / (len(vector) - 1)
-
-
-def widen(window: Window, halo: int, shape: tuple[int, int], multiple: int = 1) -> tuple[Window, Window]:
-    """(outer, inner): `window` with `halo` more pixels on each side, within `shape`; and `window` as seen from it.
-
-    Args:
-        multiple: of pixels at which the outer window begins and ends, but for the end of `shape`.
-    """
-    outer, inner = [], []
-    for part, n in zip(window, shape, strict=True):
-        start, stop, _ = part.indices(n)
-        first = max(start - halo, 0) // multiple * multiple
-        outer.append(slice(first, min(-(-(stop + halo) // multiple) * multiple, n)))
-        inner.append(slice(start - first, stop - first))
-    return tuple(outer), tuple(inner)
 
 
 def nearest(positions: Tensor, n: int) -> tuple[Tensor, Tensor]:
@@ -173,7 +115,7 @@ def corners(positions: Tensor, n: int) -> list[tuple[Tensor, Tensor, Tensor]]:
 def take(x: Tensor, index: Tensor, dim: int) -> Tensor:
     """`x` at whole indices (p,) along `dim`; `x` itself where these are all of its pixels in order.
 
-    Memory stays ordered as it was: `index_select` alone would bring channels that lie last to the front.
+    The memory format is preserved: `index_select` alone would return a contiguous tensor for a channels-last one.
     """
     if len(index) == x.shape[dim] and torch.equal(index, torch.arange(len(index))):
         return x

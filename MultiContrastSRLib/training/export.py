@@ -9,7 +9,7 @@ import torch
 from .._version import __version__
 from ..core.errors import FileWriteError, InputError
 from ..io.files import check_place
-from ..networks.specs import build
+from ..networks.registry import build
 from ..weights.card import save_card
 from ..weights.file import load_network, save_weights
 from .checkpoint import load_state
@@ -51,7 +51,7 @@ def export(folder: str | Path, output: str | Path, pack: Pack, *, overwrite: boo
         frozen = load_initial_weights(build(recipe.spec), initial).names
     tensors = {name: tensor.numpy() for name, tensor in state.average.items() if name not in frozen}
     texts = {"recipe": recipe.name, "version": __version__}
-    digest = save_weights(place, recipe.spec, tensors, texts, upon=initial)
+    digest = save_weights(place, recipe.spec, tensors, texts, extends=initial)
     net = load_network(place, digest)
     with torch.no_grad():
         scores = Validation(pack, recipe)(net)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..core.errors import InputError
-from ..networks.specs import SPECS
+from ..networks.registry import SPECS
 from ..weights.file import load_weights
 from ..weights.registry import shipped
 

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from ..core.errors import CancelledError, InputError, MultiContrastSRError
 from ..core.progress import CancelCallback, ProgressCallback
 from ..io.files import replaced_together
-from ..networks.specs import build
+from ..networks.registry import build
 from .checkpoint import NAME, State, check_recipe, load_state, save_state
 from .curve import PLOT, TensorBoardLog, plot_curve, progress_line
 from .data.batch import Batch

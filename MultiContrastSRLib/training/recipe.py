@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from ..core.errors import InputError
-from ..networks.specs import Spec
+from ..networks.spec import Spec
 from .recipe_checks import recipe_problems
 
 

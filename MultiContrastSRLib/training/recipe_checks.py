@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..networks.specs import SPECS
+from ..networks.registry import SPECS
 
 if TYPE_CHECKING:
     from .recipe import Recipe
@@ -109,7 +109,7 @@ def _optimisation_problems(recipe: Recipe) -> Iterator[str]:
 
 def _fixed_scale_problems(recipe: Recipe) -> Iterator[str]:
     """Settings that a network of one scale factor, whose reference lies on the output grid, cannot be trained with."""
-    scale = getattr(recipe.spec, "scale", None)
+    scale = recipe.spec.fixed_scale
     if scale is None:
         return
     settings = recipe.degradation

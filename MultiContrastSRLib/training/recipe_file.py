@@ -8,7 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from ..core.errors import FileReadError, InputError, MethodUnavailableError, UnknownNameError
-from ..networks.specs import Spec, from_dict, light, published
+from ..networks.registry import from_dict, light, published
+from ..networks.spec import Spec
 from .recipe import PARTS, Recipe, Source
 from .recipe_names import current_names
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..acquisition.slices import SliceAcquisition
 from ..image.similarity import psnr
-from ..inference.base_slices import base_images
+from ..inference.correction_inputs import correction_inputs
 from .data.augmentation import pad_or_crop
 from .data.batch import Batch, make_batch
 from .data.degradation import BatchDegradation
@@ -106,7 +106,7 @@ def baseline_psnr(pairs: Tensor, scale: float) -> dict[str, list[float]]:
     truth, reference = pairs[:, 0], pairs[:, 1]
     acquisition = SliceAcquisition.of(tuple(truth.shape[-2:]), (scale, scale))
     low = acquisition.forward(truth)
-    return {name: _psnr(base_images(name, acquisition, low, reference), truth[:, None]) for name in BASELINES}
+    return {name: _psnr(correction_inputs(name, acquisition, low, reference), truth[:, None]) for name in BASELINES}
 
 
 def _psnr(image: Tensor, truth: Tensor) -> list[float]:
@@ -115,7 +115,7 @@ def _psnr(image: Tensor, truth: Tensor) -> list[float]:
 
 
 def _scales(recipe: Recipe) -> tuple[float, ...]:
-    fixed = getattr(recipe.spec, "scale", None)
+    fixed = recipe.spec.fixed_scale
     return recipe.optimisation.validation_scales if fixed is None else (float(fixed),)
 
 

@@ -1,4 +1,4 @@
-"""Model cards: what weights are, how they came to be and what they are worth, as JSON with a schema and as Markdown."""
+"""Model cards: provenance, training, validation scores and limits of weights, as JSON with a schema and as Markdown."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def load_card(path: str | Path) -> dict[str, object]:
 
 
 def save_card(card: Mapping[str, object], path: str | Path) -> tuple[Path, Path]:
-    """Write a card as JSON at `path` and as Markdown beside it, both or neither.
+    """Write a card as JSON at `path` and as Markdown next to it, both or neither.
 
     Raises:
         FileReadError: the card does not fit its schema.
@@ -34,11 +34,11 @@ def save_card(card: Mapping[str, object], path: str | Path) -> tuple[Path, Path]
     for problem in problems(card):
         raise FileReadError(f"Model card {path}: {problem}.")
     place = Path(path)
-    beside = place.with_suffix(".md")
-    with replaced_together(place, beside) as (partial, partial_text):
+    markdown = place.with_suffix(".md")
+    with replaced_together(place, markdown) as (partial, partial_text):
         partial.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         partial_text.write_text(as_markdown(card), encoding="utf-8")
-    return place, beside
+    return place, markdown
 
 
 def problems(card: object) -> list[str]:
@@ -69,7 +69,7 @@ def _differences(value: object, schema: Mapping[str, object], place: str) -> Ite
 
 
 def as_markdown(card: Mapping[str, object]) -> str:
-    """The card for people."""
+    """The card in Markdown."""
     training, file = card["training"], card["file"]
     facts = [
         ("Network", f"{card['model']['network']}, {card['parameters']:,} parameters"),

@@ -1,9 +1,4 @@
-"""Weights in files: safetensors, checked by SHA-256, carrying the network's own configuration. No pickle anywhere.
-
-The format is eight bytes (the header's length), a JSON header (type, shape and place of every tensor, and a table of
-texts) and the raw numbers. It is read here with numpy alone, because Slicer's Python has no package for it.
-Format: https://github.com/huggingface/safetensors (Format).
-"""
+"""Weights files: safetensors with the network's configuration in the header, checked by SHA-256. No pickle anywhere."""
 
 from __future__ import annotations
 
@@ -18,17 +13,17 @@ import numpy as np
 
 from ..core.errors import FileReadError, InputError
 from ..io.files import replaced_together
-from ..networks.specs import Spec, from_dict
+from ..networks.registry import build, from_dict
+from ..networks.spec import Spec
 from .registry import shipped
+from .safetensors_format import decode, encode
 
 if TYPE_CHECKING:
-    from torch import nn
+    from ..networks.network import Network
 
-_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
-_NAMES = {np.dtype(code): name for name, code in _TYPES.items()}
-_LONGEST_HEADER = 100_000_000  # bytes, as the format's own limit
 _SPEC = "spec"  # the entry of the header's texts that holds the configuration
-_UPON = "built upon"  # the same, of the shipped weights of which a file holds none again: network and SHA-256
+_EXTENDS = "built upon"  # the entry that names the shipped weights which the file extends: network and SHA-256
+_RENAMED = {"beside": "auxiliary_head"}  # modules whose names in older files differ
 _REMEDY = "Download the file again, or use the one that came with this version."
 
 
@@ -38,8 +33,8 @@ class Weights:
 
     Attributes:
         spec: the network that they belong to.
-        tensors: name → array, as the network's `state_dict` names them, with those that it is built upon.
-        texts: everything else the header says.
+        tensors: name → array, as in the network's `state_dict`, with those of the weights that it extends.
+        texts: all other texts of the header.
         sha256: of the whole file.
     """
 
@@ -55,13 +50,13 @@ def save_weights(
     tensors: Mapping[str, np.ndarray],
     texts: Mapping[str, str] | None = None,
     *,
-    upon: str | None = None,
+    extends: str | None = None,
     half: bool = True,
 ) -> str:
     """Write `tensors` with their `spec`; all or nothing. Returns the file's SHA-256.
 
     Args:
-        upon: a network whose shipped weights `load_weights` is to add.
+        extends: a network whose shipped weights `tensors` extend; `load_weights` adds them.
         half: floating-point numbers as float16.
 
     Raises:
@@ -70,8 +65,8 @@ def save_weights(
     """
     arrays = {name: _stored(name, np.asarray(array), half) for name, array in sorted(tensors.items())}
     texts = {**(texts or {}), _SPEC: json.dumps(spec.as_dict(), sort_keys=True)}
-    if upon is not None:
-        texts[_UPON] = json.dumps({"network": upon, "sha256": shipped(upon)[0].sha256}, sort_keys=True)
+    if extends is not None:
+        texts[_EXTENDS] = json.dumps({"network": extends, "sha256": shipped(extends)[0].sha256}, sort_keys=True)
     data = encode(arrays, texts)
     with replaced_together(Path(path)) as (partial,):
         partial.write_bytes(data)
@@ -117,6 +112,7 @@ def load_weights(path: str | Path, sha256: str | None = None) -> Weights:
         tensors, texts = decode(data)
     except ValueError as error:
         raise FileReadError(f"Weights {place} are no safetensors file: {error}. {_REMEDY}") from error
+    tensors = {current_name(name): array for name, array in tensors.items()}
     try:
         values = json.loads(texts[_SPEC])
         if not isinstance(values, dict):
@@ -126,28 +122,40 @@ def load_weights(path: str | Path, sha256: str | None = None) -> Weights:
             f"Weights {place} do not say which network they belong to; expected its configuration under {_SPEC!r} in "
             f"the header. Export them with `multicontrastsr train --export`."
         ) from error
-    if _UPON in texts:
-        tensors = {**_built_upon(place, texts[_UPON]), **tensors}
+    if _EXTENDS in texts:
+        tensors = {**_extended(place, texts[_EXTENDS]), **tensors}
     return Weights(from_dict(values), tensors, {k: v for k, v in texts.items() if k != _SPEC}, found)
 
 
-def _built_upon(place: Path, text: str) -> Mapping[str, np.ndarray]:
-    """The shipped weights that the file at `place` leaves out."""
+def current_name(name: str) -> str:
+    """The name of a tensor in this version's networks, from its name in a file of any version.
+
+    >>> current_name("correction.beside.weight")
+    'correction.auxiliary_head.weight'
+    """
+    return ".".join(_RENAMED.get(part, part) for part in name.split("."))
+
+
+def _extended(place: Path, text: str) -> Mapping[str, np.ndarray]:
+    """The shipped weights that the file at `place` extends."""
     try:
         wanted = json.loads(text)
         network, digest = str(wanted["network"]), str(wanted["sha256"])
     except (ValueError, KeyError, TypeError) as error:
-        raise FileReadError(f"Weights {place} do not say what they are built upon: {text[:80]!r}. {_REMEDY}") from error
+        raise FileReadError(
+            f"Weights {place} do not say which weights they extend; found {text[:80]!r}, expected a network and its "
+            f"SHA-256. {_REMEDY}"
+        ) from error
     models = [model for model in shipped(network) if model.sha256 == digest]
     if not models:
         raise FileReadError(
-            f"Weights {place} are built upon those of {network!r} with SHA-256 {digest[:12]}…, which do not come with "
+            f"Weights {place} extend those of {network!r} with SHA-256 {digest[:12]}…, which do not come with "
             "this version. Train them again (multicontrastsr train), or use the version that they were made with."
         )
     return load_weights(models[0].path, digest).tensors
 
 
-def load_network(path: str | Path, sha256: str | None = None, *, network: str | None = None) -> nn.Module:
+def load_network(path: str | Path, sha256: str | None = None, *, network: str | None = None) -> Network:
     """The network in a weights file, in float32, ready to run. Needs torch.
 
     Args:
@@ -158,14 +166,12 @@ def load_network(path: str | Path, sha256: str | None = None, *, network: str | 
     """
     import torch
 
-    from ..networks.specs import build
-
     weights = load_weights(path, sha256)
     if network is not None and weights.spec.network != network:
         raise InputError(
             f"Weights {path} belong to {weights.spec.network!r}; expected {network!r}. Choose the file made for it."
         )
-    with torch.device("meta"):  # fresh random weights would take longer to draw than these to read
+    with torch.device("meta"):  # no random initial weights, which take longer than reading the file
         module = build(weights.spec)
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     given = {name: array.shape for name, array in weights.tensors.items()}
@@ -179,53 +185,3 @@ def load_network(path: str | Path, sha256: str | None = None, *, network: str | 
     read = {n: torch.from_numpy(a.astype(np.float32)) for n, a in weights.tensors.items()}
     module.load_state_dict(read, assign=True)
     return module.eval()
-
-
-# ---------------------------------------------------------------------- the format
-
-
-def encode(tensors: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> bytes:
-    """The bytes of a safetensors file.
-
-    >>> tensors, texts = decode(encode({"a": np.arange(3.0)}, {"made by": "hand"}))
-    >>> tensors["a"].tolist(), texts
-    ([0.0, 1.0, 2.0], {'made by': 'hand'})
-    """
-    header: dict[str, object] = {"__metadata__": dict(texts)}
-    parts, end = [], 0
-    for name, array in tensors.items():
-        if array.dtype not in _NAMES:
-            raise InputError(
-                f"Tensor {name!r} has type {array.dtype}; expected one of {', '.join(map(str, _NAMES))}. Convert it."
-            )
-        raw = np.ascontiguousarray(array).tobytes()
-        offsets = [end, end + len(raw)]
-        header[name] = {"dtype": _NAMES[array.dtype], "shape": list(array.shape), "data_offsets": offsets}
-        parts.append(raw)
-        end += len(raw)
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # so that the numbers are aligned
-    return b"".join([len(text).to_bytes(8, "little"), text, *parts])
-
-
-def decode(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """(tensors, texts) of a safetensors file. Raises `ValueError` saying what is wrong with it."""
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or length > min(_LONGEST_HEADER, len(data) - 8):
-        raise ValueError("its header is longer than the file")
-    try:
-        header = json.loads(data[8 : 8 + length])
-        texts = header.pop("__metadata__", {})
-        body = memoryview(data)[8 + length :]
-        tensors, end = {}, 0
-        for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-            start, stop = entry["data_offsets"]
-            if start != end or not start <= stop <= len(body):
-                raise ValueError(f"tensor {name!r} lies at bytes {start}…{stop}, expected from {end} on")
-            array = np.frombuffer(body[start:stop], _TYPES[entry["dtype"]])
-            tensors[name], end = array.reshape(entry["shape"]), stop
-    except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
-        raise ValueError(f"its header cannot be understood ({type(error).__name__}: {error})") from error
-    if end != len(body) or not all(isinstance(v, str) for v in texts.values()):
-        raise ValueError(f"its tensors end at byte {end}, the file at {len(body)}")
-    return tensors, texts

@@ -1,4 +1,4 @@
-"""The weights that ship: one .safetensors file a network, each with its model card beside it (.json and .md)."""
+"""The weights that ship: .safetensors files, each with its model card (.json and .md)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FOLDER = Path(__file__).with_name("shipped")
 
 @dataclass(frozen=True)
 class Model:
-    """Shipped weights: where they lie, what they must hash to, and the rest of their card."""
+    """Shipped weights: the file, its SHA-256 and its card."""
 
     path: Path
     sha256: str

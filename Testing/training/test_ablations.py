@@ -16,7 +16,7 @@ from training_fixtures import phantom_pack, recipe  # noqa: E402
 from MultiContrastSRLib.cli import build_parser  # noqa: E402
 from MultiContrastSRLib.cli.rows import parse_row  # noqa: E402
 from MultiContrastSRLib.evaluation.method_under_test import methods_under_test  # noqa: E402
-from MultiContrastSRLib.networks.specs import build  # noqa: E402
+from MultiContrastSRLib.networks.registry import build  # noqa: E402
 from MultiContrastSRLib.training import loop  # noqa: E402
 from MultiContrastSRLib.training.data.degradation import draw_degradation  # noqa: E402
 from MultiContrastSRLib.training.recipe import Recipe  # noqa: E402

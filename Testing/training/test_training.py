@@ -186,6 +186,21 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
         load_state(tmp_path / "gone")
 
 
+def test_checkpoints_of_earlier_versions_load(tmp_path):
+    """They call the first layer of the auxiliary image `correction.beside`."""
+    former = {"correction.beside.bias": torch.zeros(2), "correction.further.0.beside.bias": torch.ones(2)}
+    checkpoint.save_state(checkpoint.State({}, 1, former, dict(former), []), tmp_path)
+    state = load_state(tmp_path)
+    assert (
+        state.model.keys()
+        == state.average.keys()
+        == {
+            "correction.auxiliary_head.bias",
+            "correction.further.0.auxiliary_head.bias",
+        }
+    )
+
+
 def poison(monkeypatch, bad_steps):
     """The loss of these calls is not a number."""
     count = iter(range(1000))

@@ -18,9 +18,9 @@ from MultiContrastSRLib.acquisition.slices import SliceAcquisition  # noqa: E402
 from MultiContrastSRLib.guided.regression import Level, learn, transfer  # noqa: E402
 from MultiContrastSRLib.guided.slices import guided  # noqa: E402
 from MultiContrastSRLib.image.sampling import apply_separable  # noqa: E402
-from MultiContrastSRLib.networks.intensity import intensity_of  # noqa: E402
+from MultiContrastSRLib.networks.intensity import estimate_normalisation  # noqa: E402
 from MultiContrastSRLib.networks.positions import Positions, sample_linear  # noqa: E402
-from MultiContrastSRLib.networks.specs import light  # noqa: E402
+from MultiContrastSRLib.networks.registry import light  # noqa: E402
 from MultiContrastSRLib.training import loop  # noqa: E402
 from MultiContrastSRLib.training.data import augmentation  # noqa: E402
 from MultiContrastSRLib.training.data.examples import Examples  # noqa: E402
@@ -91,7 +91,7 @@ def test_intensities():
     for spec, (low, high) in {
         light("dinet"): percentiles, light("minet", base="guided"): percentiles, light("minet"): (None, None),
     }.items():  # fmt: skip
-        found = intensity_of(image, spec)
+        found = estimate_normalisation(image, spec)
         seen = found.apply(image)
         assert torch.allclose(found.undo(seen), image, rtol=1e-4)
         if low is None:

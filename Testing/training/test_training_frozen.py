@@ -68,7 +68,7 @@ def test_the_file_does_not_repeat_them_and_gives_the_whole_network(trained):
             '{"network": "swift", "sha256": "00ff"}',
             r"'swift' with SHA-256 00ff…, which do not come .* Train them again",
         ),
-        ("nonsense", "do not say what they are built upon: 'nonsense'"),
+        ("nonsense", "do not say which weights they extend; found 'nonsense'"),
     ],
 )
 def test_other_weights_beneath_are_refused(trained, tmp_path, text, message):
@@ -96,7 +96,9 @@ def test_only_shipped_weights_can_stay():
 def test_weights_that_stay_must_all_have_a_place(tmp_path):
     """Found out before the training, not when it is exported."""
     wanted = recipe("dual-arbnet", model={**LIGHT, "base": "guided"}, optimisation=WANTED)
-    with pytest.raises(InputError, match="'correction.beside.bias'; expected all.*the same base .'guided.joint-tv'"):
+    with pytest.raises(
+        InputError, match="'correction.auxiliary_head.bias'; expected all.*the same base .'guided.joint-tv'"
+    ):
         loop.train(wanted, phantom_pack(), tmp_path)
 
 

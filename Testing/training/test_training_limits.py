@@ -13,7 +13,7 @@ from training_fixtures import phantom_pack, recipe, tables  # noqa: E402
 
 from MultiContrastSRLib.cli import main  # noqa: E402
 from MultiContrastSRLib.core.errors import InputError, MethodUnavailableError  # noqa: E402
-from MultiContrastSRLib.networks.specs import build  # noqa: E402
+from MultiContrastSRLib.networks.registry import build  # noqa: E402
 from MultiContrastSRLib.training import checkpoint, loop, time_limit  # noqa: E402
 from MultiContrastSRLib.training.checkpoint import load_state  # noqa: E402
 from MultiContrastSRLib.training.data.pack import save_pack  # noqa: E402

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ...acquisition.slices import SliceAcquisition
-from ...inference.base_slices import base_images
-from ...networks.intensity import Intensity, intensity_of
+from ...inference.correction_inputs import correction_inputs
+from ...networks.intensity import IntensityNormalisation, estimate_normalisation
 from ...networks.positions import Positions
 from ..recipe import Optimisation, Recipe
 from .degradation import BatchDegradation
@@ -39,7 +39,7 @@ class Batch:
     reference: Tensor | None
     base: Tensor | None
     positions: Positions
-    intensity: Intensity
+    intensity: IntensityNormalisation
     acquisition: SliceAcquisition
     reference_lesions: bool = False
 
@@ -67,14 +67,14 @@ def make_batch(
         gains = torch.tensor([1 + rng.uniform(-gain, gain) for rng in rngs]).view(-1, 1, 1, 1).to(truth)
     if degradation.reference == "low":
         reference = acquisition.forward(reference)
-    base = base_images(spec.base, acquisition, low, None if degradation.reference == "none" else reference)
+    base = correction_inputs(spec.base, acquisition, low, None if degradation.reference == "none" else reference)
     low = low[:, None]
-    intensity = intensity_of(low, spec)
+    intensity = estimate_normalisation(low, spec)
     intensity = intensity._replace(scale=intensity.scale * gains)
     if degradation.reference == "none":
         reference, positions = None, Positions.regular(shape, acquisition.lattice)
     else:
-        reference = intensity_of(reference[:, None], spec).apply(reference[:, None])
+        reference = estimate_normalisation(reference[:, None], spec).apply(reference[:, None])
         recorded = acquisition if degradation.reference == "low" else SliceAcquisition.of(shape, (1.0, 1.0))
         positions = Positions.regular(shape, acquisition.lattice, recorded.lattice)
     return Batch(

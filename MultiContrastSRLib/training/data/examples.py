@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ...networks.orientations import turned
+from ...networks.test_time_augmentation import transform
 from ..recipe import Recipe
 from .augmentation import augment_reference, insert_lesions, insert_reference_lesions, pad_or_crop
 from .batch import Batch, crop_batch, make_batch, patch_shape
@@ -74,7 +74,7 @@ class Examples(Dataset):
         if whole or not patches:
             return batch
         shape = patch_shape(settings, degradation.factors)
-        return crop_batch(batch, shape, rng, fixed_scale=hasattr(self.recipe.spec, "scale"))
+        return crop_batch(batch, shape, rng, fixed_scale=self.recipe.spec.fixed_scale is not None)
 
     def _pair(self, degradation: BatchDegradation, rng: np.random.Generator) -> Tensor:
         """Ground truth and reference (2, H, W) that both show tissue.
@@ -92,7 +92,7 @@ class Examples(Dataset):
         settings, shape = self.recipe.augmentation, degradation.shape
         synthetic = bool(self._labels) and (not self._slices or rng.random() < settings.synthetic)
         pair = self._from_labels(rng) if synthetic else self._from_scans(rng)
-        pair = pad_or_crop(turned(pair, int(rng.integers(8))) if settings.flips else pair, shape, rng)
+        pair = pad_or_crop(transform(pair, int(rng.integers(8))) if settings.flips else pair, shape, rng)
         if rng.random() < settings.lesions:
             pair = insert_lesions(pair, rng)
         if rng.random() < settings.wrong_reference:

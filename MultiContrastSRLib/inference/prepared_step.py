@@ -1,0 +1,240 @@
+"""One refinement step of a volume by a network: inputs, reference check, slices, and the mean over planes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import ndimage
+
+from ..acquisition.axis import AxisModel
+from ..acquisition.model import AcquisitionModel
+from ..acquisition.operators import apply_operator
+from ..core.progress import Monitor
+from ..image import kernels
+from ..image.grid import spacing_along
+from ..image.resample import resample_reference
+from ..image.sampling import sample
+from ..image.volume import Volume
+from .auxiliary_image import JointTVSlices
+from .base_image import BaseImage
+from .correction_limit import limit_correction
+from .network_inputs import NetworkInputs
+from .reference_check import reference_improves, reference_oversampling
+from .slice_network import SliceNetwork, volume_normalisation
+from .slice_stack import SliceStack
+from .steps import RefinementStep, measured_axes
+
+_LEAKAGE_SCALE = 4.2  # up to this factor leakage of small structures stays within 5 % (docs/accuracy.md)
+_COVERAGE = 0.02  # share of a volume outside the reference, or inside it, below which it is ignored
+
+
+class PreparedStep:
+    """A refinement step that is set up: any slices of any stack can be computed independently.
+
+    All that needs the whole volume is done at once: intensity statistics, whether the reference improves the result,
+    and its coverage of the target. Beyond the scales that networks were trained for, the base image is computed on the
+    finer lattice and the network's correction is interpolated.
+
+    Args:
+        volume: the volume to refine along the axes of `step` to `samples` (k, j, i).
+        network_samples: of the lattice that the network works on, along no axis more than `samples`.
+        network: None returns the base image.
+        check_reference: whether the reference is left out when it does not improve the result.
+
+    Attributes:
+        samples: of the lattice of the result.
+        across: the axis along which the slices are stacked; None where there are two.
+    """
+
+    def __init__(
+        self,
+        volume: Volume,
+        reference: Volume | None,
+        step: RefinementStep,
+        samples: tuple[int, ...],
+        network_samples: tuple[int, ...],
+        network: SliceNetwork | None,
+        check_reference: bool,
+        monitor: Monitor,
+    ) -> None:
+        self.samples, self.network = samples, network
+        self.across = step.stack_axes[0] if len(step.stack_axes) == 1 else None
+        self._network_samples = network_samples
+        self._model = AcquisitionModel.estimate(volume)
+        self._stack_axes = step.stack_axes
+        self._notes: list[str] = []
+        self._computed: set[tuple[int, int]] = set()  # (stack axis, number) of the slices that the network computed
+        self._replaced: set[tuple[int, int]] = set()  # those of them that are the base image
+        refined = tuple(n in step.axes for n in range(3))
+        if network is None:
+            self._inputs = [NetworkInputs(BaseImage(volume, reference, refined, samples, monitor))]
+            return
+        self._axes = measured_axes(self._model, refined)
+        self._target = _acquire(volume.array, self._axes)
+        self._normalisation = volume_normalisation(self._target, network.spec)
+        resampled, valid = self._resample(volume, reference, step, monitor)
+        if resampled is not None and check_reference and not self._improved_by(resampled, monitor):
+            resampled = None
+            self._notes.append(
+                "In a trial on the target itself the reference did not help the network; it was left out."
+            )
+        self._inputs = []
+        if resampled is None or valid.mean() <= 1 - _COVERAGE:
+            base = BaseImage(volume, None, refined, samples, monitor)
+            self._inputs.append(NetworkInputs(base, auxiliary=self._auxiliary(volume, None, monitor)))
+        if resampled is not None:
+            guide = reference if network.spec.base_image == "guided" else None
+            base = BaseImage(volume, guide, refined, samples, monitor, (resampled, valid))
+            auxiliary = self._auxiliary(volume, reference, monitor)
+            normalisation = volume_normalisation(resampled, network.spec)
+            self._inputs.append(NetworkInputs(base, resampled, normalisation, auxiliary))
+            self._coverage = _smooth_coverage(valid)
+            if max(n / axis.samples for n, axis in zip(samples, self._axes, strict=True)) > _LEAKAGE_SCALE:
+                self._notes.append(
+                    "More than four times finer, structures of the reference that are smaller than an acquired "
+                    "voxel may show in the result though the target has none (see docs/accuracy.md)."
+                )
+
+    @property
+    def notes(self) -> list[str]:
+        """Plain sentences for the report."""
+        auxiliary = [note for inputs in self._inputs for slices in inputs.auxiliary.values() for note in slices.notes]
+        return self._notes + auxiliary + list(self.network.notes if self.network else ())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences for the report that the user should read, about the slices computed so far."""
+        if not self._replaced:
+            return ()
+        return (
+            f"In {len(self._replaced)} of {len(self._computed)} slices the network's correction exceeded the local "
+            f"range of the scan; the {self.base_method} image is shown there instead.",
+        )
+
+    @property
+    def base_method(self) -> str:
+        """The method of the base image: "guided", or "sinc" where the reference adds nothing."""
+        return "guided" if self._inputs[-1].base.guided else "sinc"
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it holds."""
+        return self._target.nbytes + sum(inputs.nbytes for inputs in self._inputs)
+
+    def whole(self, monitor: Monitor) -> np.ndarray:
+        """The volume on the whole lattice: the mean over the stacks."""
+        if self.network is None:
+            return self._inputs[0].base.whole(monitor)
+        total = np.zeros(self.samples, np.float32)
+        count = len(self._stack_axes)
+        for number, across in enumerate(self._stack_axes):
+            part = monitor.part(number / count, (number + 1) / count)
+            slices = np.moveaxis(total, across, 0)  # a view
+            step = self.network.batch_size(slices.shape[1:])
+            for start in range(0, len(slices), step):
+                part.update(start / len(slices))
+                numbers = slice(start, min(start + step, len(slices)))
+                slices[numbers] += self.slices(across, numbers, part.silent) / np.float32(count)
+        return total
+
+    def slices(self, across: int, numbers: slice, monitor: Monitor) -> np.ndarray:
+        """Slices `numbers` (start and stop) stacked along `across`: (slices, rows, columns)."""
+        images = [self._super_resolve(inputs, across, numbers, monitor) for inputs in self._inputs]
+        return self._blend(images, across, numbers)
+
+    def base_slices(self, across: int, numbers: slice, monitor: Monitor) -> np.ndarray:
+        """The base images of the same slices, within milliseconds."""
+        return self._blend([inputs.base.stack(across, numbers, monitor) for inputs in self._inputs], across, numbers)
+
+    def _super_resolve(self, inputs: NetworkInputs, across: int, numbers: slice, monitor: Monitor) -> np.ndarray:
+        base = inputs.base.stack(across, numbers, monitor)
+        monitor.check()
+        # axes of the network's lattice as a k-space crop of the result's: their centres coincide too
+        axes = [AxisModel("kspace", n, 1.0) for axis, n in enumerate(self._network_samples) if axis != across]
+        same = base.shape[1:] == tuple(axis.samples for axis in axes)
+        network_base = base if same else apply_operator(axes, "forward", base, base.shape[1:])
+        auxiliary = inputs.auxiliary[across].stack(numbers, monitor) if inputs.auxiliary else None
+        stack = self._stack(across, network_base, inputs.reference, numbers, auxiliary)
+        image = self.network(stack, self._normalisation, inputs.normalisation, monitor)
+        image, replaced = limit_correction(image, network_base, stack.axes)
+        self._computed.update((across, n) for n in range(numbers.start, numbers.stop))
+        self._replaced.update((across, numbers.start + int(n)) for n in np.flatnonzero(replaced))
+        if same:
+            return image
+        return base + apply_operator(axes, "spread", image - network_base, base.shape[1:])
+
+    def _auxiliary(self, volume: Volume, reference: Volume | None, monitor: Monitor) -> dict[int, JointTVSlices]:
+        """The auxiliary images by stack axis."""
+        if self.network.spec.auxiliary_image is None:
+            return {}
+        lattice, device = self._model.lattice(self._network_samples), str(self.network.device)
+        return {
+            across: JointTVSlices(volume, reference, lattice, across, device, monitor) for across in self._stack_axes
+        }
+
+    def _stack(
+        self,
+        across: int,
+        base: np.ndarray | None,
+        reference: np.ndarray | None,
+        numbers: slice = slice(None),
+        auxiliary: np.ndarray | None = None,
+    ) -> SliceStack:
+        """The slices `numbers` along `across`; `base` and `auxiliary` hold these only. `base` None: the target."""
+        axes = tuple(axis for n, axis in enumerate(self._axes) if n != across)
+        target = np.moveaxis(self._target, across, 0)[numbers]
+        reference = None if reference is None else np.moveaxis(reference, across, 0)[numbers]
+        return SliceStack(axes, target, target if base is None else base, reference, auxiliary)
+
+    def _blend(self, images: list[np.ndarray], across: int, numbers: slice) -> np.ndarray:
+        """The image computed with the reference where that covers the target, else the one without."""
+        if len(images) == 1:
+            return images[0]
+        first, last = [0, 0, 0], list(self.samples)
+        first[across], last[across] = numbers.start, numbers.stop
+        lattice = self._model.lattice(self.samples).crop(first, last)
+        share = sample(self._coverage, self._model.grid, lattice, (kernels.linear,) * 3, domain=self._model.domain)
+        without_reference, with_reference = images
+        return without_reference + np.moveaxis(share, across, 0) * (with_reference - without_reference)
+
+    def _improved_by(self, resampled: np.ndarray, monitor: Monitor) -> bool:
+        """Whether the check finds the result better with the reference, `resampled` to the lattice."""
+        across, factor = self._stack_axes[0], reference_oversampling(self.network.spec)
+        axes = tuple(
+            axis
+            if n in self._stack_axes
+            else replace(axis, samples=factor * axis.samples, spacing=axis.spacing / factor)
+            for n, axis in enumerate(self._axes)
+        )
+        reference = _acquire(resampled, axes)
+        stack = self._stack(across, None, reference)
+        factors = tuple(self._network_samples[n] / self._axes[n].samples for n in range(3) if n != across)
+        normalisation = volume_normalisation(reference, self.network.spec)
+        return reference_improves(self.network, stack, factors, self._normalisation, normalisation, monitor)
+
+    def _resample(
+        self, volume: Volume, reference: Volume | None, step: RefinementStep, monitor: Monitor
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """(the reference on the network's lattice, or on the target's samples where it is no finer; its coverage)."""
+        if reference is None:
+            return None, None
+        samples = self._network_samples
+        spacing = spacing_along(reference.grid, self._model.grid)
+        finer = any(spacing[n] < 0.98 * self._axes[n].spacing for n in step.axes)
+        if not finer and self.network.spec.fixed_scale is None:
+            samples = tuple(axis.samples for axis in self._axes)
+        resampled, valid = resample_reference(reference, self._model.lattice(samples), volume.grid, monitor.silent)
+        return (resampled, valid) if valid.mean() >= _COVERAGE else (None, None)
+
+
+def _acquire(image: np.ndarray, axes: tuple[AxisModel, ...]) -> np.ndarray:
+    """The acquisition by `axes` of an image on a finer lattice of theirs; the image itself on their own samples."""
+    if image.shape == tuple(axis.samples for axis in axes):
+        return image
+    return apply_operator(axes, "forward", image, image.shape)
+
+
+def _smooth_coverage(valid: np.ndarray) -> np.ndarray:
+    """`valid` with a smooth transition inside its border."""
+    return ndimage.uniform_filter(ndimage.minimum_filter(valid, 5, mode="nearest"), 5, mode="nearest")

@@ -1,0 +1,120 @@
+"""The interface that all networks share: images and positions in, an image out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Tensor, nn
+
+from .correction import Correction
+from .positions import Positions
+from .spec import Spec
+from .test_time_augmentation import mean_over_transforms, transform, transform_positions
+
+
+class Network(nn.Module, ABC):
+    """A network that super-resolves slices with the help of a reference.
+
+    `forward` encodes both images and decodes an image at the output's positions. Encodings may be kept and decoded at
+    other positions.
+
+    All that depends on the network and not on the images is in `spec`: whether the scale is fixed
+    (`Spec.fixed_scale`), the normalisation of intensities that the images must have (`Spec.normalisation`), the base
+    image that is corrected (`Spec.base_image`) and the auxiliary image (`Spec.auxiliary_image`).
+
+    Attributes:
+        spec: the configuration.
+        correction: the correction of the base image; None where the network has no base image.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.correction: Correction | None = None
+        self._test_time_augmentation = 1
+
+    def make_correction(self, features: int = 0) -> Correction:
+        """The correction for `spec`, which receives the network's own maps of `features` channels."""
+        spec = self.spec
+        return Correction(
+            spec.in_channels,
+            spec.correction_width,
+            spec.correction_blocks,
+            features,
+            auxiliary_image=spec.auxiliary_image is not None,
+            by_scale=True,
+        )
+
+    @abstractmethod
+    def encode_target(self, target: Tensor) -> Any:
+        """The encoding of the target (B, C, h, w), for `decode`."""
+
+    @abstractmethod
+    def encode_reference(self, reference: Tensor) -> Any:
+        """The encoding of the reference (B, C, any size), for `decode`; with `Spec.fixed_scale` (B, C, H, W)."""
+
+    @abstractmethod
+    def decode(self, target: Any, reference: Any | None, positions: Positions, *, base: Tensor | None = None) -> Tensor:
+        """The image (B, C, H, W) at `positions` from the encodings; `base` as in `forward`."""
+
+    def reconstruct_reference(self, reference: Any) -> Tensor | None:
+        """The reference (B, C, its size) from its encoding, for a loss on it; None for networks without that output."""
+        return None
+
+    def forward(
+        self, target: Tensor, reference: Tensor | None, positions: Positions, *, base: Tensor | None = None
+    ) -> Tensor:
+        """Super-resolve a batch of slices, with test-time augmentation where it is set.
+
+        Args:
+            target: (B, C, h, w), normalised, see `intensity`.
+            reference: (B, C, any size), normalised; with a fixed scale (B, C, H, W). None without a reference.
+            positions: of the H×W output pixels in the pixels of both images.
+            base: (B, C, H, W), the image to correct, required where `spec` names a base image; with an auxiliary image
+                (B, 2·C, H, W), that one last.
+
+        Returns:
+            (B, C, H, W), normalised as the target.
+
+        Raises:
+            InputError: there is no base image but the network needs one, or images or positions that do not agree.
+        """
+        if self.correction is not None or self._test_time_augmentation == 1:  # the correction averages itself
+            return self._encode_and_decode(target, reference, positions, base, reconstruct=False)[0]
+
+        def predict(code: int) -> Tensor:
+            there = transform_positions(
+                positions, code, target.shape[-2:], None if reference is None else reference.shape[-2:]
+            )
+            images = (None if x is None else transform(x, code) for x in (target, reference))
+            return self._encode_and_decode(*images, there, None, reconstruct=False)[0].float()
+
+        return mean_over_transforms(predict, self._test_time_augmentation)
+
+    def forward_with_reference(
+        self, target: Tensor, reference: Tensor | None, positions: Positions, *, base: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """(the image as of `forward`, `reconstruct_reference`): for training, without test-time augmentation."""
+        return self._encode_and_decode(target, reference, positions, base, reconstruct=True)
+
+    def _encode_and_decode(
+        self, target: Tensor, reference: Tensor | None, positions: Positions, base: Tensor | None, *, reconstruct: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        encoded = None if reference is None else self.encode_reference(reference)
+        image = self.decode(self.encode_target(target), encoded, positions, base=base)
+        return image, self.reconstruct_reference(encoded) if reconstruct and encoded is not None else None
+
+    @property
+    def test_time_augmentation(self) -> int:
+        """Over how many flips and transpositions the prediction is averaged, 1 to 8; see `test_time_augmentation`.
+
+        Where the network corrects a base image the correction alone is averaged: encodings are computed once.
+        """
+        return self._test_time_augmentation
+
+    @test_time_augmentation.setter
+    def test_time_augmentation(self, count: int) -> None:
+        self._test_time_augmentation = count
+        if self.correction is not None:
+            self.correction.test_time_augmentation = count

@@ -1,0 +1,96 @@
+"""The base class of the networks' configurations: small frozen dataclasses that JSON can hold. Needs no torch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from ..core.errors import InputError
+
+if TYPE_CHECKING:
+    from .network import Network
+
+BASES = ("none", "sinc", "guided", "guided+joint-tv")
+
+
+def parse_base(base: str) -> tuple[str | None, str | None]:
+    """The names of base image and auxiliary image in a `Spec.base`.
+
+    >>> parse_base("none"), parse_base("sinc"), parse_base("guided+joint-tv")
+    ((None, None), ('sinc', None), ('guided', 'joint-tv'))
+    """
+    base_image, _, auxiliary_image = base.partition("+")
+    return None if base_image == "none" else base_image, auxiliary_image or None
+
+
+@dataclass(frozen=True)
+class Spec(ABC):
+    """What every configuration has. Weights files carry their own.
+
+    Attributes:
+        in_channels: channels of an image: 1 (magnitude) or 2 (real and imaginary part).
+        base: "none", or the base image that the network corrects: "sinc" (zero-filled) or "guided" (both with data
+            consistency). With a base image the network also receives it, and returns base + correction.
+            "guided+joint-tv" corrects guided and receives the image by joint total variation as an auxiliary image.
+        correction_width, correction_blocks: of `correction.Correction`, which only networks with a base image have.
+    """
+
+    network: ClassVar[str]
+    choices: ClassVar[dict[str, tuple]] = {}
+
+    in_channels: int = 1
+    base: str = "none"
+    correction_width: int = 32
+    correction_blocks: int = 2
+
+    def __post_init__(self) -> None:
+        allowed = {"base": BASES, **self.choices}
+        for field in fields(self):
+            value, kind = getattr(self, field.name), type(field.default)
+            if field.name in allowed:
+                valid, expected = value in allowed[field.name], "one of " + ", ".join(map(repr, allowed[field.name]))
+            elif kind is bool:
+                valid, expected = isinstance(value, bool), "true or false"
+            elif kind is int:
+                valid, expected = type(value) is int and value >= 1, "a whole number of at least 1"
+            else:
+                valid, expected = type(value) in (int, float) and value > 0, "a number above 0"
+            if not valid:
+                raise InputError(
+                    f"Field {field.name!r} of the {self.network!r} configuration is {value!r}; expected {expected}. "
+                    "Correct the configuration, or take a published or light one."
+                )
+
+    @classmethod
+    @abstractmethod
+    def light(cls) -> Spec:
+        """The configuration for laptops; the defaults of the fields are the published one."""
+
+    @abstractmethod
+    def build(self) -> Network:
+        """The network with random initial weights. Needs torch."""
+
+    @property
+    def base_image(self) -> str | None:
+        """The method whose image the network corrects, "sinc" or "guided"; None without a base image."""
+        return parse_base(self.base)[0]
+
+    @property
+    def auxiliary_image(self) -> str | None:
+        """The method whose image the network receives in addition to the base image; None where there is none."""
+        return parse_base(self.base)[1]
+
+    @property
+    def fixed_scale(self) -> int | None:
+        """The only scale factor of the network; None where it takes any scale."""
+        return None
+
+    @property
+    def normalisation(self) -> Literal["percentile", "z-score"]:
+        """How intensities are normalised, see `intensity.estimate_normalisation`."""
+        return "percentile"
+
+    def as_dict(self) -> dict[str, object]:
+        """All fields and the network's name, ready for JSON."""
+        return {"network": self.network, **asdict(self)}

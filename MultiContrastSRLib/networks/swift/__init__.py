@@ -1,0 +1,1 @@
+"""Swift, a correction of the base image alone: its configuration, without torch, and its network."""

@@ -1,0 +1,59 @@
+"""Networks on another device than the CPU: what they are given lies there, also after a fall-back to the CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="Networks need torch, which is not installed here.")
+
+from MultiContrastSRLib.acquisition.axis import AxisModel  # noqa: E402
+from MultiContrastSRLib.inference.slice_network import SliceNetwork, volume_normalisation  # noqa: E402
+from MultiContrastSRLib.inference.slice_stack import SliceStack  # noqa: E402
+from MultiContrastSRLib.networks.registry import light  # noqa: E402
+
+
+class Stub(torch.nn.Module):
+    """Stands for a network: remembers the devices of its inputs and returns its base image, on the CPU.
+
+    Args:
+        enough_memory: whether it fits into the memory of a device other than the CPU.
+    """
+
+    def __init__(self, enough_memory: bool) -> None:
+        super().__init__()
+        self.spec = light("swift", base="guided+joint-tv")
+        self.correction = torch.nn.Identity()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.enough_memory, self.devices = enough_memory, []
+
+    def forward(self, target, reference, positions, base=None):
+        self.devices.append({x.device.type for x in (target, reference, base, self.weight)})
+        if target.device.type != "cpu" and not self.enough_memory:
+            raise torch.OutOfMemoryError("out of memory")
+        return base[:, :1] if base.device.type == "cpu" else torch.zeros(base[:, :1].shape, device=base.device)
+
+
+def stack() -> SliceStack:
+    rng = np.random.default_rng(0)
+    target, base, reference, other = (50 * rng.random((2, n, n), dtype=np.float32) for n in (12, 24, 24, 24))
+    return SliceStack((AxisModel("kspace", 12, 2.0),) * 2, target, base, reference, other)
+
+
+def test_a_network_sees_images_and_intensities_on_its_own_device():
+    net, images = Stub(enough_memory=True), stack()
+    intensities = [volume_normalisation(image, net.spec) for image in (images.target, images.reference)]
+    with pytest.raises(NotImplementedError, match="meta"):  # a meta tensor holds no numbers to bring back
+        SliceNetwork(net, "meta")(images, *intensities)
+    assert net.devices == [{"meta"}]
+
+
+def test_after_running_out_of_memory_the_same_is_made_on_the_cpu():
+    net, images = Stub(enough_memory=False), stack()
+    intensities = [volume_normalisation(image, net.spec) for image in (images.target, images.reference)]
+    network = SliceNetwork(net, "meta")
+    net.weight = torch.nn.Parameter(torch.zeros(1))  # weights of a meta device cannot be brought back
+    net.devices.clear()
+    made = network(images, *intensities)
+    assert net.devices[-1] == {"cpu"} and network.device.type == "cpu" and len(network.notes) == 1
+    assert np.abs(made - images.base).max() < 1e-4

@@ -1,0 +1,110 @@
+"""Test-time augmentation: positions of transformed slices, and the invariance of the mean over all transforms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="Networks need torch, which is not installed here.")
+
+from network_fixtures import perturbed  # noqa: E402
+
+from MultiContrastSRLib.acquisition.axis import AxisModel  # noqa: E402
+from MultiContrastSRLib.core.errors import OptionError  # noqa: E402
+from MultiContrastSRLib.inference.slice_network import SliceNetwork  # noqa: E402
+from MultiContrastSRLib.inference.slice_stack import SliceStack  # noqa: E402
+from MultiContrastSRLib.methods import get  # noqa: E402
+from MultiContrastSRLib.networks.intensity import IntensityNormalisation  # noqa: E402
+from MultiContrastSRLib.networks.positions import Positions, sample_linear  # noqa: E402
+from MultiContrastSRLib.networks.registry import build, light  # noqa: E402
+from MultiContrastSRLib.networks.test_time_augmentation import (  # noqa: E402
+    TRANSFORMS,
+    invert,
+    transform,
+    transform_positions,
+)
+
+PLAIN = IntensityNormalisation(torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1))
+
+
+@pytest.mark.parametrize("code", TRANSFORMS)
+def test_transformed_pixels_lie_at_the_same_places(code):
+    torch.manual_seed(0)
+    target, reference = torch.rand(1, 1, 9, 7), torch.rand(1, 1, 12, 15)
+    where = Positions.regular((16, 11), ((0.5, 0.25), (0.6, -0.1)), ((0.7, 0.3), (1.2, 0.4)))
+    there = transform_positions(where, code, (9, 7), (12, 15))
+    for image, places, places_there in (
+        (target, where.in_target, there.in_target),
+        (reference, where.in_reference, there.in_reference),
+    ):
+        read = invert(sample_linear(transform(image, code), *places_there), code)
+        assert torch.allclose(read, sample_linear(image, *places), atol=1e-6)
+    assert there.step_t == ((0.6, 0.5) if code & 4 else (0.5, 0.6))
+    alone = transform_positions(Positions.regular((4, 6), ((0.5, 0.0), (0.5, 0.0))), code, (2, 3), None)
+    assert alone.rows_r is None and alone.shape == ((6, 4) if code & 4 else (4, 6))
+
+
+def test_there_are_eight_transforms():
+    ramp = torch.arange(12.0).view(3, 4)
+    assert len({tuple(transform(ramp, code).flatten().tolist()) for code in TRANSFORMS}) == 8
+    assert all(torch.equal(invert(transform(ramp, code), code), ramp) for code in TRANSFORMS)
+
+
+def stack(measured: tuple[int, int], factor: float) -> SliceStack:
+    """Noise, on a lattice that is its own mirror image: odd numbers in k-space."""
+    rng = np.random.default_rng(3)
+    axes = tuple(AxisModel("kspace", n, factor) for n in measured)
+    shape = tuple(round(n * factor) for n in measured)
+    target, base, reference = (rng.random((2, *size), dtype=np.float32) for size in (measured, shape, shape))
+    return SliceStack(axes, target, base, reference)
+
+
+def transformed(images: SliceStack, code: int) -> SliceStack:
+    arrays = [transform(torch.from_numpy(a), code).numpy() for a in (images.target, images.base, images.reference)]
+    return SliceStack(images.axes[::-1] if code & 4 else images.axes, *arrays)
+
+
+@pytest.mark.parametrize(
+    ("name", "base"), [("swift", "guided"), ("dual-arbnet", "none"), ("dinet", "none"), ("minet", "none")]
+)
+def test_the_mean_over_all_transforms_is_invariant(name, base):
+    torch.manual_seed(1)
+    net = perturbed(build(light(name, base=base))).eval()
+    images = stack((15, 21) if name != "minet" else (16, 22), 3.0 if name != "minet" else 2.0)
+    one = SliceNetwork(net, "cpu")(images, PLAIN, PLAIN)
+    network = SliceNetwork(net, "cpu", 8)
+    mean = network(images, PLAIN, PLAIN)
+    scale = np.abs(one - images.base).max()
+    assert np.abs(mean - one).max() > 1e-3 * scale  # the network alone does know
+    for code in (3, 4, 6) if name != "minet" else (4,):  # an even lattice is not its own mirror image
+        there = network(transformed(images, code), PLAIN, PLAIN)
+        back = invert(torch.from_numpy(there), code).numpy()
+        assert np.abs(back - mean).max() < 1e-4 * scale
+
+
+@pytest.mark.parametrize("name", ["dual-arbnet", "dinet", "minet"])
+def test_features_are_computed_once_and_transformed_with_the_images(name):
+    torch.manual_seed(1)
+    net = perturbed(build(light(name, base="guided"))).eval()
+    images = stack((15, 21) if name != "minet" else (16, 22), 3.0 if name != "minet" else 2.0)
+    seen, encoder = [], next(m for m in net.modules() if isinstance(m, torch.nn.Conv2d))
+    encoder.register_forward_hook(lambda *_: seen.append("encoded"))
+    net.correction.register_forward_hook(lambda module, given, made: seen.append((given, made)))
+    SliceNetwork(net, "cpu", 4)(images, PLAIN, PLAIN)
+    often = [entry for entry in seen if entry == "encoded"]
+    given, made = next(entry for entry in seen if entry != "encoded" and len(entry[0]) == 3)  # with weights mixed
+    alone = len(seen)
+    SliceNetwork(net, "cpu")(images, PLAIN, PLAIN)
+    assert [entry for entry in seen[alone:] if entry == "encoded"] == often
+    scale = tuple(net.lattice((16, 22)).scale) if name == "minet" else (3.0, 3.0)
+    with torch.no_grad():
+        each = [invert(net.correction(*(transform(x, code) for x in given), scale), code) for code in TRANSFORMS[:4]]
+    assert float((sum(each) / 4 - made).abs().max()) < 1e-5 * float(made.abs().max())
+    assert float((each[1] - each[0]).abs().max()) > 1e-3 * float(made.abs().max())
+
+
+def test_their_number_is_an_option():
+    assert get("swift").check_options({})["test_time_augmentation"] == 1
+    assert get("dual-arbnet").check_options({})["test_time_augmentation"] == 8
+    with pytest.raises(OptionError, match="from 1 to 8"):
+        get("dinet").check_options({"test_time_augmentation": 9})
