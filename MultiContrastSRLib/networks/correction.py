@@ -88,20 +88,20 @@ class Correction(nn.Module):
         self.after = _blocks(width, blocks)
         self.tail = conv3(width, in_channels)
         zero_init(self.tail)
-        first, self.further = self.state_dict(), nn.ModuleList()  # `further`: the sets of SCALES[1:]
+        first, self.experts = self.state_dict(), nn.ModuleList()  # of SCALES[1:]
         for _ in self.SCALES[1:] if by_scale else ():
-            further = Correction(in_channels, width, blocks, auxiliary_image=auxiliary_image)
-            further.load_state_dict({name: first[name] for name in further.state_dict()})
-            self.further.append(further)
+            expert = Correction(in_channels, width, blocks, auxiliary_image=auxiliary_image)
+            expert.load_state_dict({name: first[name] for name in expert.state_dict()})
+            self.experts.append(expert)
 
     def weights_at(self, scale: tuple[float, float]) -> dict[str, Tensor]:
         """The weights for a scale of rows and columns, by the names that they have with one set."""
-        weights = {name: weight for name, weight in self.named_parameters() if not name.startswith("further.")}
+        weights = {name: weight for name, weight in self.named_parameters() if not name.startswith("experts.")}
         place = math.log(math.sqrt(scale[0] * scale[1]))
-        for further, lower, upper in zip(self.further, self.SCALES, self.SCALES[1:], strict=False):
+        for expert, lower, upper in zip(self.experts, self.SCALES, self.SCALES[1:], strict=False):
             share = min(max((place - math.log(lower)) / math.log(upper / lower), 0.0), 1.0)
             if share:
-                for name, weight in further.named_parameters():
+                for name, weight in expert.named_parameters():
                     weights[name] = weight if share == 1.0 else torch.lerp(weights[name], weight, share)
         return weights
 
@@ -122,7 +122,7 @@ class Correction(nn.Module):
         Raises:
             InputError: there is no base image, or it has another number of channels.
         """
-        if len(self.further) and scale is not None:
+        if len(self.experts) and scale is not None:
             return functional_call(self, self.weights_at(scale), (base, reference, features))
         # 1×1, and so the same for all transforms
         features = None if features is None else self.enter(features)

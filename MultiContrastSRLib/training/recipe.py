@@ -167,7 +167,7 @@ class Optimisation:
             weights ship, or a .safetensors file. Empty starts from random weights.
         freeze_initial_weights: keep the initial weights of a shipped method unchanged; the exported file refers to
             them instead of containing them.
-        trainable: shell pattern of the names of the parameters to train ("correction.further.0.*"); empty trains all.
+        trainable: shell pattern of the names of the parameters to train ("correction.experts.0.*"); empty trains all.
         batch_size: examples in a batch.
         patch: side of the training patches in target pixels; 0 trains on whole slices.
         output_patch: side of the training patches in output pixels instead, so that every scale takes the same time;

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _SPEC = "spec"  # the entry of the header's texts that holds the configuration
 _EXTENDS = "built upon"  # the entry that names the shipped weights which the file extends: network and SHA-256
-_RENAMED = {"beside": "auxiliary_head"}  # modules whose names in older files differ
+_RENAMED = {"beside": "auxiliary_head", "further": "experts"}  # modules whose names in older files differ
 _REMEDY = "Download the file again, or use the one that came with this version."
 
 
@@ -128,10 +128,10 @@ def load_weights(path: str | Path, sha256: str | None = None) -> Weights:
 
 
 def current_name(name: str) -> str:
-    """The name of a tensor in this version's networks, from its name in a file of any version.
+    """The name of a tensor in this version's networks, from its name (or a pattern) in a file of any version.
 
-    >>> current_name("correction.beside.weight")
-    'correction.auxiliary_head.weight'
+    >>> current_name("correction.further.0.beside.weight")
+    'correction.experts.0.auxiliary_head.weight'
     """
     return ".".join(_RENAMED.get(part, part) for part in name.split("."))
 

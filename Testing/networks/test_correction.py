@@ -109,7 +109,7 @@ def test_weights_follow_the_scale():
     geometric mean counts."""
     net, plain = perturbed(small(features=3, by_scale=True)), small(features=3)
     base, reference, features = torch.rand(1, 1, 12, 16), torch.rand(1, 1, 12, 16), torch.rand(1, 3, 12, 16)
-    first, more = net.state_dict(), [further.state_dict() for further in net.further]
+    first, more = net.state_dict(), [expert.state_dict() for expert in net.experts]
     assert Correction.SCALES == (2.0, 4.0, 6.0)
     middle, later = math.sqrt(2.0 * 4.0), math.sqrt(4.0 * 6.0)
     for scale, shares in (
@@ -124,8 +124,8 @@ def test_weights_follow_the_scale():
         ((9, 9), (1.0, 1.0)),
     ):
         mixed = dict(first)
-        for share, further in zip(shares, more, strict=True):
-            mixed.update({name: (1 - share) * mixed[name] + share * weight for name, weight in further.items()})
+        for share, expert in zip(shares, more, strict=True):
+            mixed.update({name: (1 - share) * mixed[name] + share * weight for name, weight in expert.items()})
         mixed = {name: mixed[name] for name in plain.state_dict()}
         plain.load_state_dict(mixed)
         found = net(base, reference, features, scale)
@@ -135,8 +135,8 @@ def test_weights_follow_the_scale():
 
 def test_sets_of_weights_begin_alike_and_all_are_learned():
     net = small(by_scale=True, auxiliary_image=True)
-    for further in net.further:
-        assert all(torch.equal(weight, net.state_dict()[name]) for name, weight in further.state_dict().items())
+    for expert in net.experts:
+        assert all(torch.equal(weight, net.state_dict()[name]) for name, weight in expert.state_dict().items())
     perturbed(net)
     base, reference = torch.rand(1, 2, 12, 8), torch.rand(1, 1, 12, 8)
     sum(net(base, reference, scale=(scale, scale)).sum() for scale in (3.0, 5.0)).backward()

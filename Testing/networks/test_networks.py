@@ -53,7 +53,7 @@ def test_light_fits_a_laptop(network) -> None:
         spec = light(network, base="guided", **({} if scale is None else {"scale": scale}))
         with torch.device("meta"):
             net = build(spec)
-        assert 1_000_000 <= count(net) - count(net.correction.further) <= 2_000_000  # in use at any scale
+        assert 1_000_000 <= count(net) - count(net.correction.experts) <= 2_000_000  # in use at any scale
 
 
 @pytest.mark.parametrize("network", TINY)

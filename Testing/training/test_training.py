@@ -187,7 +187,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
 
 
 def test_checkpoints_of_earlier_versions_load(tmp_path):
-    """They call the first layer of the auxiliary image `correction.beside`."""
+    """Which have other names for the layer of the auxiliary image and for the weights of other scales."""
     former = {"correction.beside.bias": torch.zeros(2), "correction.further.0.beside.bias": torch.ones(2)}
     checkpoint.save_state(checkpoint.State({}, 1, former, dict(former), []), tmp_path)
     state = load_state(tmp_path)
@@ -196,7 +196,7 @@ def test_checkpoints_of_earlier_versions_load(tmp_path):
         == state.average.keys()
         == {
             "correction.auxiliary_head.bias",
-            "correction.further.0.auxiliary_head.bias",
+            "correction.experts.0.auxiliary_head.bias",
         }
     )
 

@@ -118,7 +118,7 @@ def test_only_the_named_parameters_are_trained(tmp_path):
         "validate_every": 0,
         "learning_rate": 1e-2,
         "muon_learning_rate": 1e-2,
-        "trainable": "correction.further.0.*",
+        "trainable": "correction.further.0.*",  # as recipes of earlier versions name `experts`
     }
     plan = {"degradation": {"scales": (3.0, 3.0)}}
     states = []
@@ -127,7 +127,7 @@ def test_only_the_named_parameters_are_trained(tmp_path):
         states.append(load_state(loop.train(short, phantom_pack(), tmp_path / str(steps)).folder).model)
     one, two = states
     changed = {name for name in one if not torch.equal(one[name], two[name])}
-    assert changed and all(name.startswith("correction.further.0.") for name in changed)
+    assert changed and all(name.startswith("correction.experts.0.") for name in changed)
     assert len(changed) > len(one) // 3 - 5  # nearly all of that set
 
 

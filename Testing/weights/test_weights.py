@@ -131,14 +131,16 @@ def test_networks_take_only_what_fits(file, tmp_path):
 
 
 def test_files_of_earlier_versions_load(tmp_path):
-    """Shipped and users' files call the first layer of the auxiliary image `correction.beside`."""
+    """Which have other names for the layer of the auxiliary image and for the weights of other scales."""
     pytest.importorskip("torch", reason="Networks need torch, which is not installed here.")
     from MultiContrastSRLib.networks.registry import build
 
     spec = light("swift", correction_width=4, correction_blocks=1)
     own = {name: tensor.numpy() + 1 for name, tensor in build(spec).state_dict().items()}
-    former = {name.replace("auxiliary_head", "beside"): array for name, array in own.items()}
-    assert sum("beside" in name for name in former) == 6  # weight and bias of three sets
+    former = {
+        name.replace("auxiliary_head", "beside").replace("experts", "further"): array for name, array in own.items()
+    }
+    assert {"correction.beside.bias", "correction.further.1.beside.weight"} < former.keys() - own.keys()
     place = tmp_path / "former.safetensors"
     save_weights(place, spec, former, half=False)
     assert load_weights(place).tensors.keys() == own.keys()
