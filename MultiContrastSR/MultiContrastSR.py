@@ -10,13 +10,13 @@ from typing import Annotated
 
 import slicer
 import vtk
-from MultiContrastSRPanel import sample_data
-from MultiContrastSRPanel.library import library
-from MultiContrastSRPanel.live.console import LiveCalls
-from MultiContrastSRPanel.live.layers import clean_up
-from MultiContrastSRPanel.processing import Request, Run
-from MultiContrastSRPanel.pump import Pump
-from MultiContrastSRPanel.worker import Worker
+from MultiContrastSRPanel.logic import sample_data
+from MultiContrastSRPanel.logic.library import library
+from MultiContrastSRPanel.logic.live.layers import clean_up
+from MultiContrastSRPanel.logic.live.live_zoom_logic import LiveCalls
+from MultiContrastSRPanel.logic.pump import Pump
+from MultiContrastSRPanel.logic.run import Request, Run
+from MultiContrastSRPanel.logic.worker import Worker
 from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -146,7 +146,7 @@ class MultiContrastSRParameterNode:
 
 
 class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel's life in the application; what it does is in MultiContrastSRPanel/panel.py."""
+    """The panel's life in the application; what it does is in MultiContrastSRPanel/ui/panel.py."""
 
     def __init__(self, parent=None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -159,7 +159,7 @@ class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setup(self) -> None:
         """Called when the user opens the module for the first time: the first need of the library."""
         ScriptedLoadableModuleWidget.setup(self)
-        from MultiContrastSRPanel.panel import Panel
+        from MultiContrastSRPanel.ui.panel import Panel
 
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/MultiContrastSR.ui"))
         self.layout.addWidget(uiWidget)

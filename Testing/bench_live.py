@@ -84,8 +84,8 @@ class Session:
         self._coarser = coarser
         self.harness = Harness()
         self.module = self.harness.load(MODULE)
-        from MultiContrastSRPanel.live.session import LiveZoom
-        from MultiContrastSRPanel.live.slice_view import LiveView
+        from MultiContrastSRPanel.logic.live.live_zoom import LiveZoom
+        from MultiContrastSRPanel.logic.live.slice_view import LiveView
 
         from MultiContrastSRLib.live.engine import Engine
 

@@ -91,7 +91,7 @@ class Gate:
 @contextlib.contextmanager
 def gate_at(stage: str, monkeypatch) -> Iterator[Gate]:
     """Within the block the worker stops when it first reports `stage`; leaving the block lets it go."""
-    from MultiContrastSRPanel.worker import Job
+    from MultiContrastSRPanel.logic.worker import Job
 
     gate, report = Gate(), Job.report
 

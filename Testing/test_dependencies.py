@@ -12,7 +12,7 @@ import pytest
 slicer = pytest.importorskip("slicer")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "MultiContrastSR"))
 
-from MultiContrastSRPanel import dependencies  # noqa: E402
+from MultiContrastSRPanel.logic import dependencies  # noqa: E402
 
 from MultiContrastSRLib.core.errors import MethodUnavailableError, MultiContrastSRError  # noqa: E402
 

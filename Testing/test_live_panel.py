@@ -135,24 +135,7 @@ def test_a_scripted_session(module, shown, harness, lock):
         harness.wait(lambda: live_threads() == [], 20)
 
 
-# ---------------------------------------------------------------------- the files
-
-
-def test_file_scope_of_the_parts_imports_neither_the_library_nor_torch():
-    import ast
-    import sys
-
-    from panel_fixtures import MODULE
-
-    allowed = {*sys.stdlib_module_names, "slicer", "vtk", "qt", "ctk", "numpy"}
-    parts = sorted((MODULE.parent / "MultiContrastSRPanel" / "live").glob("*.py"))
-    assert len(parts) > 5
-    for path in parts:
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and not node.level:
-                names = [node.module]
-            assert {name.split(".")[0] for name in names} <= allowed, path.name
+# ---------------------------------------------------------------------- looks
 
 
 def test_the_open_section_is_readable_and_reachable(module, shown, harness, tmp_path):

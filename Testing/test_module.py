@@ -20,7 +20,9 @@ LIBRARY = MODULE.parent.parent / "MultiContrastSRLib"
 # ---------------------------------------------------------------------- the module
 
 
-@pytest.mark.parametrize("path", [MODULE, *sorted(PANEL.glob("*.py"))], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [MODULE, *sorted(PANEL.rglob("*.py"))], ids=lambda path: str(path.relative_to(MODULE.parent))
+)
 def test_file_scope_imports_nothing_that_pulls_torch(path):
     allowed = {*sys.stdlib_module_names, "slicer", "vtk", "qt", "ctk", "numpy", "MultiContrastSRPanel"}
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -28,6 +30,15 @@ def test_file_scope_imports_nothing_that_pulls_torch(path):
         if isinstance(node, ast.ImportFrom) and not node.level:
             names = [node.module]
         assert {name.split(".")[0] for name in names} <= allowed
+
+
+def test_the_logic_imports_nothing_of_the_panel():
+    paths = sorted((PANEL / "logic").rglob("*.py"))
+    assert len(paths) > 10
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert "ui" not in (node.module or "").split("."), path.name
 
 
 def test_module_says_what_it_is(module):
@@ -79,7 +90,7 @@ def test_self_test_of_the_module_passes(module, harness):
 
 
 def test_library_is_found_from_source_and_installed(tmp_path, monkeypatch, module):
-    from MultiContrastSRPanel import library as finder
+    from MultiContrastSRPanel.logic import library as finder
 
     assert finder.library_folder() == LIBRARY
     (tmp_path / "MultiContrastSRLib").mkdir()
@@ -233,7 +244,7 @@ def test_reload_button_reloads_the_parts_too(module, pair, harness):
     try:
         module.widget.onReload()
         harness.process_events()
-        assert sys.modules["MultiContrastSRPanel.panel"] is not own["MultiContrastSRPanel.panel"]
+        assert sys.modules["MultiContrastSRPanel.ui.panel"] is not own["MultiContrastSRPanel.ui.panel"]
         run_to_end(module, harness)
         assert state(module) == "done"
     finally:

@@ -41,7 +41,7 @@ def test_cancel_works_within_a_second_and_leaves_no_trace(module, pair, harness,
 
 
 def test_cancel_while_saving_leaves_no_file(module, harness, tmp_path, monkeypatch):
-    from MultiContrastSRPanel.pump import Pump
+    from MultiContrastSRPanel.logic.pump import Pump
 
     from MultiContrastSRLib import Volume, super_resolve
 
@@ -157,7 +157,7 @@ def test_cancel_with_the_gil_held(module, pair, harness, monkeypatch):
 
 def test_the_pump_feeds_the_worker_while_the_loop_holds_the_gil(module, harness):
     """Turns of a pure Python loop on the worker in half a second: starved without the pump, fed with it."""
-    from MultiContrastSRPanel.pump import Pump
+    from MultiContrastSRPanel.logic.pump import Pump
 
     def turns(watched: bool) -> int:
         count, pump = [0], Pump()

@@ -32,7 +32,7 @@ def menu(combo):
 
 
 def test_method_menu_is_grouped_and_explained(module, dummy_method):
-    from MultiContrastSRPanel.menus import method_items
+    from MultiContrastSRPanel.ui.menus import method_items
 
     from MultiContrastSRLib.methods import all_methods
 
@@ -63,7 +63,7 @@ def test_needed_packages_are_installed_at_apply(module, pair, harness, dummy_met
 
 
 def test_device_menu_says_what_auto_means(module, dummy_method, monkeypatch):
-    from MultiContrastSRPanel.menus import device_items
+    from MultiContrastSRPanel.ui.menus import device_items
 
     from MultiContrastSRLib.core import devices
 
@@ -166,7 +166,7 @@ def test_not_enough_memory_is_known_before_work_starts(module, pair, harness, mo
 
 
 def test_sample_scans_are_registered_with_url_and_checksum(module, monkeypatch):
-    from MultiContrastSRPanel import sample_data
+    from MultiContrastSRPanel.logic import sample_data
 
     registered = []
     logic = types.SimpleNamespace(registerCustomSampleDataSource=lambda **keywords: registered.append(keywords))

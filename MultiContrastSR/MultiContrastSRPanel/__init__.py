@@ -1,5 +1,5 @@
-"""The parts of the MultiContrastSR panel, one concept a file.
+"""The parts of the MultiContrastSR module: `logic` (no widgets) and `ui` (the panel), which imports `logic`.
 
 At file scope they import the standard library, numpy, slicer, vtk, qt and ctk only. `MultiContrastSRLib` and torch
-arrive with their first use (`library.py`, `dependencies.py`).
+are imported at their first use (`logic/library.py`, `logic/dependencies.py`).
 """

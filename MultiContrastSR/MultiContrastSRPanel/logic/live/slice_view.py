@@ -11,8 +11,8 @@ import vtk
 from slicer.i18n import tr as _
 
 from ..library import library
+from .annotations import ViewMarks
 from .layers import ViewLayers
-from .marks import ViewMarks
 
 
 class LiveView:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 NAME = "MultiContrastSRLib"
-MODULE_FOLDER = Path(__file__).resolve().parent.parent  # where MultiContrastSR.py lies
+MODULE_FOLDER = Path(__file__).resolve().parents[2]  # where MultiContrastSR.py lies
 
 # Built or installed, the library lies next to the module; in a source tree, next to the module's folder.
 FOLDERS = (MODULE_FOLDER, MODULE_FOLDER.parent)

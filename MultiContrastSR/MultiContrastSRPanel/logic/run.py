@@ -20,7 +20,7 @@ from . import dependencies
 from .fit_preview import FitPreview
 from .library import library
 from .pump import Pump
-from .remaining import RemainingTime
+from .remaining_time import RemainingTime
 from .worker import Worker
 
 if TYPE_CHECKING:

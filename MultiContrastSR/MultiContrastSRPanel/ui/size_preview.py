@@ -6,7 +6,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from .library import library
+from ..logic.library import library
 
 
 def describe_output(target_node: Any, scale: float | None, spacing: float | None) -> str:

@@ -10,9 +10,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..library import library
-from ..named_choice import Item, NamedChoice
-from .choices import Choices
+from ...logic.library import library
+from ...logic.live.display_options import Choices
+from ..named_combo_box import Item, NamedChoice
 
 FLIP_KEY, DIFFERENCE_KEY, KEEP_KEY = "F7", "F8", "F9"
 ALL_VIEWS = "all"

@@ -9,14 +9,14 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .library import library
+from ..logic.library import library
+from ..logic.remaining_time import in_words
+from ..logic.run import Run, RunState
 from .live.section import LiveSection
 from .menus import device_items, method_items
-from .named_choice import NamedChoice
+from .named_combo_box import NamedChoice
 from .option_form import OptionForm
 from .panel_state import PanelState, show_state
-from .processing import Run, RunState
-from .remaining import in_words
 from .size_preview import describe_output
 
 

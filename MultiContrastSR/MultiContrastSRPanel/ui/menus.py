@@ -7,9 +7,9 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from .dependencies import installable
-from .library import library
-from .named_choice import Item
+from ..logic.dependencies import installable
+from ..logic.library import library
+from .named_combo_box import Item
 
 HEADINGS = {
     "classical": _("Classical"),

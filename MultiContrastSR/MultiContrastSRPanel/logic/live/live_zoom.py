@@ -14,10 +14,10 @@ from slicer.i18n import tr as _
 
 from .. import dependencies
 from ..library import library
-from .choices import Choices
-from .keeping import check_view_names, grid_shown, store_view
+from .display_options import Choices
 from .layers import SUPPORTED, forget_difference_colours
 from .slice_view import LiveView, describe
+from .view_volume import check_view_names, grid_shown, store_view
 
 # While Slicer's event loop is idle it holds Python's global lock, and the engine's thread starves. So, as long as it
 # has work, a timer waits YIELD_S on it with the lock released, then lets the loop handle events, and again.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from slicer import vtkMRMLScalarVolumeNode
 
-from .choices import Choices
-from .keeping import render_view
-from .session import LiveZoom
+from .display_options import Choices
+from .live_zoom import LiveZoom
+from .view_volume import render_view
 
 
 class LiveCalls:

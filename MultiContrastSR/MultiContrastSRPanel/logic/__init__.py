@@ -1,0 +1,1 @@
+"""What the module does, without widgets: runs on the worker thread, their inputs and results, dependencies."""

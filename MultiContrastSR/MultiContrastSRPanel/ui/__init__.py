@@ -1,0 +1,1 @@
+"""The module's panel: its widgets follow the parameter node and call the logic."""

@@ -1,0 +1,1 @@
+"""The panel's section "Live zoom"."""
