@@ -17,8 +17,9 @@ from MultiContrastSRLib.core.cache import Cache
 from MultiContrastSRLib.core.progress import Monitor
 from MultiContrastSRLib.image.grid import Grid
 from MultiContrastSRLib.image.prepared import SliceEncoder
-from MultiContrastSRLib.live.engine import Engine, Frame, Request
+from MultiContrastSRLib.live.engine import THREAD_NAME, Engine
 from MultiContrastSRLib.live.renderer import ViewRenderer
+from MultiContrastSRLib.live.request import Frame, Request
 from MultiContrastSRLib.live.view import view_grid
 from MultiContrastSRLib.methods import get
 from MultiContrastSRLib.methods.contract import REGISTRY
@@ -160,7 +161,7 @@ def settle(engine: Engine, timeout: float = 60.0) -> None:
 
 def live_threads() -> list[str]:
     """Names of the engines' threads that run."""
-    return [t.name for t in threading.enumerate() if t.name == "MultiContrastSR live zoom"]
+    return [t.name for t in threading.enumerate() if t.name == THREAD_NAME]
 
 
 @pytest.fixture

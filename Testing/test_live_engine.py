@@ -15,9 +15,10 @@ from phantoms import pair
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
 from MultiContrastSRLib.core.cache import Cache
+from MultiContrastSRLib.core.errors import CancelledError
 from MultiContrastSRLib.core.progress import Monitor
-from MultiContrastSRLib.live.engine import Request
 from MultiContrastSRLib.live.renderer import ViewRenderer
+from MultiContrastSRLib.live.request import Request
 from MultiContrastSRLib.live.view import neighbours, same_plane
 
 # ---------------------------------------------------------------------- memory
@@ -160,6 +161,35 @@ def test_withdrawing_the_only_view_that_needs_it_ends_a_preparation(engine_of, h
     assert not engine.renderer.ready(view(target.grid, "sagittal"))
 
 
+def test_cancel_callbacks_only_answer_and_preparations_have_a_thread_of_their_own(engine_of, held_preparation):
+    """While one view is being prepared for, others are rendered by another thread, not within its cancel callback."""
+    target, reference = scans()
+    engine, rendered, answers = engine_of(target, reference), set(), []
+    prepare, render = engine.renderer.prepare, engine.renderer.render
+
+    def watched_prepare(grid, cancel):
+        def watched_cancel():
+            before = set(rendered)
+            answers.append(cancel())
+            assert threading.current_thread() not in rendered - before
+            return answers[-1]
+
+        prepare(grid, watched_cancel)
+
+    def watched_render(grid, cancel=None, like=None):
+        rendered.add(threading.current_thread())
+        return render(grid, cancel, like)
+
+    engine.renderer.prepare, engine.renderer.render = watched_prepare, watched_render
+    collect(engine, Request("Red", view(target.grid)))
+    engine.request(Request("Yellow", view(target.grid, "sagittal")))
+    until(lambda: engine.preparing)
+    collect(engine, Request("Red", view(target.grid, pixel=0.3)))
+    assert engine.preparing and len(rendered) == 1 and set(answers) == {False}
+    held_preparation.set()
+    settle(engine)
+
+
 # ---------------------------------------------------------------------- what frames hold, and the end
 
 
@@ -189,6 +219,36 @@ def test_errors_come_as_frames_and_as_exceptions(engine_of):
     assert "NaN" in str(frame.error) and frame.array is None
     with pytest.raises(mc.MultiContrastSRError, match="NaN"):
         engine.render(view(target.grid), 20)
+
+
+@pytest.mark.parametrize("where", ["ready", "effort"])
+def test_an_error_outside_of_any_step_reaches_every_request(engine_of, monkeypatch, where):
+    """Whatever fails between two steps, nobody waits for a thread that has ended."""
+
+    def broken(self, grid):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(ViewRenderer, where, broken)
+    target, reference = scans()
+    engine = engine_of(target, reference)
+    frame = collect(engine, Request("Red", view(target.grid)))[-1]
+    assert isinstance(frame.error, ZeroDivisionError) and "in broken" in frame.details
+    assert not engine.busy
+    with pytest.raises(ZeroDivisionError):
+        engine.render(view(target.grid), 20)
+    assert collect(engine, Request("Red", view(target.grid)))[-1].error is not None
+
+
+def test_waiting_for_a_frame_ends_with_the_engine_or_the_limit(engine_of, held_preparation):
+    target, reference = scans()
+    engine = engine_of(target, reference)
+    with pytest.raises(mc.MultiContrastSRError, match="not rendered within 0.05 s.*try again"):
+        engine.render(view(target.grid, "sagittal"), 0.05)
+    threading.Timer(0.1, engine.close).start()
+    with pytest.raises(CancelledError):
+        engine.render(view(target.grid, "sagittal"))
+    with pytest.raises(CancelledError):
+        engine.render(view(target.grid, "sagittal"))
 
 
 def test_closing_during_a_preparation_is_quick(engine_of):

@@ -1,4 +1,4 @@
-"""What goes to the engine and what comes back."""
+"""What is requested of the engine, and the frames that it returns."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..image.grid import Grid
 
 @dataclass(frozen=True)
 class Request:
-    """What a view wants to show.
+    """The image that a view is to show.
 
     Attributes:
-        view: its name; a later request of the same name takes this one's place.
+        view: its name; a later request of the same name replaces this one.
         grid: its pixels, shape (1, rows, columns).
-        difference: whether the difference from interpolation is wanted too.
-        neighbours: grids that may be wanted next; rendered into the cache when there is nothing else to do.
+        difference: whether the difference from interpolation is requested too.
+        neighbours: grids that may be requested next; rendered into the cache when nothing else is to be done.
         full: every pixel, whatever the quality.
     """
 
@@ -30,18 +30,20 @@ class Request:
 
 @dataclass(frozen=True)
 class Frame:
-    """What came out: an image, or the error that kept it from being made.
+    """An image, or the error that kept it from being made.
 
     Attributes:
-        request: what it answers.
+        request: the request that it answers.
         grid: its pixels; coarser than those of the request when `final` is False or the quality is "draft".
         array: float32 of `grid.shape`; None with an error.
         difference: `array` minus linear interpolation, where it was asked for.
         final: whether nothing better follows.
         scale: view pixels per target pixel.
         seconds: taken to render it; 0 from the cache.
-        method: name of the method whose image it is; another than the user's while that one's is in the making.
+        method: name of the method whose image it is; a quicker one's while the view is being prepared for.
         within_slices: whether detail across slices, which `pipeline.super_resolve` would add on this grid, is missing.
+        error: what kept the image from being made.
+        details: the traceback of `error`, as text, for the log.
     """
 
     request: Request
@@ -53,4 +55,5 @@ class Frame:
     seconds: float = 0.0
     method: str = ""
     within_slices: bool = False
-    error: Exception | None = None
+    error: BaseException | None = None
+    details: str = ""

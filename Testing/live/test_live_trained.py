@@ -17,7 +17,7 @@ from MultiContrastSRLib.acquisition.model import AcquisitionModel
 from MultiContrastSRLib.core.cache import Cache
 from MultiContrastSRLib.core.errors import CancelledError
 from MultiContrastSRLib.core.progress import Monitor
-from MultiContrastSRLib.live.engine import Request
+from MultiContrastSRLib.live.request import Request
 from MultiContrastSRLib.live.view import Rectangle, neighbours, part_of
 from MultiContrastSRLib.methods import get
 from MultiContrastSRLib.pipeline.sliced import SlicedImage

@@ -70,7 +70,7 @@ class LiveView:
             return None
         step = self.logic.GetLowestVolumeSliceSpacing()[2] or grid.spacing[0]
         near = [self._cut(other) for other in self._views.neighbours(grid, step)]
-        return library("live.engine").Request(
+        return library("live.request").Request(
             self.name, grid, self.choices.difference, tuple(other for other in near if other is not None)
         )
 
