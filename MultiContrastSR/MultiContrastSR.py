@@ -10,12 +10,13 @@ from typing import Annotated
 
 import slicer
 import vtk
-from MultiContrastSRPanel.logic import sample_data
+from MultiContrastSRPanel.logic import dependencies, sample_data
 from MultiContrastSRPanel.logic.library import library
-from MultiContrastSRPanel.logic.live.layers import clean_up
-from MultiContrastSRPanel.logic.live.live_zoom_logic import LiveCalls
+from MultiContrastSRPanel.logic.live.layers import remove_stale_layers
+from MultiContrastSRPanel.logic.live.live_zoom_logic import LiveZoomLogic
 from MultiContrastSRPanel.logic.pump import Pump
-from MultiContrastSRPanel.logic.run import Request, Run
+from MultiContrastSRPanel.logic.run import Run
+from MultiContrastSRPanel.logic.task import SuperResolutionTask
 from MultiContrastSRPanel.logic.worker import Worker
 from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
@@ -55,7 +56,7 @@ class MultiContrastSR(ScriptedLoadableModule):
         sample_data.register()
         scene = slicer.mrmlScene
         for event in (scene.EndImportEvent, scene.EndRestoreEvent):
-            scene.AddObserver(event, lambda caller, event: clean_up(caller))
+            scene.AddObserver(event, lambda caller, event: remove_stale_layers(caller))
 
 
 class OutputSize(enum.Enum):
@@ -146,7 +147,7 @@ class MultiContrastSRParameterNode:
 
 
 class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel's life in the application; what it does is in MultiContrastSRPanel/ui/panel.py."""
+    """Connects the panel (MultiContrastSRPanel/ui/panel.py) with the application's events."""
 
     def __init__(self, parent=None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -239,19 +240,19 @@ class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.refresh()
 
 
-class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveCalls):
-    """Super-resolution of nodes, for the panel, the Python console and scripts; live zoom's calls are in `LiveCalls`.
+class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
+    """Super-resolution of nodes, for the panel, the Python console and scripts; for live zoom see `LiveZoomLogic`.
 
     >>> logic = MultiContrastSRLogic()
     >>> node = logic.process(getNode("T2"), getNode("T1"), method="guided", scale=2)
     """
 
-    worker = Worker()  # one thread for all instances
-
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
+        self.worker = Worker()
         self._pump = None
         self._runs = []
+        self._loads = {}
 
     def getParameterNode(self):
         return MultiContrastSRParameterNode(super().getParameterNode())
@@ -271,8 +272,8 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveCalls):
             reference, super-resolved by the same run, for methods that make it (joint-tv, joint-nonlocal, subject-inr).
         :raises MultiContrastSRError: with the cause and what to do; the scene is as it was.
         """
-        request = Request.take(targetNode, referenceNode, outputNode, **settings)
-        return request.store(*request.work(progress, cancel))[0]
+        task = SuperResolutionTask.from_nodes(targetNode, referenceNode, outputNode, **settings)
+        return task.store(*task.compute(progress, cancel))[0]
 
     def processAsync(
         self, targetNode, referenceNode=None, *, outputNode=None, onDone=None, onError=None, onProgress=None, **settings
@@ -285,18 +286,26 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveCalls):
         :param settings: as for `process`.
         :raises MultiContrastSRError: when the run cannot even start.
         """
-        request = Request.take(targetNode, referenceNode, outputNode, **settings)
+        task = SuperResolutionTask.from_nodes(targetNode, referenceNode, outputNode, **settings)
         self._pump = self._pump or Pump()
         self._runs = [run for run in self._runs if run.active]
-        self._runs.append(Run(request, self.worker, self._pump, onDone, onError, onProgress))
+        self._runs.append(Run(task, self.worker, self._pump, onDone, onError, onProgress))
         return self._runs[-1]
 
+    def loadPackages(self, modules, onDone) -> None:
+        """Import installed packages on the worker thread; `onDone(error or None)` is called on the main thread."""
+        self._pump = self._pump or Pump()
+        job = self.worker.submit(lambda progress, cancel: dependencies.load(modules))
+        self._loads[job] = onDone
+        self._pump.watch(job, lambda fraction, stage: None, lambda: self._loads.pop(job, lambda error: None)(job.error))
+
     def cleanup(self) -> None:
-        """Cancel what is under way, switch live zoom off and end the worker thread; it starts when it is needed."""
+        """Cancel this logic's runs, switch live zoom off and end the worker thread; it starts when it is needed."""
         self.stopLiveZoom()
         for run in self._runs:
             run.abandon()
         self._runs = []
+        self._loads.clear()
         self.worker.stop()
 
 

@@ -84,16 +84,18 @@ class Session:
         self._coarser = coarser
         self.harness = Harness()
         self.module = self.harness.load(MODULE)
+        from MultiContrastSRPanel.logic.live.input_observer import InputObserver
         from MultiContrastSRPanel.logic.live.live_zoom import LiveZoom
-        from MultiContrastSRPanel.logic.live.slice_view import LiveView
+        from MultiContrastSRPanel.logic.live.slice_view import LiveSliceView
 
         from MultiContrastSRLib.live.engine import Engine
 
         self.main = MainThread()
-        for name in ("_turn", "_pointer_moved", "_look_changed", "_input_modified"):
-            self.main.watch(LiveZoom, name)
+        self.main.watch(LiveZoom, "_on_timeout")
+        for name in ("_on_pointer_moved", "_on_display_modified", "_on_input_modified"):
+            self.main.watch(InputObserver, name)
         for name in ("_node_modified", "_composite_modified"):
-            self.main.watch(LiveView, name)
+            self.main.watch(LiveSliceView, name)
         self.main.leave_out(Engine, "wait")
         self.encoded: list[float] = []
         self._time_encoding()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -58,6 +59,19 @@ def dummy_method():
     yield add
     for name in names:
         REGISTRY.unregister(name)
+
+
+@pytest.fixture
+def slow_package(monkeypatch, tmp_path):
+    """Name of an installed package that takes a while to import; it says which thread imported it."""
+    name = "slow_package_of_one_test"
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    lines = "import threading, time", "time.sleep(0.3)", "imported_by = threading.current_thread()"
+    (folder / f"{name}.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(folder)
+    yield name
+    sys.modules.pop(name, None)
 
 
 def make_pair(size: int = 128, slices: int = 12):

@@ -86,8 +86,11 @@ def refusal(action):
     return str(caught.value)
 
 
-def test_nothing_needed_touches_nothing(without_torch):
+def test_nothing_needed_installs_nothing(monkeypatch, without_torch):
+    installer, asked = offer(monkeypatch, Installer(fake_torch)), record_pip(monkeypatch)
     dependencies.ensure(())
+    dependencies.load(())
+    assert (installer.calls, asked, sys.modules["torch"]) == ([], [], None)
 
 
 def test_working_torch_is_left_alone(monkeypatch):
@@ -185,8 +188,53 @@ def with_packaging(monkeypatch, pip_ensure):
     monkeypatch.setattr(slicer, "packaging", types.SimpleNamespace(pip_ensure=pip_ensure), raising=False)
 
 
-def test_package_that_is_there_is_left_alone():
+def record_pip(monkeypatch):
+    """The names that `slicer.packaging` is asked for, from now on."""
+    asked = []
+    with_packaging(monkeypatch, lambda name, requester: asked.append(name))
+    return asked
+
+
+def test_package_that_is_there_is_left_alone(monkeypatch):
+    asked = record_pip(monkeypatch)
     dependencies.ensure(("json",))
+    assert asked == [] and dependencies.is_installed("json") and not dependencies.is_installed(PACKAGE)
+
+
+# ---------------------------------------------------------------------- imports
+
+
+def test_installed_packages_are_imported_by_load_only(monkeypatch, tmp_path):
+    """`ensure` runs on the main thread, where importing PyTorch would block the interface for seconds."""
+    (tmp_path / f"{PACKAGE}.py").write_text("value = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, PACKAGE, sys)
+    del sys.modules[PACKAGE]
+    stages = []
+    dependencies.ensure((PACKAGE,))
+    assert not dependencies.are_loaded((PACKAGE,))
+    dependencies.load((PACKAGE,), lambda fraction, stage: stages.append(stage))
+    assert sys.modules[PACKAGE].value == 1 and stages == [f"Starting {PACKAGE}…"]
+    dependencies.load((PACKAGE,), lambda fraction, stage: stages.append(stage))
+    assert len(stages) == 1 and dependencies.loading_text(("torch",)) == "Starting PyTorch…"
+
+
+def test_a_package_that_does_not_import_is_reported(monkeypatch, tmp_path):
+    (tmp_path / f"{PACKAGE}.py").write_text("raise OSError('no such symbol')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    dependencies.ensure((PACKAGE,))
+    assert refusal(lambda: dependencies.load((PACKAGE,))) == (
+        f"The Python package '{PACKAGE}' is installed but does not work (no such symbol). "
+        f"Install it again in Slicer's Python console: pip_install('--force-reinstall {PACKAGE}')."
+    )
+
+
+def test_broken_torch_that_was_not_imported_is_reported_by_load(monkeypatch, tmp_path):
+    monkeypatch.setattr(dependencies, "_probe_torch", raising(dependencies._unavailable("does not work")))
+    monkeypatch.setattr(dependencies, "are_loaded", lambda modules: False)
+    monkeypatch.setattr(dependencies, "is_installed", lambda module: True)
+    assert dependencies.ensure_torch() is None
+    assert refusal(lambda: dependencies.load(("torch",))) == "does not work"
 
 
 def test_package_comes_through_slicer_packaging(monkeypatch):

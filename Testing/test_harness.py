@@ -182,12 +182,19 @@ def test_a_worker_starves_while_the_gil_is_held_unless_the_main_thread_yields(ha
     assert starved < free / 10 and pumped > 5 * max(starved, 1), (free, starved, pumped)
 
 
-def test_waiting_and_processing_events_work_with_the_gil_held(harness, module, volume):
+def test_waiting_and_processing_events_work_with_the_gil_held(harness, module, volume, qt):
     import slicer
 
     module.ui.inputSelector.setCurrentNode(volume)
     module.ui.backgroundBox.checked = True
     with harness.hold_gil():
         harness.click(module.ui.applyButton)
+        handled = []
+        timer = qt.QTimer()
+        timer.setSingleShot(True)
+        timer.connect("timeout()", lambda: handled.append("timeout"))
+        timer.start(0)
         slicer.app.processEvents()
+        assert handled == ["timeout"] and module.ui.applyButton.text == "Cancel"
         harness.wait(lambda: module.ui.applyButton.text == "Apply", timeout=5)
+    assert not module.logic.thread.is_alive()

@@ -26,11 +26,11 @@ def test_the_panel_switches_and_chooses(module, shown, harness):
     ui.liveLensSlider.value = 60.0
     assert session is module.logic.liveZoom and pixels_of(frame_of(session, "Yellow")).shape[2] == 60
     harness.click(ui.liveFlipButton)
-    assert session.choices.original and ui.liveFlipButton.checked
+    assert session.display.original and ui.liveFlipButton.checked
     harness.choose(ui.methodSelector, "Cubic B-spline")  # another method in the middle of it
     finish(module, harness)
     assert module.logic.liveZoom is not session and not session.on
-    assert module.logic.liveZoom.views["Yellow"].marks.text.startswith("Cubic B-spline")
+    assert module.logic.liveZoom.views["Yellow"].annotations.text.startswith("Cubic B-spline")
     harness.click(ui.liveKeepButton)
     assert "T2 bspline view Yellow" in volume_names(harness)
     module.ui.targetSelector.setCurrentNode(shown[1])
@@ -51,7 +51,7 @@ def test_keys_work_while_it_is_on(module, shown, harness):
     flip, add = Qt.Key.Key_F7, Qt.Key.Key_F8
     for key, expected in ((flip, (True, False)), (add, (False, True)), (add, (False, False))):
         QtTest.QTest.keyClick(module.panel, key)
-        assert (session.choices.original, session.choices.difference) == expected
+        assert (session.display.original, session.display.difference) == expected
     finish(module, harness)
     QtTest.QTest.keyClick(module.panel, Qt.Key.Key_F9)
     assert any(" view " in name for name in volume_names(harness))
@@ -64,6 +64,37 @@ def test_an_error_ends_it_and_is_said(module, shown, harness):
     finish(module, harness)
     assert module.logic.liveZoom is None and "NaN" in module.ui.liveStatus.text and not module.ui.liveButton.checked
     assert our_nodes() == []
+
+
+def test_a_bug_in_the_engine_ends_it_and_is_said(module, shown, harness, monkeypatch):
+    from MultiContrastSRLib.live.renderer import ViewRenderer
+
+    def broken(self, grid):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(ViewRenderer, "ready", broken)
+    module.ui.liveSectionButton.collapsed = False
+    harness.click(module.ui.liveButton)
+    finish(module, harness)
+    assert module.logic.liveZoom is None and module.ui.liveStatus.text == "a bug" and our_nodes() == []
+
+
+def test_packages_are_imported_by_another_thread(module, shown, harness, slow_slices, slow_package):
+    import sys
+    import threading
+
+    from MultiContrastSRPanel.logic.dependencies import are_loaded
+
+    slow_slices.requires = (slow_package,)
+    module.ui.methodName.text = slow_slices.name
+    module.ui.liveSectionButton.collapsed = False
+    harness.click(module.ui.liveButton)
+    session = module.logic.liveZoom
+    assert session.views["Red"].annotations.text.startswith(f"Slow slices · Starting {slow_package}…")
+    assert not are_loaded([slow_package]) and session.busy
+    finish(module, harness)
+    assert session.on and session.views["Red"].layers.visible
+    assert sys.modules[slow_package].imported_by is not threading.main_thread()
 
 
 # ---------------------------------------------------------------------- a session
@@ -87,7 +118,7 @@ def test_a_scripted_session(module, shown, harness, lock):
             harness.run_for(0.02)
         finish(module, harness)
         width = red.node.GetFieldOfView()[0] / 200  # mm a screen pixel
-        assert session.views["Red"].shown.scale == pytest.approx(2.0 / width, rel=1e-3) and 2.0 / width > 12
+        assert session.views["Red"].frame.scale == pytest.approx(2.0 / width, rel=1e-3) and 2.0 / width > 12
         for step in (1, 1, 1, -2, -1):
             red.node.SetSliceOffset(red.node.GetSliceOffset() + 3 * step)
             harness.run_for(0.02)
@@ -118,11 +149,11 @@ def test_a_scripted_session(module, shown, harness, lock):
             pan(red, 1, 1)
             harness.run_for(0.02)
         finish(module, harness)
-        assert module.logic.liveZoom.views["Red"].marks.text.startswith("Swift ×")
+        assert module.logic.liveZoom.views["Red"].annotations.text.startswith("Swift ×")
         harness.choose(module.ui.methodSelector, "Lanczos")
         pan(red, 1, 1)
         finish(module, harness)
-        assert module.logic.liveZoom.views["Red"].marks.text.startswith("Lanczos")
+        assert module.logic.liveZoom.views["Red"].annotations.text.startswith("Lanczos")
         harness.scene.RemoveNode(shown[0])
         harness.process_events()
         assert module.logic.liveZoom is None and our_nodes() == []

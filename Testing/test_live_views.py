@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -30,10 +32,10 @@ def test_a_frame_lies_on_the_screens_pixels_and_holds_the_methods_values(module,
     np.testing.assert_allclose(to_ras[:3, 3], xy_to_ras[:3, 3], atol=1e-4)  # the whole view is inside the target
     assert pixels_of(node).shape == (1, 160, 200)
     prepared = mc.prepare(*(mrml.volume_from_node(n) for n in shown), method="guided", register="off")
-    expected = prepared.render(session.views["Red"].wanted).array
+    expected = prepared.render(session.views["Red"].requested).array
     np.testing.assert_allclose(pixels_of(node), expected, atol=1e-4 * np.ptp(expected))
     assert red.mrmlSliceCompositeNode().GetNthLayerVolume(3) is node
-    badge = session.views["Red"].marks.text
+    badge = session.views["Red"].annotations.text
     assert badge.startswith("Guided (local regression) ×") and "CPU" in badge and badge.endswith("research use")
 
 
@@ -79,7 +81,7 @@ def test_lens_split_flip_and_difference(module, shown, harness):
     node.GetIJKToRASMatrix(matrix)
     corner = slicer.util.arrayFromVTKMatrix(view.node.GetXYToRAS()) @ (95, 35, 0, 1)
     np.testing.assert_allclose(slicer.util.arrayFromVTKMatrix(matrix)[:, 3], corner, atol=1e-4)
-    session.choices.show, session.choices.split = "split", 0.75
+    session.display.show, session.display.split = "split", 0.75
     session.redraw()
     seen = view.grid  # the view shows more than the target at its sides
     left = round((np.linalg.inv(seen.affine) @ slicer.util.arrayFromVTKMatrix(view.node.GetXYToRAS()))[0, 3])
@@ -87,7 +89,7 @@ def test_lens_split_flip_and_difference(module, shown, harness):
     session.flip()
     assert not view.layers.visible
     session.flip()
-    session.choices.show = "view"
+    session.display.show = "view"
     session.redraw()
     assert view.layers.visible and pixels_of(node).shape == seen.shape
     image = pixels_of(node).copy()
@@ -108,10 +110,10 @@ def test_scrolling_shows_interpolation_at_once_and_neighbours_from_the_cache(mod
     red.node.SetSliceOffset(offset + 3.0)
     assert not view.layers.visible  # within the very event: no other slice's pixels stay
     finish(module, harness)
-    assert view.layers.visible and "from cache" in view.marks.text
+    assert view.layers.visible and "from cache" in view.annotations.text
     red.node.SetSliceOffset(offset + 500)
     finish(module, harness)
-    assert not view.layers.visible and view.marks.text == ""
+    assert not view.layers.visible and view.annotations.text == ""
 
 
 def test_panning_keeps_the_frame_in_its_place_until_the_next(module, shown, harness):
@@ -122,7 +124,7 @@ def test_panning_keeps_the_frame_in_its_place_until_the_next(module, shown, harn
     assert view.layers.visible
     np.testing.assert_array_equal(pixels_of(frame_of(session)), before)
     finish(module, harness)
-    assert view.shown.grid == view.grid
+    assert view.frame.grid == view.grid
 
 
 @pytest.mark.parametrize("background", ["reference", "none"])
@@ -189,7 +191,7 @@ def test_resizing_layouts_and_pixel_densities(module, shown, harness):
     red = harness.view("Red")
     red.resize(333, 111)
     finish(module, harness)
-    assert session.views["Red"].shown.grid == session.views["Red"].grid
+    assert session.views["Red"].frame.grid == session.views["Red"].grid
     assert session.views["Red"].grid.shape[1] <= 111
     harness.view("Yellow").node.SetMappedInLayout(0)  # single layout: the others are not there
     assert session.views["Yellow"].grid is None and session.views["Red"].grid is not None
@@ -213,23 +215,23 @@ def test_linked_views_follow_each_other(module, shown, harness):
     finish(module, harness)
     assert green.node.GetSliceOffset() == pytest.approx(red.node.GetSliceOffset())
     for name in ("Red", "Green"):
-        assert session.views[name].layers.visible and session.views[name].shown.grid == session.views[name].grid
+        assert session.views[name].layers.visible and session.views[name].frame.grid == session.views[name].grid
     for view in (red, green):
         view.mrmlSliceCompositeNode().SetLinkedControl(0)
     link.SetMRMLScene(None)
 
 
 def test_badges_of_a_trained_method_say_what_is_shown(module, shown, harness):
-    said = []
+    statuses = []
     module.logic.startLiveZoom(
-        ["Red", "Yellow"], *shown, method="swift", register="off", onStatus=said.append, **trained("swift")
+        ["Red", "Yellow"], *shown, method="swift", register="off", onStatus=statuses.append, **trained("swift")
     )
     finish(module, harness)
     session = module.logic.liveZoom
-    red, yellow = (session.views[name].marks.text for name in ("Red", "Yellow"))
+    red, yellow = (session.views[name].annotations.text for name in ("Red", "Yellow"))
     assert red.startswith("Swift ×") and red.endswith("CPU\nresearch use")
     assert yellow.startswith("Swift ×") and yellow.endswith("CPU\ndetail within slices · research use")
-    assert any(line.startswith("Red: Guided (local regression) ×") and "refining" in line for line in said)
+    assert any(line.startswith("Red: Guided (local regression) ×") and "refining" in line for line in statuses)
     kept = module.logic.renderView("Yellow")
     assert "within slices" in kept.GetAttribute("MultiContrastSR.Report")
 
@@ -248,6 +250,22 @@ def test_keeping_a_view_makes_a_volume_with_provenance(module, shown, harness):
     assert kept.GetAttribute("MultiContrastSR.Method") == "guided"
     session.stop()
     assert slicer.mrmlScene.IsNodePresent(kept)
+
+
+def test_keeping_a_view_waits_for_a_limited_time(module, shown, harness, monkeypatch):
+    from MultiContrastSRPanel.logic.live import live_zoom
+
+    from MultiContrastSRLib.errors import MultiContrastSRError
+    from MultiContrastSRLib.live.renderer import ViewRenderer
+
+    session = start(module, harness)
+    monkeypatch.setattr(live_zoom, "KEEP_LIMIT_S", 0.05)
+    monkeypatch.setattr(ViewRenderer, "ready", lambda self, grid: False)
+    monkeypatch.setattr(ViewRenderer, "prepare", lambda self, grid, cancel: time.sleep(0.2))
+    zoom(harness.view("Red"), 2)
+    with pytest.raises(MultiContrastSRError, match="not rendered within 0.05 s"):
+        session.keep("Red")
+    assert session.on
 
 
 def test_rendering_a_view_without_live_zoom(module, shown, harness):

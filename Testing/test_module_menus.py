@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+import threading
 import types
 from pathlib import Path
 
@@ -60,6 +61,58 @@ def test_needed_packages_are_installed_at_apply(module, pair, harness, dummy_met
     harness.process_events()
     harness.click(module.ui.applyButton)
     assert state(module) == "error" and "because the installation was declined" in module.ui.resultLabel.text
+
+
+def test_packages_are_imported_on_the_worker_when_a_method_is_chosen(
+    module, pair, harness, dummy_method, slow_package, monkeypatch
+):
+    """GPUs are listed once the package is there; until then the menu says what it waits for."""
+    from MultiContrastSRPanel.logic.dependencies import are_loaded
+
+    from MultiContrastSRLib import devices
+
+    found = [devices.Device("cpu", "CPU"), devices.Device("cuda:0", "GPU 0: H200")]
+    monkeypatch.setattr(devices, "list_devices", lambda: found)
+    method = dummy_method(requires=(slow_package,), devices=("cpu", "cuda"))
+    module.ui.methodName.text = method.name
+    harness.process_events()
+    assert not are_loaded([slow_package])
+    assert [text for text, *_ in menu(module.ui.deviceSelector)] == [f"Starting {slow_package}…", "CPU"]
+    harness.wait(lambda: module.ui.deviceSelector.count == 3, 10, "the GPU in the menu")
+    assert module.ui.deviceSelector.currentText == "Automatic: GPU 0: H200"
+    assert sys.modules[slow_package].imported_by is not threading.main_thread()
+
+
+def test_closing_while_packages_are_imported_calls_nobody(module, pair, harness, dummy_method, slow_package):
+    method = dummy_method(requires=(slow_package,), devices=("cpu", "cuda"))
+    module.ui.methodName.text = method.name
+    panel, filled = module.widget.panel, []
+    panel._devices.fill = filled.append
+    module.logic.cleanup()
+    harness.run_for(0.1)
+    assert sys.modules[slow_package].imported_by is not threading.main_thread() and filled == []
+
+
+def test_packages_that_do_not_import_leave_the_cpu(module, pair, harness, dummy_method, slow_package, tmp_path):
+    (tmp_path / "packages" / f"{slow_package}.py").write_text("raise OSError('no such symbol')\n")
+    method = dummy_method(requires=(slow_package,), devices=("cpu", "cuda"))
+    module.ui.methodName.text = method.name
+    harness.wait(lambda: module.ui.deviceSelector.currentText == "Automatic: CPU", 10)
+    run_to_end(module, harness)
+    assert state(module) == "error" and "does not work (no such symbol)" in module.ui.resultLabel.text
+
+
+def test_packages_are_imported_on_the_worker_by_apply(module, pair, harness, dummy_method, slow_package):
+    from MultiContrastSRPanel.logic.dependencies import are_loaded
+
+    method = dummy_method(requires=(slow_package,))  # on the CPU only, so that no list of devices needs the package
+    module.ui.methodName.text = method.name
+    labels = []
+    harness.click(module.ui.applyButton)
+    harness.wait(lambda: labels.append(module.ui.progressLabel.text) or are_loaded([slow_package]), 10)
+    harness.wait(lambda: labels.append(module.ui.progressLabel.text) or not module.widget.panel.state.busy, 30)
+    assert state(module) == "done" and f"Starting {slow_package}…" in labels
+    assert sys.modules[slow_package].imported_by is not threading.main_thread()
 
 
 def test_device_menu_says_what_auto_means(module, dummy_method, monkeypatch):

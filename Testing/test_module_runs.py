@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 
 import numpy as np
@@ -121,6 +122,47 @@ def test_parent_transforms_of_both_inputs_count(module, pair, harness):
     np.testing.assert_allclose(
         slicer.util.arrayFromVolume(moved), slicer.util.arrayFromVolume(plain), atol=1e-3 * scale
     )
+
+
+# ---------------------------------------------------------------------- several logics
+
+
+def test_each_logic_stops_its_own_jobs_only(module, pair, harness, monkeypatch):
+    other = module.python.MultiContrastSRLogic()
+    with gate_at("prepare", monkeypatch) as gate:
+        harness.click(module.ui.applyButton)
+        harness.wait(gate.reached.is_set, 30)
+        errors = []
+        run = other.processAsync(*pair, method="linear", onError=errors.append)
+        other.cleanup()
+        assert not run.active or run.state.value == "cancelling"
+        assert state(module) == "running" and module.logic.worker is not other.worker
+    wait_idle(module, harness)
+    assert state(module) == "done" and volume_names(harness) == ["T2", "T1", "T2 guided 2x"] and errors == []
+
+
+def test_a_worker_that_nobody_stopped_ends_with_its_logic(module, harness):
+    def threads() -> int:
+        return sum(thread.name == "MultiContrastSR worker" for thread in threading.enumerate())
+
+    before, logic = threads(), module.python.MultiContrastSRLogic()
+    job = logic.worker.submit(lambda progress, cancel: 7)
+    assert job.finished.wait(5) and job.result == 7 and threads() == before + 1
+    del logic
+    gc.collect()
+    harness.wait(lambda: threads() == before, 5, "the end of the worker's thread")
+
+
+def test_a_worker_can_be_stopped_and_used_again(module):
+    from MultiContrastSRPanel.logic.worker import Worker
+
+    worker, go_on = Worker(), threading.Event()
+    first = worker.submit(lambda progress, cancel: go_on.wait(20))
+    assert not worker.stop(0.01)  # it does not end within that time
+    second = worker.submit(lambda progress, cancel: 2)
+    assert second.finished.wait(5) and not first.finished.is_set()
+    go_on.set()
+    assert first.finished.wait(5) and worker.stop() and worker.stop()
 
 
 # ---------------------------------------------------------------------- the scene changes during a run

@@ -93,7 +93,7 @@ class Engine:
             raise CancelledError("live zoom")
         raise MultiContrastSRError(
             f"The view was not rendered within {timeout:g} s; expected it by then. "
-            "Wait until its badge no longer says that it is being prepared, and try again."
+            "Wait until it is prepared, as its label says, and try again."
         )
 
     def withdraw(self, view: str) -> None:

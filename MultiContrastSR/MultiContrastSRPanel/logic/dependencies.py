@@ -1,14 +1,17 @@
-"""Installs what a method needs, just before its first use, in the ways Slicer offers. Main thread only.
+"""Installs what a method needs, just before its first use, in the ways Slicer offers, and imports it.
 
-PyTorch comes through the PyTorch extension, which picks the build for this computer; never through plain pip.
-Other packages come through `slicer.packaging` (Slicer 5.12 and newer), else through `slicer.util.pip_install`.
+`ensure` installs (main thread, asks the user); `load` imports, which may take seconds (any thread). PyTorch is
+installed through the PyTorch extension, which picks the build for this computer; never through plain pip. Other
+packages are installed through `slicer.packaging` (Slicer 5.12 and newer), else through `slicer.util.pip_install`.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 import slicer
@@ -23,12 +26,12 @@ _OFFLINE = (
 
 
 def installable(module: str) -> bool:
-    """Whether `ensure` knows a way to get `module`, so that a method lacking it can be offered all the same."""
+    """Whether `ensure` can install `module`, so that a method which needs it can be offered all the same."""
     return module == "torch" or hasattr(slicer, "packaging") or hasattr(slicer.util, "pip_install")
 
 
 def ensure(modules: Sequence[str]) -> None:
-    """Make `modules` importable, asking the user before anything is installed.
+    """Install those of `modules` that are missing, asking the user before. Main thread only; `load` imports them.
 
     Raises:
         MethodUnavailableError: declined, failed or broken; the message says which, and the remedy.
@@ -36,15 +39,63 @@ def ensure(modules: Sequence[str]) -> None:
     for module in modules:
         if module == "torch":
             ensure_torch()
-        else:
+        elif not is_installed(module):
             ensure_package(module)
 
 
-def ensure_torch() -> ModuleType:
-    """A working `torch`, installed through the PyTorch extension when there is none. Errors as `ensure`."""
-    torch = _probe_torch()
-    if torch is not None:
-        return torch
+def load(modules: Sequence[str], progress: Callable[[float, str], None] | None = None) -> None:
+    """Import `modules`, which `ensure` has installed. On any thread: the first import of PyTorch takes seconds.
+
+    Args:
+        progress: told `loading_text` before the import, when there is something to import.
+
+    Raises:
+        MethodUnavailableError: an installed package does not work.
+    """
+    if not are_loaded(modules) and progress is not None:
+        progress(0.0, loading_text(modules))
+    for module in modules:
+        if module == "torch":
+            if _probe_torch() is None:
+                raise _unavailable("PyTorch is not installed any more. Press Apply again to install it.")
+            continue
+        try:
+            importlib.import_module(module)
+        except Exception as error:
+            raise _unavailable(
+                f"The Python package {module!r} is installed but does not work ({_cause(error)}). "
+                f"Install it again in Slicer's Python console: pip_install('--force-reinstall {module}')."
+            ) from error
+
+
+def are_loaded(modules: Sequence[str]) -> bool:
+    """Whether `load` has nothing to import. A module that another thread is importing does not count yet."""
+    found = [sys.modules.get(module) for module in modules]
+    return not any(m is None or getattr(getattr(m, "__spec__", None), "_initializing", False) for m in found)
+
+
+def loading_text(modules: Sequence[str]) -> str:
+    """What the user reads while `load` imports `modules`."""
+    names = ", ".join("PyTorch" if module == "torch" else module for module in modules)
+    return f"Starting {names}…"
+
+
+def is_installed(module: str) -> bool:
+    """Whether Python finds `module`, without importing it."""
+    if module in sys.modules:
+        return sys.modules[module] is not None
+    importlib.invalidate_caches()
+    return importlib.util.find_spec(module) is not None
+
+
+def ensure_torch() -> ModuleType | None:
+    """PyTorch, installed through its extension when there is none; None while it is installed and not imported yet.
+
+    Raises:
+        MethodUnavailableError: as `ensure`.
+    """
+    if is_installed("torch"):
+        return _probe_torch() if are_loaded(["torch"]) else None
     try:
         from PyTorchUtils import PyTorchUtilsLogic
     except Exception as error:  # missing, or an extension built for another Slicer
@@ -71,9 +122,7 @@ def ensure_torch() -> ModuleType:
 
 
 def ensure_package(name: str) -> None:
-    """The package `name` (also the module's name), installed with pip when it is missing. Errors as `ensure`."""
-    if _importable(name):
-        return
+    """Install the missing package `name` (also the module's name) with pip. Errors as `ensure`."""
     try:
         if hasattr(slicer, "packaging"):
             slicer.packaging.pip_ensure(name, requester="MultiContrastSR")
@@ -82,7 +131,7 @@ def ensure_package(name: str) -> None:
         else:
             raise RuntimeError("declined")
     except Exception as error:
-        if "declined" in str(error):  # pip_ensure says it with a RuntimeError of this text
+        if "declined" in str(error):  # the text of pip_ensure's RuntimeError
             raise _unavailable(
                 f"The Python package {name!r} was not installed because the installation was declined. "
                 "Press Apply again to be asked again, or choose a method that does not need it."
@@ -101,7 +150,7 @@ def _probe_torch() -> ModuleType | None:
         if error.name == "torch":
             return None
         broken: Exception = error
-    except Exception as error:  # a half-finished or mismatched installation fails in any way it likes
+    except Exception as error:  # a half-finished or mismatched installation raises errors of any type
         broken = error
     else:
         return torch
@@ -128,7 +177,7 @@ def _importable(name: str) -> bool:
 
 
 def _cause(error: BaseException) -> str:
-    """What went wrong: the last words of a failed command's output where there is one, else the error's own."""
+    """The last line of a failed command's output where there is one, else the message of the error."""
     output = getattr(error, "stderr", None) or getattr(error, "output", None)
     if isinstance(output, bytes):
         output = output.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""What a fit under way shows and hears: its latest image in the slice views, and the word that it is good enough."""
+"""Shows the latest image of a fit under way in the slice views, and can end the fit early."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ POINTS = 1 << 17  # of a preview: a second or so of a small network on a CPU
 
 
 class FitPreview:
-    """Shows, in the views that show the target, what a subject-specific method has so far.
+    """Shows, in the views that show the target, the present state of a subject-specific fit.
 
-    The volume is coarse, hidden from menus, never saved, and gone when the run ends.
+    The volume is coarse, hidden from menus, never saved, and removed when the run ends.
 
     Args:
         target: the `mrml.Source` that is super-resolved.
@@ -24,30 +24,30 @@ class FitPreview:
 
     def __init__(self, target: Any) -> None:
         self._target = target
-        self._enough = threading.Event()
+        self._end_early = threading.Event()
         self._latest: Any = None
         self._node: Any = None
         self.begun = False
 
     # ------------------------------------------------------------------ on the worker's thread
 
-    def listening(self) -> AbstractContextManager[None]:
-        """Within the block, fits of this thread are shown and can be told to `keep` what they have."""
-        return library("inr.callbacks").fit_callbacks(self._enough.is_set, self._watch)
+    def fit_callbacks(self) -> AbstractContextManager[None]:
+        """Within the block, fits of this thread are shown and can be ended early by `keep`."""
+        return library("inr.callbacks").fit_callbacks(self._end_early.is_set, self._take_image)
 
-    def _watch(self, entry: Any, draw: Any) -> None:
+    def _take_image(self, point: Any, render: Any) -> None:
         self.begun = True
-        grid = coarse(self._target.volume.grid)
-        self._latest = library("image.volume").Volume.on(grid, draw(grid)[0], self._target.volume.name)
+        grid = preview_grid(self._target.volume.grid)
+        self._latest = library("image.volume").Volume.on(grid, render(grid)[0], self._target.volume.name)
 
     # ------------------------------------------------------------------ on the main thread
 
     def keep(self) -> None:
-        """Let the fit stop at its next step; the run goes on with its best so far."""
-        self._enough.set()
+        """End the fit at its next step; the run goes on with its best state so far."""
+        self._end_early.set()
 
     def show(self) -> None:
-        """Bring the views up to date."""
+        """Show the latest image, if there is a new one."""
         latest, self._latest = self._latest, None
         if latest is None:
             return
@@ -59,7 +59,7 @@ class FitPreview:
         replace_background(self._target.node, self._node)
 
     def remove(self) -> None:
-        """Show the target again, and take the preview out of the scene."""
+        """Show the target again, and remove the preview from the scene."""
         node, self._node = self._node, None
         if node is not None and slicer.mrmlScene.IsNodePresent(node):
             replace_background(node, self._target.node)
@@ -74,16 +74,16 @@ class FitPreview:
         node.SetSaveWithScene(False)
         slicer.mrmlScene.AddNode(node)
         node.CreateDefaultDisplayNodes()
-        display, shown = node.GetDisplayNode(), self._target.node.GetDisplayNode()
+        display, target_display = node.GetDisplayNode(), self._target.node.GetDisplayNode()
         display.SetSaveWithScene(False)
-        if shown is not None:
-            display.CopyContent(shown)
+        if target_display is not None:
+            display.CopyContent(target_display)
             display.SetAutoWindowLevel(False)
-            display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
+            display.SetWindowLevel(target_display.GetWindow(), target_display.GetLevel())
         return node
 
 
-def coarse(grid: Any) -> Any:
+def preview_grid(grid: Any) -> Any:
     """A grid of nearly cubic voxels over the field of view of `grid`, of about `POINTS` points."""
     k, j, i = grid.spacing
     return grid.isotropic((grid.size * k * j * i / POINTS) ** (1 / 3))

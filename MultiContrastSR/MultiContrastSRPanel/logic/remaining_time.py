@@ -1,4 +1,4 @@
-"""How long a run will still take, and how to say so."""
+"""Estimates how long a run will still take."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class RemainingTime:
     def __init__(self) -> None:
         self._start = time.monotonic()
 
-    def after(self, fraction: float) -> float | None:
+    def estimate(self, fraction: float) -> float | None:
         """Seconds left when `fraction` of the run is done; None while it is too early to tell."""
         elapsed = time.monotonic() - self._start
         if fraction < 0.05 or elapsed < 0.5:
@@ -19,8 +19,8 @@ class RemainingTime:
         return elapsed * (1.0 - min(fraction, 1.0)) / fraction
 
 
-def in_words(seconds: float | None) -> str:
-    """`seconds` as people say it: "about 8 s left"; empty when unknown."""
+def format_remaining(seconds: float | None) -> str:
+    """Text for the progress line: "about 8 s left"; empty when unknown."""
     if seconds is None:
         return ""
     if seconds < 60:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 from slicer.i18n import tr as _
 
-from ..logic.dependencies import installable
+from ..logic.dependencies import are_loaded, installable, is_installed, loading_text
 from ..logic.library import library
-from .named_combo_box import Item
+from .named_combo_box import MenuItem
 
 HEADINGS = {
     "classical": _("Classical"),
@@ -18,37 +17,47 @@ HEADINGS = {
 }
 
 
-def method_items() -> list[Item]:
+def method_items() -> list[MenuItem]:
     """All registered methods under the headings of their groups; empty groups are left out."""
     methods = library("methods").all_methods()
-    items: list[Item] = []
+    items: list[MenuItem] = []
     for group in library("methods").GROUPS:
         members = [method for method in methods if method.group == group]
         if members:
-            items.append(Item(HEADINGS.get(group, group)))
+            items.append(MenuItem(HEADINGS.get(group, group)))
             items.extend(_method_item(method) for method in members)
     return items
 
 
-def _method_item(method: Any) -> Item:
-    missing = [module for module in method.requires if importlib.util.find_spec(module) is None]
+def _method_item(method: Any) -> MenuItem:
+    missing = [module for module in method.requires if not is_installed(module)]
     if missing and all(installable(module) for module in missing):
-        what = ", ".join(missing)
-        note = _("Needs {packages}, which Apply offers to install.").format(packages=what)
-        return Item(method.label, method.name, f"{method.summary} {note}")
-    return Item(method.label, method.name, method.summary, blocked=method.unavailable() or "")
+        packages = ", ".join(missing)
+        note = _("Needs {packages}, which Apply offers to install.").format(packages=packages)
+        return MenuItem(method.label, method.name, f"{method.summary} {note}")
+    return MenuItem(method.label, method.name, method.summary, blocked=method.unavailable() or "")
 
 
-def device_items(method: Any) -> list[Item]:
-    """auto (and what it means for `method`), the CPU, and each GPU for methods that can use one."""
+def device_items(method: Any, loading: bool = False) -> list[MenuItem]:
+    """auto (and the device that it stands for), the CPU, and each GPU for methods that can use one.
+
+    Args:
+        loading: whether the packages that list the GPUs are being imported, see `needs_loading`.
+    """
     devices = library("core.devices")
-    if "cuda" in method.devices:
-        found = devices.list_devices()  # imports torch, so not for the others
-        tip = _("The first GPU, else the CPU.")
+    cpu = devices.Device("cpu", "CPU")
+    if "cuda" not in method.devices:
+        found, tip = [cpu], _("This method runs on the CPU.")
     else:
-        found = [devices.Device("cpu", "CPU")]
-        tip = _("This method runs on the CPU.")
-    chosen = devices.resolve_device("auto", method.devices, method.name)[0]
+        found, tip = [cpu] if needs_loading(method) else devices.list_devices(), _("The first GPU, else the CPU.")
     labels = {device.name: device.label for device in found}
-    automatic = Item(_("Automatic: {device}").format(device=labels.get(chosen, chosen)), "auto", tip)
-    return [automatic, *(Item(device.label, device.name, tip) for device in found)]
+    chosen = "cpu" if len(found) == 1 else devices.resolve_device("auto", method.devices, method.name)[0]
+    automatic = _("Automatic: {device}").format(device=labels.get(chosen, chosen))
+    first = MenuItem(loading_text(method.requires) if loading else automatic, "auto", tip)
+    return [first, *(MenuItem(device.label, device.name, tip) for device in found)]
+
+
+def needs_loading(method: Any) -> bool:
+    """Whether GPUs of `method` are known only once installed packages are imported, which may take seconds."""
+    packages = method.requires if "cuda" in method.devices else ()
+    return all(is_installed(package) for package in packages) and not are_loaded(packages)

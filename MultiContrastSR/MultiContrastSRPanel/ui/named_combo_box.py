@@ -1,7 +1,8 @@
-"""A combo box whose items carry names, bound to the parameter node by name.
+"""A combo box whose items have names, bound to the parameter node by name.
 
-The parameter node's own combo binding knows only a fixed list of words, and an index would mean another thing in
-another version. So the chosen name lives in a line edit that the .ui file binds; this class keeps the two in step.
+The parameter node's own connector for combo boxes knows only a fixed list of texts, and an index would mean another
+item in another version. So the chosen name is the text of a line edit that the .ui file binds; this class keeps the two
+equal.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from slicer.i18n import tr as _
 
 
 @dataclass(frozen=True)
-class Item:
-    """An entry of the menu; without a name it is a heading. `blocked` says why it cannot be chosen."""
+class MenuItem:
+    """An item of a menu; without a name it is a heading. `blocked` is the reason why it cannot be chosen."""
 
     label: str
     name: str = ""
@@ -23,21 +24,21 @@ class Item:
     blocked: str = ""
 
 
-class NamedChoice:
-    """Keeps `combo` (what people see) and `edit` (the name that is saved) in step."""
+class NamedComboBox:
+    """Keeps `combo` (labels) and `edit` (the name that is saved) equal; calls `on_changed` when the name changes."""
 
     def __init__(self, combo: qt.QComboBox, edit: qt.QLineEdit, on_changed: Callable[[], None]) -> None:
         self._combo, self._edit, self._on_changed = combo, edit, on_changed
         self._filling = False
-        combo.connect("currentIndexChanged(int)", self._chosen)
-        edit.connect("textChanged(QString)", self._loaded)
+        combo.connect("currentIndexChanged(int)", self._on_index_changed)
+        edit.connect("textChanged(QString)", self._on_name_changed)
 
     @property
     def name(self) -> str:
         """The chosen name."""
         return self._edit.text
 
-    def fill(self, items: Iterable[Item]) -> None:
+    def fill(self, items: Iterable[MenuItem]) -> None:
         """Show `items`; the chosen name stays, and is shown as not available when none of them has it."""
         self._filling = True
         self._combo.clear()
@@ -48,7 +49,7 @@ class NamedChoice:
         self._show_name()
         self._filling = False
 
-    def _add(self, item: Item) -> None:
+    def _add(self, item: MenuItem) -> None:
         index = self._combo.count
         self._combo.addItem(f"{item.label} ({_('unavailable')})" if item.blocked else item.label, item.name)
         self._combo.setItemData(index, item.blocked or item.tooltip, qt.Qt.ToolTipRole)
@@ -62,17 +63,18 @@ class NamedChoice:
     def _show_name(self) -> None:
         index = self._combo.findData(self.name)
         if index < 0 and self.name:
-            self._add(Item(self.name, self.name, blocked=_("'{name}' is not available here.").format(name=self.name)))
+            reason = _("'{name}' is not available here.").format(name=self.name)
+            self._add(MenuItem(self.name, self.name, blocked=reason))
             index = self._combo.count - 1
         self._combo.currentIndex = index
         if index >= 0:
             self._combo.toolTip = self._combo.itemData(index, qt.Qt.ToolTipRole)
 
-    def _chosen(self, index: int) -> None:
+    def _on_index_changed(self, index: int) -> None:
         if not self._filling and index >= 0:
             self._edit.text = self._combo.itemData(index)
 
-    def _loaded(self, name: str) -> None:
+    def _on_name_changed(self, name: str) -> None:
         self._filling = True
         self._show_name()
         self._filling = False

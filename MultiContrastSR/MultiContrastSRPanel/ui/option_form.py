@@ -29,7 +29,7 @@ class OptionForm:
         self._setters: dict[str, Callable[[Any], None]] = {}
         self._loading = False
         self.widgets: list[qt.QWidget] = []
-        edit.connect("textChanged(QString)", self._loaded)
+        edit.connect("textChanged(QString)", self._on_text_changed)
 
     def show(self, method: Any) -> None:
         """Make the rows of `method` (a `MultiContrastSRLib.methods.Method`, or None for an empty section)."""
@@ -91,7 +91,7 @@ class OptionForm:
         }
         self._edit.text = json.dumps({name: kept for name, kept in saved.items() if kept}, sort_keys=True)
 
-    def _loaded(self, text: str) -> None:
+    def _on_text_changed(self, text: str) -> None:
         if not self._loading:
             self._show_values()
 

@@ -1,4 +1,4 @@
-"""What the panel does between the parameter node and a run: menus, preview, Apply and Cancel, result line."""
+"""Connects the panel's widgets with the parameter node and the logic: menus, preview, Apply and Cancel, result."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..logic.library import library
-from ..logic.remaining_time import in_words
+from ..logic.remaining_time import format_remaining
 from ..logic.run import Run, RunState
 from .live.section import LiveSection
-from .menus import device_items, method_items
-from .named_combo_box import NamedChoice
+from .menus import device_items, method_items, needs_loading
+from .named_combo_box import NamedComboBox
 from .option_form import OptionForm
 from .panel_state import PanelState, show_state
 from .size_preview import describe_output
@@ -39,9 +39,10 @@ class Panel:
         self._parameters: Any = None
         self._watched: list[tuple[Any, int]] = []
         ui.outputSelector.addAttribute("vtkMRMLScalarVolumeNode", library("mrml").METHOD)  # earlier results only
+        self._broken_packages: set[tuple[str, ...]] = set()
         self._form = OptionForm(ui.optionsHolder, ui.optionValues)
-        self._methods = NamedChoice(ui.methodSelector, ui.methodName, self._method_changed)
-        self._devices = NamedChoice(ui.deviceSelector, ui.deviceName, self.refresh)
+        self._methods = NamedComboBox(ui.methodSelector, ui.methodName, self._method_changed)
+        self._devices = NamedComboBox(ui.deviceSelector, ui.deviceName, self.refresh)
         self.live = LiveSection(ui, logic, self.method_settings)
         self._methods.fill(method_items())
         self._method_changed()
@@ -68,7 +69,7 @@ class Panel:
         self.ui.sizeStack.setCurrentWidget(self.ui.spacingPage if by_spacing else self.ui.scalePage)
         self.ui.sizeLabel.text = _("Spacing:") if by_spacing else _("Scale:")
         self.ui.sizeLabel.setBuddy(self.ui.spacingSlider if by_spacing else self.ui.scaleSlider)
-        self.ui.companionCheckBox.visible = self._makes_both()
+        self.ui.companionCheckBox.visible = self._makes_companion()
         problem = self._show_preview()
         if not self.state.busy:
             self.ui.applyButton.enabled = not problem
@@ -76,12 +77,12 @@ class Panel:
         self.live.refresh()
 
     def forget_result(self) -> None:
-        """The scene is being closed: what the result line speaks of goes with it."""
+        """Clear the result line when the scene is closed."""
         if not self.state.busy:
             self._set_state(PanelState.IDLE)
 
     def _watch(self, target: Any) -> None:
-        """Refresh also when the target itself changes: its voxels arrive after the node, its transform may bend."""
+        """Refresh also when the target changes: voxels may follow the node, a transform may become non-linear."""
         watched = self._watched[0][0] if self._watched else None
         if target is watched:
             return
@@ -97,11 +98,11 @@ class Panel:
         )
 
     def settings(self) -> dict[str, Any]:
-        """The keywords that the panel stands for, as `logic.process` takes them."""
+        """The panel's parameters as keywords of `logic.process`."""
         parameters = self._parameters
         by_spacing = parameters.outputSize.name == "spacing"
         size = {"spacing": parameters.spacing} if by_spacing else {"scale": parameters.scale}
-        return {**size, "companion": parameters.companion and self._makes_both(), **self.method_settings()}
+        return {**size, "companion": parameters.companion and self._makes_companion(), **self.method_settings()}
 
     def method_settings(self) -> dict[str, Any]:
         """The keywords without the size of the result, as live zoom takes them."""
@@ -114,11 +115,11 @@ class Panel:
             **self._form.values_of(parameters.method),  # the form may still show the method before
         }
 
-    def _makes_both(self) -> bool:
+    def _makes_companion(self) -> bool:
         return self._method is not None and self._method.makes_companion and self._parameters.reference is not None
 
     def _show_preview(self) -> str:
-        """Say what Apply would make; the reason why it could not, or an empty text."""
+        """Show what Apply would make; returns the reason why it cannot, or an empty text."""
         parameters = self._parameters
         if parameters.target is None:
             self.ui.previewLabel.text = _("Choose a target to see the size of the result.")
@@ -144,9 +145,23 @@ class Panel:
         self.ui.methodSummary.text = self._method.summary if self._method else ""
         self._form.show(self._method)
         if self._method is not None:
-            self._devices.fill(device_items(self._method))
+            self._fill_devices()
         self._order_tabs()
         self.refresh()
+
+    def _fill_devices(self) -> None:
+        """GPUs are listed by PyTorch, which is imported on the worker when a method first needs it."""
+        packages = self._method.requires
+        loading = needs_loading(self._method) and packages not in self._broken_packages
+        self._devices.fill(device_items(self._method, loading))
+        if loading:
+            self.logic.loadPackages(packages, lambda error: self._on_packages_loaded(packages, error))
+
+    def _on_packages_loaded(self, packages: tuple[str, ...], error: BaseException | None) -> None:
+        if error is not None:
+            self._broken_packages.add(packages)  # Apply reports the cause and the remedy
+        if self._method is not None:
+            self._fill_devices()
 
     def _order_tabs(self) -> None:
         """Options are made late, and Qt would visit them last: put them between their section and the output."""
@@ -199,7 +214,8 @@ class Panel:
         self.ui.progressBar.value = round(100 * fraction)
         self.ui.keepButton.visible = self.run is not None and self.run.fitting
         stage = stage or _("finish")
-        self.ui.progressLabel.text = " – ".join(part for part in (stage.capitalize(), in_words(seconds_left)) if part)
+        parts = stage[:1].upper() + stage[1:], format_remaining(seconds_left)
+        self.ui.progressLabel.text = " – ".join(part for part in parts if part)
 
     def _done(self, node: Any) -> None:
         report, other = self.run.report, self.run.companion_node
@@ -230,7 +246,7 @@ class Panel:
 
 
 def describe_result(name: str, report: Any) -> str:
-    """The result line: what was done, how it agrees with the measured data, how long it took, what was chosen."""
+    """The result line: the result, its residual to the measured data, the time taken, and notes about choices."""
     made = _("Made {name}: {summary}.").format(name=name, summary=report.summary())
     return "\n".join([made, *report.notes])
 

@@ -1,4 +1,4 @@
-"""The five faces of the panel, each shown by the one Apply button, the progress bar and the result line."""
+"""The states of the panel and how the Apply button, the progress bar and the result line show them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WARNING = "color: #b26a00; font-weight: bold"
 
 
 def show_state(ui: Any, state: PanelState, text: str = "", warnings: str = "") -> None:
-    """Give the panel the face of `state`; `text` is the result line, `warnings` what stands out below it."""
+    """Show `state`; `text` is the result line, `warnings` the highlighted lines below it."""
     ui.applyButton.text = _BUTTON.get(state, _("Apply"))
     ui.applyButton.enabled = state is not PanelState.CANCELLING
     ui.keepButton.visible = False  # until a fit is under way

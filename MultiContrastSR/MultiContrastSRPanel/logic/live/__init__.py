@@ -1,6 +1,6 @@
-"""Live zoom in the slice views, on the main thread: what views show goes to the library's engine, frames come back.
+"""Live zoom in the slice views, on the main thread: requests go to the library's engine, frames are shown.
 
-`session` is live zoom while it is on, `slice_view` one view of it, `layers` the nodes it shows, `marks` what is drawn
-over a view (badge, edge of the lens), `keeping` makes volumes of views, `section` is its part of the panel, `console`
-what the module's logic offers of it. The heavy work is done by `MultiContrastSRLib.live`.
+`live_zoom` is live zoom while it is on, `slice_view` one of its views, `layers` the nodes that show frames,
+`annotations` what is drawn over a view (label, edge of the lens), `view_volume` makes volumes of views, and
+`live_zoom_logic` has the calls of the module's logic. The heavy work is done by `MultiContrastSRLib.live`.
 """

@@ -1,4 +1,4 @@
-"""What live zoom draws over a slice view: a badge with words, and the edge of the lens or the split."""
+"""What live zoom draws over a slice view: a label, and the edge of the lens or the split."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ _COLOUR = (1.0, 0.85, 0.4)
 _SIZE = 13  # points
 
 
-class ViewMarks:
-    """A badge in the lower right corner and a frame, drawn by the view's own renderer.
+class ViewAnnotations:
+    """A label in the lower right corner and an edge, drawn by the view's own renderer.
 
     Args:
-        slice_view: qMRMLSliceView; its pixels are device pixels, so marks grow with the screen's density.
+        slice_view: qMRMLSliceView; its pixels are device pixels, so annotations grow with the screen's density.
     """
 
     def __init__(self, slice_view: Any) -> None:
         self._view = slice_view
         density = float(getattr(slice_view, "devicePixelRatioF", lambda: 1.0)())
-        self._badge = vtk.vtkTextActor()
-        text = self._badge.GetTextProperty()
+        self._label = vtk.vtkTextActor()
+        text = self._label.GetTextProperty()
         text.SetFontSize(round(_SIZE * density))
         text.SetColor(*_COLOUR)
         text.SetShadow(True)
         text.SetJustificationToRight()
         text.SetVerticalJustificationToBottom()
-        self._badge.GetPositionCoordinate().SetCoordinateSystemToNormalizedViewport()
-        self._badge.SetPosition(0.99, 0.01)
+        self._label.GetPositionCoordinate().SetCoordinateSystemToNormalizedViewport()
+        self._label.SetPosition(0.99, 0.01)
         self._points, self._lines = vtk.vtkPoints(), vtk.vtkCellArray()
         shape = vtk.vtkPolyData()
         shape.SetPoints(self._points)
@@ -40,7 +40,7 @@ class ViewMarks:
         self._edge.SetMapper(mapper)
         self._edge.GetProperty().SetColor(*_COLOUR)
         self._edge.GetProperty().SetLineWidth(density)
-        for actor in (self._badge, self._edge):
+        for actor in (self._label, self._edge):
             self._renderer.AddViewProp(actor)
 
     @property
@@ -49,16 +49,16 @@ class ViewMarks:
 
     @property
     def text(self) -> str:
-        """What the badge says."""
-        return self._badge.GetInput() or ""
+        """The text of the label."""
+        return self._label.GetInput() or ""
 
-    def say(self, text: str) -> None:
-        """Show `text` in the badge."""
+    def set_text(self, text: str) -> None:
+        """Show `text` in the label."""
         if text != self.text:
-            self._badge.SetInput(text)
+            self._label.SetInput(text)
             self._view.scheduleRender()
 
-    def outline(self, *corners: tuple[float, float]) -> None:
+    def draw_line(self, *corners: tuple[float, float]) -> None:
         """Draw the line through `corners` (pixels from the lower left); none: no line."""
         self._points.Reset()
         self._lines.Reset()
@@ -73,7 +73,7 @@ class ViewMarks:
         self._view.scheduleRender()
 
     def remove(self) -> None:
-        """Take the marks out of the view."""
-        for actor in (self._badge, self._edge):
+        """Remove the annotations from the view."""
+        for actor in (self._label, self._edge):
             self._renderer.RemoveViewProp(actor)
         self._view.scheduleRender()

@@ -1,4 +1,4 @@
-"""What live zoom shows of its frames."""
+"""How slice views show the frames of live zoom."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import dataclasses
 
 
 @dataclasses.dataclass
-class Choices:
-    """What the views show of the frames; may change at any time (then call `LiveZoom.redraw`).
+class DisplayOptions:
+    """How the views show the frames; may change at any time (then call `LiveZoom.redraw`).
 
     Attributes:
         show: "view" (all of it), "lens" (a square around the pointer) or "split" (right of a line).
         lens_size: side of the lens in screen pixels.
-        split: where the line stands, 0 (left) to 1.
+        split: position of the line, 0 (left) to 1.
         original: show no frames at all.
-        difference: show what was added over linear interpolation, signed.
+        difference: show the signed difference from linear interpolation.
     """
 
     show: str = "view"

@@ -1,8 +1,8 @@
-"""The volumes that live zoom lays over a slice view, in additional layers of its own.
+"""The volumes that live zoom shows in a slice view, in additional layers of its own.
 
-Slicer saves a view's layers as the identifiers of their nodes, and gives no sign before it saves. So our nodes, which
-are never saved themselves, have identifiers that no other node can get (singletons of a tag of ours), and layers that
-still name them in a scene that was loaded are taken out (`clean_up`).
+Slicer saves a view's layers as the identifiers of their nodes, and sends no event before it saves. So the layers'
+nodes, which are never saved themselves, have identifiers that no other node can get (singletons of a tag of their own),
+and layers of a loaded scene that still name them are removed (`remove_stale_layers`).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class ViewLayers:
 
     Args:
         slice_logic: vtkMRMLSliceLogic of the view.
-        target: what is super-resolved; its look is followed.
-        name: of the view, part of our nodes' identifiers.
+        target: the node that is super-resolved; its window, level and colours are followed.
+        name: of the view, part of the identifiers of the layers' nodes.
     """
 
     def __init__(self, slice_logic: Any, target: Any, name: str) -> None:
@@ -43,34 +43,34 @@ class ViewLayers:
 
     @property
     def visible(self) -> bool:
-        """Whether a frame is to be seen."""
-        place = self._place(self._frame)
-        return place is not None and self._composite.GetNthLayerOpacity(place) > 0
+        """Whether a frame is shown."""
+        layer = self._layer_of(self._frame)
+        return layer is not None and self._composite.GetNthLayerOpacity(layer) > 0
 
     def show(self, array: np.ndarray, affine: np.ndarray, difference: bool = False) -> None:
         """Show `array` [1, rows, columns] at `affine` (to RAS mm, world); as a signed difference if it is one."""
         if self._frame is None:
             self._frame = _hidden_volume(f"{self._name}Frame")
-            self.follow_look()
+            self.follow_display()
         node = self._frame
         with slicer.util.NodeModify(node):
             slicer.util.updateVolumeFromArray(node, array)
             node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(affine))
         if difference != self._difference:
             self._difference = difference
-            self.follow_look()
+            self.follow_display()
         self.follow_background()
-        place = self._place(node)
-        self._set_opacity(self._append(node) if place is None else place, DIFFERENCE_OPACITY if difference else 1.0)
+        layer = self._layer_of(node)
+        self._set_opacity(self._append(node) if layer is None else layer, DIFFERENCE_OPACITY if difference else 1.0)
 
     def hide(self) -> None:
-        """Show what lies under the frame: the target, as Slicer interpolates it."""
-        place = self._place(self._frame)
-        if place is not None:
-            self._set_opacity(place, 0.0)
+        """Hide the frame, so that the target is shown as Slicer interpolates it."""
+        layer = self._layer_of(self._frame)
+        if layer is not None:
+            self._set_opacity(layer, 0.0)
 
-    def follow_look(self) -> None:
-        """Give our nodes the target's window, level and colours, or the frame those of a difference."""
+    def follow_display(self) -> None:
+        """Give the layers the target's window, level and colours, or the frame those of a difference."""
         shown = self._target.GetDisplayNode()
         if shown is None:
             return
@@ -92,17 +92,17 @@ class ViewLayers:
                     display.SetApplyThreshold(shown.GetApplyThreshold())
 
     def follow_background(self) -> None:
-        """Lay the target under the frame where the view's background is another volume."""
+        """Show the target under the frame where the view's background is another volume."""
         needed = self._frame is not None and self._composite.GetBackgroundVolumeID() != self._target.GetID()
         if needed and self._base is None:
             self._base = _hidden_volume(f"{self._name}Base")
-            self.follow_look()
+            self.follow_display()
             self.follow_target()
-            place = self._place(self._frame)
+            layer = self._layer_of(self._frame)
             opacity = 0.0
-            if place is not None:
-                opacity = self._composite.GetNthLayerOpacity(place)
-                self._take_out(place)
+            if layer is not None:
+                opacity = self._composite.GetNthLayerOpacity(layer)
+                self._remove_layer(layer)
             self._set_opacity(self._append(self._base), 1.0)
             self._set_opacity(self._append(self._frame), opacity)
         elif not needed and self._base is not None:
@@ -110,7 +110,7 @@ class ViewLayers:
             self._discard(base)
 
     def follow_target(self) -> None:
-        """Let the layer under the frame show the target's present voxels at their present place; nothing is copied."""
+        """Let the layer under the frame show the target's present voxels and position; nothing is copied."""
         if self._base is not None:
             with slicer.util.NodeModify(self._base):
                 self._base.CopyOrientation(self._target)
@@ -118,7 +118,7 @@ class ViewLayers:
                 self._base.SetAndObserveImageData(self._target.GetImageData())
 
     def remove(self) -> None:
-        """Take everything out of the view and out of the scene."""
+        """Remove the layers from the view and their nodes from the scene."""
         for node in (self._frame, self._base):
             if node is not None:
                 self._discard(node)
@@ -130,52 +130,52 @@ class ViewLayers:
     def _composite(self) -> Any:
         return self._logic.GetSliceCompositeNode()
 
-    def _places(self) -> range:
+    def _layers(self) -> range:
         return range(FIRST, FIRST + self._composite.GetNumberOfAdditionalLayers())
 
-    def _place(self, node: Any) -> int | None:
+    def _layer_of(self, node: Any) -> int | None:
         """The additional layer that shows `node`."""
         composite = self._composite
         if node is None or composite is None:
             return None
-        return next((n for n in self._places() if composite.GetNthLayerVolume(n) is node), None)
+        return next((n for n in self._layers() if composite.GetNthLayerVolume(n) is node), None)
 
     def _append(self, node: Any) -> int:
-        place = FIRST + self._composite.GetNumberOfAdditionalLayers()
-        self._composite.SetNthLayerVolume(place, node)
-        return place
+        layer = FIRST + self._composite.GetNumberOfAdditionalLayers()
+        self._composite.SetNthLayerVolume(layer, node)
+        return layer
 
     def _discard(self, node: Any) -> None:
         node.SetAndObserveImageData(None)  # so that no layer's pipeline keeps the pixels
-        place = self._place(node)
-        if place is not None:
-            self._take_out(place)
+        layer = self._layer_of(node)
+        if layer is not None:
+            self._remove_layer(layer)
         for gone in (node, node.GetDisplayNode()):
             if gone is not None and slicer.mrmlScene.IsNodePresent(gone):
                 slicer.mrmlScene.RemoveNode(gone)
 
-    def _take_out(self, place: int) -> None:
+    def _remove_layer(self, layer: int) -> None:
         composite = self._composite
-        above = [composite.GetNthLayerOpacity(n) for n in self._places() if n > place]
-        composite.SetNthLayerVolume(place, None)  # layers above move down, their opacities do not
+        above = [composite.GetNthLayerOpacity(n) for n in self._layers() if n > layer]
+        composite.SetNthLayerVolume(layer, None)  # layers above move down, their opacities do not
         for number, opacity in enumerate([*above, 1.0]):
-            self._set_opacity(place + number, opacity)
+            self._set_opacity(layer + number, opacity)
         last = self._logic.GetNthLayer(FIRST + composite.GetNumberOfAdditionalLayers())
         if last is not None:
             last.SetVolumeNode(None)  # the logic keeps its layer, which would keep the volume
 
-    def _set_opacity(self, place: int, opacity: float) -> None:
+    def _set_opacity(self, layer: int, opacity: float) -> None:
         """Without the composite node's growing list of opacities making layers below it invisible."""
         composite = self._composite
-        lower = [composite.GetNthLayerOpacity(n) for n in range(FIRST, place)]
+        lower = [composite.GetNthLayerOpacity(n) for n in range(FIRST, layer)]
         with slicer.util.NodeModify(composite):
-            composite.SetNthLayerOpacity(place, opacity)
+            composite.SetNthLayerOpacity(layer, opacity)
             for number, before in enumerate(lower):
                 composite.SetNthLayerOpacity(FIRST + number, before)
 
 
-def clean_up(scene: Any) -> None:
-    """Take layers out of views that name nodes of ours which are not there: the scene was saved with live zoom on."""
+def remove_stale_layers(scene: Any) -> None:
+    """Remove layers whose nodes are missing, since the scene was saved with live zoom on."""
     role = "additionalLayerVolume"
     for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene):
         for number in reversed(range(composite.GetNumberOfNodeReferences(role))):
@@ -221,7 +221,7 @@ def difference_colours() -> Any:
     return node
 
 
-def forget_difference_colours() -> None:
+def remove_difference_colours() -> None:
     """Remove the colour table of the differences from the scene."""
     found = slicer.mrmlScene.GetFirstNodeByName(_COLOURS)
     if found is not None:

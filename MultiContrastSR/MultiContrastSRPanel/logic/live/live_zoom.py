@@ -1,4 +1,4 @@
-"""Live zoom while it is on: scene and views are watched, the engine is fed, its frames are shown. Main thread only."""
+"""Live zoom while it is on: observes the scene and the views, requests frames, shows them. Main thread only."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
-import slicer
-import vtk
 from slicer.i18n import tr as _
 
 from .. import dependencies
 from ..library import library
-from .display_options import Choices
-from .layers import SUPPORTED, forget_difference_colours
-from .slice_view import LiveView, describe
-from .view_volume import check_view_names, grid_shown, store_view
+from ..worker import Job, Worker
+from .display_options import DisplayOptions
+from .input_observer import InputObserver
+from .layers import SUPPORTED, remove_difference_colours
+from .slice_view import LiveSliceView, frame_label
+from .view_names import check_view_names
+from .view_volume import require_visible, store_view
 
-# While Slicer's event loop is idle it holds Python's global lock, and the engine's thread starves. So, as long as it
-# has work, a timer waits YIELD_S on it with the lock released, then lets the loop handle events, and again.
+# While Slicer's event loop is idle it holds Python's global lock (the GIL), and the engine's threads starve. So, as
+# long as they have work, a timer waits YIELD_S with the lock released, then lets the loop handle events, and again.
 YIELD_S = 0.012
 INTERVAL_MS = 3
-SETTLE_S = 0.25  # a target that is being changed (its voxels, its transform) is prepared anew when it has come to rest
+RESTART_DELAY_S = 0.25  # from the last change of the target (its voxels, its transform) until it is prepared anew
+KEEP_LIMIT_S = 60.0  # the interface waits so long for a view that is kept
 MEGABYTE = 1 << 20
+_PIPELINE_SETTINGS = ("method", "register", "data_consistency", "device")
 
 
 class LiveZoom:
@@ -33,12 +36,17 @@ class LiveZoom:
     Args:
         target, reference: nodes; the reference may be None.
         view_names: slice views; None for all.
-        choices: what the views show.
+        display: how the views show the frames.
         quality: "auto", "full" or "draft", see `MultiContrastSRLib.live.engine.Engine`.
         cache_megabytes: bound of the memory in which frames and slices are kept.
-        on_status: called with a line about what is going on.
+        on_status: called with a line of text about each frame.
         on_end: called once with the reason (None when `stop` was called), after everything was removed.
         settings: method, register, data_consistency, device and the method's options.
+
+    Attributes:
+        on: whether it was not stopped yet.
+        views: the `LiveSliceView` of each name.
+        sources: (target, reference) as `mrml.Source`, which frames are made of.
 
     Raises:
         MultiContrastSRError: it cannot be switched on; nothing was changed.
@@ -50,7 +58,7 @@ class LiveZoom:
         reference: Any = None,
         view_names: list[str] | None = None,
         *,
-        choices: Choices | None = None,
+        display: DisplayOptions | None = None,
         quality: str = "auto",
         cache_megabytes: float = 256,
         on_status: Callable[[str], None] | None = None,
@@ -64,16 +72,17 @@ class LiveZoom:
             expected = ", ".join(library("live.engine").QUALITIES)
             raise errors.InputError(f"Quality is {quality!r}; expected one of {expected}.")
         self.target, self.reference = target, reference
-        self.choices = choices or Choices()
+        self.display = display or DisplayOptions()
         self._quality, self._cache_bytes, self._settings = quality, int(cache_megabytes * MEGABYTE), settings
         self._on_status, self._on_end = on_status, on_end
         self._method = library("methods").get(settings.get("method", "guided"))
         self.on = False
         self.sources: tuple[Any, Any] = (None, None)
         self._engine: Any = None
+        self._worker = Worker("MultiContrastSR live zoom dependencies")
+        self._loading: Job | None = None
         self._restart_at: float | None = None
-        self._asking: set[str] = set()
-        self._prepared_for: list[tuple] = []
+        self._views_to_request: set[str] = set()
         names = check_view_names(view_names)
         self._take_sources()
         dependencies.ensure(self._method.requires)
@@ -81,20 +90,24 @@ class LiveZoom:
         self.on = True
         self._timer = qt.QTimer()
         self._timer.setInterval(INTERVAL_MS)
-        self._timer.connect("timeout()", self._turn)
-        self.views = {
-            name: LiveView(name, target, self.sources[0].volume.grid, self.choices, self._view_moved) for name in names
-        }
-        self._observed: list[tuple[Any, int]] = []
-        self._observe()
-        self._start_engine()
+        self._timer.connect("timeout()", self._on_timeout)
+        grid = self.sources[0].volume.grid
+        self.views = {n: LiveSliceView(n, target, grid, self.display, self._on_view_changed) for n in names}
+        self._observer = InputObserver(self)
+        if dependencies.are_loaded(self._method.requires):
+            self._start_engine()
+        else:
+            self._loading = self._worker.submit(lambda progress, cancel: dependencies.load(self._method.requires))
+            self._show_waiting()
+            self._timer.start()
 
-    # ------------------------------------------------------------------ for others
+    # ------------------------------------------------------------------ for the logic, the panel and scripts
 
     @property
     def busy(self) -> bool:
         """Whether frames are still to come (neighbours included)."""
-        return bool(self._asking) or self._restart_at is not None or self._engine.busy
+        waiting = self._views_to_request or self._restart_at is not None or self._engine is None
+        return bool(waiting) or self._engine.busy
 
     @property
     def nbytes(self) -> int:
@@ -102,36 +115,38 @@ class LiveZoom:
         return 0 if self._engine is None else self._engine.nbytes
 
     def redraw(self) -> None:
-        """The choices changed: show the frames accordingly, and ask for what is missing."""
+        """Show the frames as the display options say now, and request what is missing."""
         for view in self.views.values():
             view.redraw()
-            if self.choices.difference and view.shown is not None and view.shown.difference is None:
-                self._ask(view)
+            if self.display.difference and view.frame is not None and view.frame.difference is None:
+                self._request_soon(view)
 
     def flip(self) -> None:
-        """Between the original (as Slicer interpolates it) and the super-resolved image."""
-        self.choices.original = not self.choices.original
+        """Switch between the original (as Slicer interpolates it) and the super-resolved image."""
+        self.display.original = not self.display.original
         self.redraw()
 
     def toggle_difference(self) -> None:
-        """Between the image and what was added over interpolation."""
-        self.choices.difference = not self.choices.difference
-        self.choices.original = False
+        """Switch between the image and its difference from interpolation."""
+        self.display.difference = not self.display.difference
+        self.display.original = False
         self.redraw()
 
     def keep(self, view_name: str) -> Any:
         """What a view shows of the target, at every screen pixel, as a volume of the scene. Waits for it.
 
         Raises:
-            MultiContrastSRError: nothing of the target is to be seen there, or it cannot be rendered.
+            MultiContrastSRError: nothing of the target is visible there, or it cannot be rendered (in `KEEP_LIMIT_S`).
         """
         view = self.views.get(view_name)
         if view is None:
             raise library("core.errors").InputError(
                 f"Live zoom is not on in view {view_name!r}; expected one of {', '.join(self.views)}."
             )
-        grid = grid_shown(view.grid, view_name, self.target)
-        frame = self._engine.render(grid)
+        grid = require_visible(view.grid, view_name, self.target)
+        if self._engine is None:
+            raise library("core.errors").InputError("Live zoom is still starting; wait for the first image and try again.")
+        frame = self._engine.render(grid, KEEP_LIMIT_S)
         report = self._engine.renderer.report_of(grid)
         return store_view(frame.array, grid, view_name, report, *self.sources)
 
@@ -141,19 +156,42 @@ class LiveZoom:
             return
         self.on = False
         self._timer.stop()
-        for node, tag in self._observed:
-            node.RemoveObserver(tag)
-        self._observed = []
+        self._observer.remove()
         for view in self.views.values():
             view.remove()
-        forget_difference_colours()
+        remove_difference_colours()
         self.views.clear()
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.close()
+        self._worker.stop(0.0)
         self.sources = (None, None)
         if self._on_end is not None:
             self._on_end(reason)
+
+    # ------------------------------------------------------------------ changes of the inputs, see `InputObserver`
+
+    def restart_soon(self) -> None:
+        """Prepare anew once the target, the reference and their transforms have not changed for a while."""
+        self._restart_at = time.monotonic() + RESTART_DELAY_S
+        for view in self.views.values():
+            view.layers.follow_target()
+            view.clear_frame()
+        self._show_waiting()
+        self._timer.start()
+
+    def remove_reference(self) -> None:
+        """Go on without a reference."""
+        self.reference = None
+        self.restart_soon()
+
+    def remove_view_of(self, node: Any) -> None:
+        """Stop following the view of this slice node, if there is one."""
+        for name, view in list(self.views.items()):
+            if node is view.node:
+                self.views.pop(name).remove()
+                if self._engine is not None:
+                    self._engine.withdraw(name)
 
     # ------------------------------------------------------------------ engine
 
@@ -161,61 +199,64 @@ class LiveZoom:
         source = library("mrml").Source
         reference = None if self.reference is None else source.of(self.reference, "reference")
         self.sources = source.of(self.target), reference
-        self._prepared_for = self._state_of_inputs()
 
     def _start_engine(self) -> None:
-        live = library("core.cache"), library("live.renderer"), library("live.engine")
         target, reference = self.sources
-        cache = live[0].Cache(self._cache_bytes)
-        renderer = live[1].ViewRenderer(
+        cache = library("core.cache").Cache(self._cache_bytes)
+        renderer = library("live.renderer").ViewRenderer(
             target.volume, None if reference is None else reference.volume, cache, **self._settings
         )
-        self._engine = live[2].Engine(renderer, cache, self._quality)
-        self._restart_at = None
+        self._engine = library("live.engine").Engine(renderer, cache, self._quality)
+        self._loading = self._restart_at = None
         for view in self.views.values():
             view.target_grid = target.volume.grid
-            view.forget()
-            view.wanted = None
-            view.moved()
+            view.clear_frame()
+            view.requested = None
+            view.update()
 
     def _restart(self) -> None:
-        """Prepare anew: the target, the reference or a transform is not what it was."""
-        self._engine.close()
+        """Prepare anew: the target, the reference or a transform has changed."""
+        if self._engine is not None:
+            self._engine.close()
         try:
             self._take_sources()
             self._start_engine()
         except library().MultiContrastSRError as error:
             self.stop(error)
 
-    def _view_moved(self, view: LiveView) -> None:
-        self._ask(view)
-        if view.shown is None:
-            view.say(self._waiting())
+    def _on_view_changed(self, view: LiveSliceView) -> None:
+        self._request_soon(view)
+        if view.frame is None:
+            view.set_text(self._waiting_label())
 
-    def _ask(self, view: LiveView) -> None:
-        self._asking.add(view.name)
+    def _request_soon(self, view: LiveSliceView) -> None:
+        self._views_to_request.add(view.name)
         self._timer.start()
 
-    def _waiting(self) -> str:
-        preparing = self._engine is None or self._engine.preparing or self._restart_at is not None
-        state = _("interpolated, preparing…") if preparing else _("interpolated")
+    def _waiting_label(self) -> str:
+        if self._loading is not None:
+            state = dependencies.loading_text(self._method.requires)
+        elif self._engine is None or self._engine.preparing or self._restart_at is not None:
+            state = _("interpolated, preparing…")
+        else:
+            state = _("interpolated")
         return _("{method} · {state}\nresearch use").format(method=self._method.label, state=state)
 
-    def _turn(self) -> None:
-        """Hand over what views want, give the engine's thread room to run, show what it made."""
-        if self._restart_at is not None and time.monotonic() >= self._restart_at:
+    def _show_waiting(self) -> None:
+        for view in self.views.values():
+            if view.frame is None:
+                view.set_text(self._waiting_label())
+
+    def _on_timeout(self) -> None:
+        """Send the requests of views that changed, give the engine's threads time to run, show their frames."""
+        if self._loading is not None:
+            self._continue_loading()
+        elif self._restart_at is not None and time.monotonic() >= self._restart_at:
             self._restart()
-        if not self.on:
+        if not self.on or self._engine is None:
             return
-        asking, self._asking = self._asking, set()
         if self._restart_at is None:
-            for name in asking & set(self.views):
-                request = self.views[name].request()
-                if request is None:
-                    self._engine.withdraw(name)
-                    self.views[name].say("")
-                else:
-                    self._engine.request(request)
+            self._send_requests()
         if self._engine.busy:
             self._engine.wait(YIELD_S)
         for frame in self._engine.frames():
@@ -223,15 +264,35 @@ class LiveZoom:
             if not self.on:
                 return
         for view in self.views.values():
-            if view.shown is None and view.wanted is not None:
-                view.say(self._waiting())
+            if view.frame is None and view.requested is not None:
+                view.set_text(self._waiting_label())
         if not self.busy:
             self._timer.stop()
+
+    def _continue_loading(self) -> None:
+        """Wait for the packages that the method needs; then start."""
+        if not self._loading.finished.wait(YIELD_S):
+            return
+        error = self._loading.error
+        if error is not None:
+            self.stop(error)
+        else:
+            self._restart()
+
+    def _send_requests(self) -> None:
+        names, self._views_to_request = self._views_to_request, set()
+        for name in names & set(self.views):
+            request = self.views[name].request()
+            if request is None:
+                self._engine.withdraw(name)
+                self.views[name].set_text("")
+            else:
+                self._engine.request(request)
 
     def _show(self, frame: Any) -> None:
         if frame.error is not None:
             if not isinstance(frame.error, library().MultiContrastSRError):
-                logging.error(f"Live zoom failed: {frame.error!r}")
+                logging.error(f"Live zoom failed: {frame.error!r}\n{frame.details}")
             self.stop(frame.error)
             return
         view = self.views.get(frame.request.view)
@@ -240,84 +301,8 @@ class LiveZoom:
         view.show(frame)
         report = self._engine.renderer.report
         label = library("methods").get(frame.method).label
-        text = describe(label, frame, report.device if report is not None else "cpu")
-        if view.shown is frame:
-            view.say(text)
+        text = frame_label(label, frame, report.device if report is not None else "cpu")
+        if view.frame is frame:
+            view.set_text(text)
         if self._on_status is not None:
             self._on_status(f"{frame.request.view}: {text.splitlines()[0]}")
-
-    # ------------------------------------------------------------------ what happens to the scene
-
-    def _observe(self) -> None:
-        scene, target, reference = slicer.mrmlScene, self.target, self.reference
-        watch = [
-            (scene, scene.StartCloseEvent, lambda *_: self.stop()),
-            (scene, scene.NodeAboutToBeRemovedEvent, self._node_removed),
-        ]
-        for node in (target, reference):
-            if node is not None:
-                events = vtk.vtkCommand.ModifiedEvent, node.ImageDataModifiedEvent, node.TransformModifiedEvent
-                watch += [(node, event, self._input_modified) for event in events]
-        display = target.GetDisplayNode()
-        if display is not None:
-            watch.append((display, vtk.vtkCommand.ModifiedEvent, self._look_changed))
-        crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
-        if crosshair is not None:
-            watch.append((crosshair, crosshair.CursorPositionModifiedEvent, self._pointer_moved))
-        self._observed = [(node, node.AddObserver(event, slot)) for node, event, slot in watch]
-
-    @vtk.calldata_type(vtk.VTK_OBJECT)
-    def _node_removed(self, caller: Any, event: str, node: Any) -> None:
-        if node is self.target:
-            self.stop(
-                library("core.errors").InputError(f"The target {node.GetName()!r} was deleted; live zoom is off.")
-            )
-        elif node is self.reference:
-            self.reference = None
-            self._prepare_soon()
-        else:
-            for name, view in list(self.views.items()):
-                if node is view.node:
-                    self.views.pop(name).remove()
-                    self._engine.withdraw(name)
-
-    def _input_modified(self, caller: Any, event: str) -> None:
-        if (caller is self.target or caller is self.reference) and self._state_of_inputs() != self._prepared_for:
-            self._prepare_soon()
-
-    def _state_of_inputs(self) -> list[tuple]:
-        """Changes when voxels, geometry or transforms of the inputs do; not with names and the like."""
-        return [_state_of(node) for node in (self.target, self.reference) if node is not None]
-
-    def _prepare_soon(self) -> None:
-        self._prepared_for = self._state_of_inputs()
-        self._restart_at = time.monotonic() + SETTLE_S
-        for view in self.views.values():
-            view.layers.follow_target()
-            view.forget()
-            view.say(self._waiting())
-        self._timer.start()
-
-    def _look_changed(self, caller: Any, event: str) -> None:
-        for view in self.views.values():
-            view.layers.follow_look()
-
-    def _pointer_moved(self, caller: Any, event: str) -> None:
-        place = [0.0, 0.0, 0.0]
-        node = caller.GetCursorPositionXYZ(place)
-        for view in self.views.values():
-            if node is view.node:
-                view.point(place[0], place[1])
-
-
-def _state_of(node: Any) -> tuple:
-    image, matrix = node.GetImageData(), vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(matrix)
-    local = slicer.util.arrayFromVTKMatrix(matrix).tobytes()
-    parent = node.GetParentTransformNode()
-    linear = parent is None or bool(parent.IsTransformToWorldLinear())
-    world = library("mrml").transform_to_world(node).tobytes() if linear else parent.GetMTime()
-    return image is None or image.GetMTime(), local, world
-
-
-_PIPELINE_SETTINGS = ("method", "register", "data_consistency", "device")

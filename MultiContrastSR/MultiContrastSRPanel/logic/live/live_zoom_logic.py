@@ -1,16 +1,16 @@
-"""Live zoom's calls of the module's logic, for the Python console, scripts and the panel."""
+"""The calls of the module's logic for live zoom, for the Python console, scripts and the panel."""
 
 from __future__ import annotations
 
 from slicer import vtkMRMLScalarVolumeNode
 
-from .display_options import Choices
+from .display_options import DisplayOptions
 from .live_zoom import LiveZoom
 from .view_volume import render_view
 
 
-class LiveCalls:
-    """What a logic with a `getParameterNode()` inherits, to show and keep slice views super-resolved."""
+class LiveZoomLogic:
+    """Mixin for a logic with a `getParameterNode()`: shows slice views super-resolved, and makes volumes of them."""
 
     liveZoom: LiveZoom | None = None  # while it is on
 
@@ -40,7 +40,7 @@ class LiveCalls:
         :param cacheMegabytes: bound of the memory in which frames and slices are kept.
         :param onStatus: called with a line of text about each frame. onEnd: called with the reason (an error, or None).
         :param settings: as for `process`, without scale and spacing.
-        :returns: handle with `flip()`, `toggle_difference()`, `keep(viewName)`, `stop()`, `choices` and `redraw()`.
+        :returns: handle with `flip()`, `toggle_difference()`, `keep(viewName)`, `stop()`, `display` and `redraw()`.
         :raises MultiContrastSRError: it cannot be switched on; nothing was changed.
         """
         targetNode, referenceNode = self._chosen(targetNode, referenceNode)
@@ -55,7 +55,7 @@ class LiveCalls:
             targetNode,
             referenceNode,
             viewNames,
-            choices=Choices(show, lensSize, split),
+            display=DisplayOptions(show, lensSize, split),
             quality=quality,
             cache_megabytes=cacheMegabytes,
             on_status=onStatus,

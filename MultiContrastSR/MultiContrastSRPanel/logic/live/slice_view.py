@@ -1,4 +1,4 @@
-"""Live zoom in one slice view: what it shows now, and what is laid over it."""
+"""Live zoom in one slice view: the frame it shows and the request for the next one."""
 
 from __future__ import annotations
 
@@ -11,35 +11,39 @@ import vtk
 from slicer.i18n import tr as _
 
 from ..library import library
-from .annotations import ViewMarks
+from .annotations import ViewAnnotations
 from .layers import ViewLayers
 
 
-class LiveView:
+class LiveSliceView:
     """Follows a slice view.
 
     Args:
         name: of the view, "Red" for example.
         target: the node that is super-resolved.
         target_grid: where its samples lie (`MultiContrastSRLib.Grid`, world).
-        choices: what to show, see `session.Choices`; shared by all views, may change at any time.
-        on_moved: called with this view when it shows other pixels than before.
+        display: how frames are shown, see `DisplayOptions`; shared by all views, may change at any time.
+        on_changed: called with this view when it shows other pixels than before.
+
+    Attributes:
+        frame: the one on the screen; None while there is none.
+        requested: the grid that was on the screen at the latest change.
     """
 
     def __init__(
-        self, name: str, target: Any, target_grid: Any, choices: Any, on_moved: Callable[[LiveView], None]
+        self, name: str, target: Any, target_grid: Any, display: Any, on_changed: Callable[[LiveSliceView], None]
     ) -> None:
-        self.name, self.target_grid, self.choices = name, target_grid, choices
+        self.name, self.target_grid, self.display = name, target_grid, display
         widget = slicer.app.layoutManager().sliceWidget(name)
         self.logic = widget.sliceLogic()
         self.node = widget.mrmlSliceNode()
         self._composite = widget.mrmlSliceCompositeNode()
         self._views = library("live.view")
-        self._on_moved = on_moved
+        self._on_changed = on_changed
         self.layers = ViewLayers(self.logic, target, name)
-        self.marks = ViewMarks(widget.sliceView())
-        self.shown: Any = None  # the frame on the screen
-        self.wanted: Any = None  # the grid on the screen
+        self.annotations = ViewAnnotations(widget.sliceView())
+        self.frame: Any = None
+        self.requested: Any = None
         self._pointer: tuple[float, float] | None = None
         self._observed = [
             (node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, slot))
@@ -54,7 +58,7 @@ class LiveView:
 
     @property
     def grid(self) -> Any:
-        """The pixels on which something of the target is to be seen; None when there are none."""
+        """The pixels in which something of the target is visible; None when there are none."""
         width, height = self.size
         if width < 2 or height < 2 or not self.node.IsMappedInLayout():
             return None
@@ -64,14 +68,14 @@ class LiveView:
         return self._cut(whole)
 
     def request(self) -> Any:
-        """What the engine should render for this view now; None when nothing of the target is to be seen."""
+        """The request for what the view shows now; None when nothing of the target is visible."""
         grid = self.grid
         if grid is None:
             return None
         step = self.logic.GetLowestVolumeSliceSpacing()[2] or grid.spacing[0]
         near = [self._cut(other) for other in self._views.neighbours(grid, step)]
         return library("live.request").Request(
-            self.name, grid, self.choices.difference, tuple(other for other in near if other is not None)
+            self.name, grid, self.display.difference, tuple(other for other in near if other is not None)
         )
 
     def _cut(self, grid: Any) -> Any:
@@ -81,45 +85,45 @@ class LiveView:
     # ------------------------------------------------------------------ frames
 
     def show(self, frame: Any) -> None:
-        """Lay a frame over the view, unless the view has turned to another plane since."""
+        """Show a frame, unless the view shows another plane by now."""
         now = self.grid
         if now is None or not self._views.same_plane(frame.grid, now):
             return
-        self.shown = frame
+        self.frame = frame
         self.redraw()
 
     def redraw(self) -> None:
-        """Show the frame at hand as the present choices want it: all of it, the lens, one side of a line, or none."""
-        frame, choices = self.shown, self.choices
+        """Show the frame as the display options say: all of it, the lens, one side of a line, or none."""
+        frame, display = self.frame, self.display
         if frame is None:
             return
-        array = frame.difference if choices.difference else frame.array
+        array = frame.difference if display.difference else frame.array
         part = self._part_of(frame.grid)
-        if array is None or choices.original or part.empty:
+        if array is None or display.original or part.empty:
             self.layers.hide()
         else:
             piece = array[:, part.bottom : part.top, part.left : part.right]
-            self.layers.show(piece, np.array(self._views.part_of(frame.grid, part).affine), choices.difference)
+            self.layers.show(piece, np.array(self._views.part_of(frame.grid, part).affine), display.difference)
         self._draw_edge()
 
-    def forget(self) -> None:
-        """Show nothing until the next frame."""
-        self.shown = None
+    def clear_frame(self) -> None:
+        """Show no frame until the next one arrives."""
+        self.frame = None
         self.layers.hide()
 
-    def say(self, text: str) -> None:
-        """Show `text` in the view's badge."""
-        self.marks.say(text)
+    def set_text(self, text: str) -> None:
+        """Show `text` in the label of the view."""
+        self.annotations.set_text(text)
 
     def _rectangle(self) -> Any:
         """The part of the view, in its pixels, in which frames are shown."""
         width, height = self.size
         rectangle = self._views.Rectangle
-        if self.choices.show == "lens":
+        if self.display.show == "lens":
             x, y = self._pointer or (width / 2, height / 2)
-            return rectangle.around(x, y, self.choices.lens_size).within(width, height)
-        if self.choices.show == "split":
-            return rectangle(round(self.choices.split * width), width, 0, height)
+            return rectangle.around(x, y, self.display.lens_size).within(width, height)
+        if self.display.show == "split":
+            return rectangle(round(self.display.split * width), width, 0, height)
         return rectangle(0, width, 0, height)
 
     def _part_of(self, grid: Any) -> Any:
@@ -134,38 +138,38 @@ class LiveView:
 
     def _draw_edge(self) -> None:
         r = self._rectangle()
-        if self.choices.original or self.choices.show == "view":
-            self.marks.outline()
-        elif self.choices.show == "split":
-            self.marks.outline((r.left, 0), (r.left, r.top))
+        if self.display.original or self.display.show == "view":
+            self.annotations.draw_line()
+        elif self.display.show == "split":
+            self.annotations.draw_line((r.left, 0), (r.left, r.top))
         else:
             left, right, bottom, top = r.left, r.right - 1, r.bottom, r.top - 1
-            self.marks.outline((left, bottom), (right, bottom), (right, top), (left, top), (left, bottom))
+            self.annotations.draw_line((left, bottom), (right, bottom), (right, top), (left, top), (left, bottom))
 
-    # ------------------------------------------------------------------ what happens to the view
+    # ------------------------------------------------------------------ changes of the view
 
-    def point(self, x: float, y: float) -> None:
-        """The pointer is at this pixel: the lens follows."""
+    def set_pointer(self, x: float, y: float) -> None:
+        """Move the lens to the pointer's pixel."""
         if (x, y) != self._pointer:
             self._pointer = x, y
-            if self.choices.show == "lens":
+            if self.display.show == "lens":
                 self.redraw()
 
-    def moved(self) -> None:
-        """Look at the view again: perhaps it shows other pixels."""
+    def update(self) -> None:
+        """Follow the view; `on_changed` is called when it shows other pixels than before."""
         grid = self.grid
-        if grid is not None and self.wanted is not None and grid == self.wanted:
+        if grid is not None and self.requested is not None and grid == self.requested:
             return
-        self.wanted = grid
-        if self.shown is not None:
-            if grid is None or not self._views.same_plane(self.shown.grid, grid):
-                self.forget()  # another slice: what Slicer interpolates, until the next frame
-            elif self.choices.show != "view":
+        self.requested = grid
+        if self.frame is not None:
+            if grid is None or not self._views.same_plane(self.frame.grid, grid):
+                self.clear_frame()  # another slice: Slicer's interpolation is shown until the next frame
+            elif self.display.show != "view":
                 self.redraw()
-        self._on_moved(self)
+        self._on_changed(self)
 
     def _node_modified(self, caller: Any, event: str) -> None:
-        self.moved()
+        self.update()
 
     def _composite_modified(self, caller: Any, event: str) -> None:
         self.layers.follow_background()
@@ -176,18 +180,17 @@ class LiveView:
             node.RemoveObserver(tag)
         self._observed = []
         self.layers.remove()
-        self.marks.remove()
-        self.shown = None
+        self.annotations.remove()
+        self.frame = None
 
 
-def describe(method: str, frame: Any, device: str) -> str:
-    """The badge's words about a frame."""
+def frame_label(method: str, frame: Any, device: str) -> str:
+    """The view's label while it shows `frame`: method, scale, time taken, device."""
     state = f"{1000 * frame.seconds:.0f} ms" if frame.final else _("refining…")
     if frame.final and not frame.seconds:
         state = _("from cache")
-    where = "GPU" if device.startswith("cuda") else "CPU"
-    first = _("{method} ×{scale:.1f} · {state} · {where}").format(
-        method=method, scale=frame.scale, state=state, where=where
+    first = _("{method} ×{scale:.1f} · {state} · {device}").format(
+        method=method, scale=frame.scale, state=state, device="GPU" if device.startswith("cuda") else "CPU"
     )
     second = _("detail within slices · research use") if frame.within_slices else _("research use")
     return f"{first}\n{second}"

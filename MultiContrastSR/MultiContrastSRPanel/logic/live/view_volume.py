@@ -1,4 +1,4 @@
-"""Slice views as volumes of the scene."""
+"""Makes volumes of the scene from what slice views show."""
 
 from __future__ import annotations
 
@@ -9,28 +9,12 @@ import slicer
 
 from .. import dependencies
 from ..library import library
+from .view_names import check_view_names
+
+CACHE_BYTES = 1 << 30
 
 
-def check_view_names(names: list[str] | None) -> list[str]:
-    """`names` of slice views (or one name); None or "all" for all that there are.
-
-    Raises:
-        InputError: there is no such view.
-    """
-    layout = slicer.app.layoutManager()
-    if layout is None:
-        raise library("core.errors").InputError("There are no slice views: Slicer runs without its main window.")
-    known = list(layout.sliceViewNames())
-    wanted = known if names is None or names == "all" else [names] if isinstance(names, str) else list(names)
-    for name in wanted:
-        if name not in known:
-            raise library("core.errors").InputError(
-                f"There is no slice view {name!r}; expected one of {', '.join(known)}."
-            )
-    return wanted
-
-
-def grid_shown(grid: Any, view_name: str, target: Any) -> Any:
+def require_visible(grid: Any, view_name: str, target: Any) -> Any:
     """`grid`, or `InputError` when it is None: nothing of the target is to be seen."""
     if grid is None:
         raise library("core.errors").InputError(
@@ -61,16 +45,21 @@ def render_view(view_name: str, target: Any, reference: Any = None, **settings: 
     """
     check_view_names([view_name])
     mrml, views = library("mrml"), library("live.view")
-    source = mrml.Source.of(target)
-    other = None if reference is None else mrml.Source.of(reference, "reference")
+    target_source = mrml.Source.of(target)
+    reference_source = None if reference is None else mrml.Source.of(reference, "reference")
     node = slicer.app.layoutManager().sliceWidget(view_name).mrmlSliceNode()
     width, height, _depth = node.GetDimensions()
-    whole = views.view_grid(slicer.util.arrayFromVTKMatrix(node.GetXYToRAS()), width, height, source.volume.grid)
-    seen = views.seen_of(source.volume.grid, whole)
-    grid = grid_shown(None if seen.empty else views.part_of(whole, seen), view_name, target)
-    dependencies.ensure(library("methods").get(settings.get("method", "guided")).requires)
+    whole = views.view_grid(slicer.util.arrayFromVTKMatrix(node.GetXYToRAS()), width, height, target_source.volume.grid)
+    seen = views.seen_of(target_source.volume.grid, whole)
+    grid = require_visible(None if seen.empty else views.part_of(whole, seen), view_name, target)
+    packages = library("methods").get(settings.get("method", "guided")).requires
+    dependencies.ensure(packages)
+    dependencies.load(packages)
     renderer = library("live.renderer").ViewRenderer(
-        source.volume, None if other is None else other.volume, library("core.cache").Cache(1 << 30), **settings
+        target_source.volume,
+        None if reference_source is None else reference_source.volume,
+        library("core.cache").Cache(CACHE_BYTES),
+        **settings,
     )
     renderer.prepare(grid, lambda: False)
-    return store_view(renderer.render(grid), grid, view_name, renderer.report_of(grid), source, other)
+    return store_view(renderer.render(grid), grid, view_name, renderer.report_of(grid), target_source, reference_source)

@@ -1,4 +1,4 @@
-"""The panel's section "Live zoom": its switch, its choices, and the keys that work in the slice views."""
+"""The panel's section "Live zoom": its switch, its parameters, and the keys that work in the slice views."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from ...logic.library import library
-from ...logic.live.display_options import Choices
-from ..named_combo_box import Item, NamedChoice
+from ...logic.live.display_options import DisplayOptions
+from ...logic.live.view_names import slice_view_names
+from ..named_combo_box import MenuItem, NamedComboBox
 
 FLIP_KEY, DIFFERENCE_KEY, KEEP_KEY = "F7", "F8", "F9"
 ALL_VIEWS = "all"
@@ -30,19 +31,19 @@ class LiveSection:
     def __init__(self, ui: Any, logic: Any, settings: Callable[[], dict[str, Any]]) -> None:
         self.ui, self.logic, self._settings = ui, logic, settings
         self._parameters: Any = None
-        self._used: tuple | None = None
+        self._started_with: tuple | None = None
         self._shortcuts: list[Any] = []
-        self._views = NamedChoice(ui.liveViewsSelector, ui.liveViewsName, self.refresh)
+        self._views = NamedComboBox(ui.liveViewsSelector, ui.liveViewsName, self.refresh)
         self._views.fill(_view_items())
         ui.liveButton.connect("toggled(bool)", self._toggled)
-        ui.liveFlipButton.connect("clicked(bool)", lambda checked: self._do("flip"))
-        ui.liveDifferenceButton.connect("clicked(bool)", lambda checked: self._do("toggle_difference"))
+        ui.liveFlipButton.connect("clicked(bool)", lambda checked: self._call("flip"))
+        ui.liveDifferenceButton.connect("clicked(bool)", lambda checked: self._call("toggle_difference"))
         ui.liveKeepButton.connect("clicked(bool)", lambda checked: self.keep())
         self._show_state()
 
     @property
     def session(self) -> Any:
-        """Live zoom while it is on, else None."""
+        """The `LiveZoom` while it is on, else None."""
         return self.logic.liveZoom
 
     def set_parameters(self, parameters: Any) -> None:
@@ -53,29 +54,26 @@ class LiveSection:
         self.refresh()
 
     def refresh(self) -> None:
-        """Bring live zoom up to date with the parameters: display choices at once, others by starting anew."""
+        """Bring live zoom up to date with the parameters: display options at once, others by a restart."""
         parameters, session = self._parameters, self.session
         if parameters is None:
             return
         self.ui.liveLensSlider.enabled = parameters.liveShow.name == "lens"
         self.ui.liveSplitSlider.enabled = parameters.liveShow.name == "split"
-        if session is not None and self._used is not None:
-            if self._what() != self._used:
+        if session is not None and self._started_with is not None:
+            if self._restart_parameters() != self._started_with:
                 self._start()
             else:
-                shown = self._choices()
-                if (session.choices.show, session.choices.lens_size, session.choices.split) != (
-                    shown.show, shown.lens_size, shown.split
-                ):  # fmt: skip
-                    session.choices.show, session.choices.lens_size = shown.show, shown.lens_size
-                    session.choices.split = shown.split
+                options, shown = self._display_options(), session.display
+                if (shown.show, shown.lens_size, shown.split) != (options.show, options.lens_size, options.split):
+                    shown.show, shown.lens_size, shown.split = options.show, options.lens_size, options.split
                     session.redraw()
         self._show_state()
 
     def keep(self) -> None:
-        """Make a volume of what is to be seen: of the view under the pointer or chosen, else of the first."""
+        """Make a volume of what a view shows: the one under the pointer, else the first."""
         with slicer.util.tryWithErrorDisplay(_("The view could not be kept.")):
-            name = self._view_in_use()
+            name = self._view_at_pointer()
             node = self.logic.renderView(name)
             slicer.util.showStatusMessage(_("Made {name}.").format(name=node.GetName()), 5000)
 
@@ -100,51 +98,51 @@ class LiveSection:
                 parameters.reference,
                 quality=parameters.liveQuality.name,
                 cacheMegabytes=parameters.liveCache,
-                onStatus=self._say,
+                onStatus=self._set_status,
                 onEnd=self._ended,
-                **_as_keywords(self._choices()),
+                **_as_keywords(self._display_options()),
                 **self._settings(),
             )
         except Exception as error:
             if not isinstance(error, library().MultiContrastSRError):
                 logging.exception("Live zoom could not start.")
-            self._used = None
+            self._started_with = None
             self._show_state()
-            self._say(str(error))
+            self._set_status(str(error))
             return
-        self._used = self._what()
-        self._say(_("Preparing…"))
+        self._started_with = self._restart_parameters()
+        self._set_status(_("Preparing…"))
         self._show_state()
 
     def _ended(self, reason: BaseException | None) -> None:
-        self._used = None
+        self._started_with = None
         self._show_state()
-        self._say("" if reason is None else str(reason))
+        self._set_status("" if reason is None else str(reason))
 
-    def _do(self, what: str) -> None:
+    def _call(self, name: str) -> None:
         if self.session is not None:
-            getattr(self.session, what)()
+            getattr(self.session, name)()
             self._show_state()
 
-    def _what(self) -> tuple:
-        """All that live zoom has to start anew for."""
+    def _restart_parameters(self) -> tuple:
+        """The parameters whose change restarts live zoom."""
         p = self._parameters
         settings = self._settings()
         return p.target, p.reference, p.liveViews, p.liveQuality, p.liveCache, repr(sorted(settings.items()))
 
-    def _choices(self) -> Choices:
+    def _display_options(self) -> DisplayOptions:
         p = self._parameters
-        return Choices(show=p.liveShow.name, lens_size=round(p.liveLensSize), split=p.liveSplit / 100)
+        return DisplayOptions(show=p.liveShow.name, lens_size=round(p.liveLensSize), split=p.liveSplit / 100)
 
-    def _view_in_use(self) -> str:
-        names = list(self.session.views) if self.session is not None else slicer.app.layoutManager().sliceViewNames()
+    def _view_at_pointer(self) -> str:
+        names = list(self.session.views) if self.session is not None else slice_view_names()
         crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
         node = crosshair.GetCursorPositionXYZ([0.0, 0.0, 0.0]) if crosshair is not None else None
         if node is not None and node.GetLayoutName() in names:
             return node.GetLayoutName()
         return names[0]
 
-    def _say(self, text: str) -> None:
+    def _set_status(self, text: str) -> None:
         self.ui.liveStatus.text = text
         self.ui.liveStatus.visible = bool(text)
 
@@ -157,12 +155,12 @@ class LiveSection:
         self.ui.liveButton.enabled = on or (self._parameters is not None and self._parameters.target is not None)
         for button in (self.ui.liveFlipButton, self.ui.liveDifferenceButton, self.ui.liveKeepButton):
             button.enabled = on
-        self.ui.liveFlipButton.checked = on and session.choices.original
-        self.ui.liveDifferenceButton.checked = on and session.choices.difference
+        self.ui.liveFlipButton.checked = on and session.display.original
+        self.ui.liveDifferenceButton.checked = on and session.display.difference
         if on and not self._shortcuts:
             self._shortcuts = [
-                _shortcut(FLIP_KEY, self.ui.liveButton, lambda: self._do("flip")),
-                _shortcut(DIFFERENCE_KEY, self.ui.liveButton, lambda: self._do("toggle_difference")),
+                _shortcut(FLIP_KEY, self.ui.liveButton, lambda: self._call("flip")),
+                _shortcut(DIFFERENCE_KEY, self.ui.liveButton, lambda: self._call("toggle_difference")),
                 _shortcut(KEEP_KEY, self.ui.liveButton, self.keep),
             ]
         elif not on:
@@ -180,11 +178,11 @@ def _shortcut(key: str, widget: Any, slot: Callable[[], None]) -> Any:
     return shortcut
 
 
-def _as_keywords(choices: Choices) -> dict[str, Any]:
-    return {"show": choices.show, "lensSize": choices.lens_size, "split": choices.split}
+def _as_keywords(options: DisplayOptions) -> dict[str, Any]:
+    return {"show": options.show, "lensSize": options.lens_size, "split": options.split}
 
 
-def _view_items() -> list[Item]:
-    layout = slicer.app.layoutManager()
-    names = [] if layout is None else list(layout.sliceViewNames())
-    return [Item(_("All slice views"), ALL_VIEWS), *(Item(name, name) for name in names)]
+def _view_items() -> list[MenuItem]:
+    everywhere = MenuItem(_("All slice views"), ALL_VIEWS, _("Live zoom works in every slice view."))
+    tip = _("Live zoom works in the slice view {name} only.")
+    return [everywhere, *(MenuItem(name, name, tip.format(name=name)) for name in slice_view_names())]

@@ -1,0 +1,114 @@
+"""Super-resolution of nodes in three steps, so that the heavy one may run on another thread.
+
+`from_nodes` (main thread) copies the inputs, `compute` (any thread) does the work, `store` (main thread) puts the
+result into the scene.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import slicer
+
+from . import dependencies
+from .fit_preview import FitPreview
+from .library import library
+
+if TYPE_CHECKING:
+    from slicer import vtkMRMLScalarVolumeNode
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """What a task computed for one scan.
+
+    Attributes:
+        volume: the library's `Volume`.
+        report: the library's `Report`.
+    """
+
+    volume: Any
+    report: Any
+
+    @classmethod
+    def of(cls, result: Any) -> Output:
+        """From the library's `Result`."""
+        return cls(result.volume, result.report)
+
+
+class SuperResolutionTask:
+    """Everything that one run needs, independent of later changes of the scene.
+
+    Args:
+        target, reference: `mrml.Source`; the reference may be None.
+        output: an earlier result to overwrite, or None.
+        companion: whether the reference, super-resolved by the same run, is requested too.
+        settings: keywords of `MultiContrastSRLib.super_resolve`.
+    """
+
+    def __init__(self, target: Any, reference: Any, output: Any, companion: bool, settings: dict[str, Any]) -> None:
+        self.target, self.reference, self.output, self.settings = target, reference, output, settings
+        self.companion = companion
+
+    @classmethod
+    def from_nodes(
+        cls,
+        targetNode: vtkMRMLScalarVolumeNode,
+        referenceNode: vtkMRMLScalarVolumeNode | None = None,
+        outputNode: vtkMRMLScalarVolumeNode | None = None,
+        *,
+        method: str = "guided",
+        companion: bool = False,
+        **settings: Any,
+    ) -> SuperResolutionTask:
+        """Check what can be checked at once, install what the method needs, copy the inputs. Main thread only.
+
+        Args:
+            companion: whether the reference, super-resolved by the same run, is requested too, if the method makes it.
+            settings: keywords of `MultiContrastSRLib.super_resolve`, the method's options among them.
+
+        Raises:
+            MultiContrastSRError: inputs, output or method cannot be used; each message says what to do.
+        """
+        mrml = library("mrml")
+        mrml.check_output(outputNode, targetNode, referenceNode)
+        chosen = library("methods").get(method)
+        target = mrml.Source.of(targetNode)
+        reference = None if referenceNode is None else mrml.Source.of(referenceNode, "reference")
+        dependencies.ensure(chosen.requires)
+        return cls(target, reference, outputNode, companion, {"method": method, **settings})
+
+    def compute(
+        self,
+        progress: Callable[[float, str], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+        preview: FitPreview | None = None,
+    ) -> tuple[Output, Output | None]:
+        """The target's output, and the reference's (None unless requested and made). Touches no node."""
+        reference = None if self.reference is None else self.reference.volume
+        dependencies.load(library("methods").get(self.settings["method"]).requires, progress)
+        monitor = library("core.progress").Monitor(progress, cancel)
+        share = 0.95 if self.companion else 1.0
+        with preview.fit_callbacks() if preview else contextlib.nullcontext():
+            part = monitor.part(0.0, share)
+            result = library("pipeline").super_resolve(
+                self.target.volume, reference, progress=part.report, cancel=part.cancelled, **self.settings
+            )
+        rest = monitor.part(share, 1.0, "render")
+        made = result.companion(progress=rest.report, cancel=rest.cancelled) if self.companion else None
+        return Output.of(result), None if made is None else Output.of(made)
+
+    def store(
+        self, output: Output, companion: Output | None = None
+    ) -> tuple[vtkMRMLScalarVolumeNode, vtkMRMLScalarVolumeNode | None]:
+        """The outputs as nodes of the scene. Main thread only."""
+        node = self._store(output, self.target, self.reference, self.output)
+        return node, None if companion is None else self._store(companion, self.reference, self.target)
+
+    @staticmethod
+    def _store(output: Output, target: Any, reference: Any, node: Any = None) -> vtkMRMLScalarVolumeNode:
+        store = library("mrml").store_result
+        return store(slicer.mrmlScene, output.volume, output.report.as_dict(), target, reference, node)
