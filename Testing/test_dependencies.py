@@ -219,6 +219,24 @@ def test_installed_packages_are_imported_by_load_only(monkeypatch, tmp_path):
     assert len(stages) == 1 and dependencies.loading_text(("torch",)) == "Starting PyTorch…"
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_the_large_library_of_torch_is_loaded_before_the_import(monkeypatch):
+    """`import torch` would load it with Python's lock held, and the interface would stand still meanwhile."""
+    pytest.importorskip("torch")
+    code = f"""if True:
+        import sys
+        sys.path[:0] = {sys.path!r}
+        from MultiContrastSRPanel.logic import dependencies
+        dependencies._preload_torch_library()
+        print("libtorch_cpu" in open("/proc/self/maps").read(), "torch" in sys.modules)
+        dependencies.load(("torch",))
+        print(sys.modules["torch"].ones(2).sum().item())
+    """
+    monkeypatch.undo()  # processes may be started here
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "False", "2.0"], done.stderr
+
+
 def test_a_package_that_does_not_import_is_reported(monkeypatch, tmp_path):
     (tmp_path / f"{PACKAGE}.py").write_text("raise OSError('no such symbol')\n")
     monkeypatch.syspath_prepend(tmp_path)

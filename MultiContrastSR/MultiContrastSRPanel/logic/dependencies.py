@@ -7,11 +7,14 @@ packages are installed through `slicer.packaging` (Slicer 5.12 and newer), else 
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 
 import slicer
@@ -56,6 +59,7 @@ def load(modules: Sequence[str], progress: Callable[[float, str], None] | None =
         progress(0.0, loading_text(modules))
     for module in modules:
         if module == "torch":
+            _preload_torch_library()
             if _probe_torch() is None:
                 raise _unavailable("PyTorch is not installed any more. Press Apply again to install it.")
             continue
@@ -158,6 +162,26 @@ def _probe_torch() -> ModuleType | None:
         f"PyTorch is installed but does not work ({_cause(broken)}). Open the module 'PyTorch Utils', press Uninstall, "
         "restart Slicer, press Install there, and come back."
     ) from broken
+
+
+def _preload_torch_library() -> None:
+    """Load PyTorch's largest shared library with Python's lock (the GIL) released.
+
+    `import torch` loads it with the lock held, which stops the interface for half a second. Where this does not work
+    (Windows, another file name), the import does it as ever.
+    """
+    spec = None if are_loaded(["torch"]) else importlib.util.find_spec("torch")
+    if spec is None or not spec.submodule_search_locations or not hasattr(os, "RTLD_LAZY"):
+        return
+    folder = Path(spec.submodule_search_locations[0]) / "lib"
+    suffix = ".dylib" if sys.platform == "darwin" else ".so"
+    load_library = ctypes.CDLL(None).dlopen  # a function called through ctypes runs with the lock released
+    load_library.restype, load_library.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_int]
+    # in the order and the mode in which `import torch` loads them
+    for name, mode in (("libtorch_global_deps", os.RTLD_GLOBAL), ("libtorch_cpu", os.RTLD_LOCAL)):
+        path = folder / f"{name}{suffix}"
+        if path.is_file():
+            load_library(os.fsencode(path), os.RTLD_LAZY | mode)
 
 
 def _install_torch(logic: object) -> object | None:
