@@ -113,6 +113,15 @@ def test_errors_in_slots_threads_and_observers_are_collected(harness, qt):
         pass
 
 
+def test_errors_and_warnings_of_vtk_are_collected(harness):
+    import vtk
+
+    with harness.expect_error(RuntimeWarning, "Input port 0 of algorithm"):
+        vtk.vtkImageCast().Update()
+    with harness.expect_error(RuntimeWarning, "a warning"):
+        vtk.vtkOutputWindow.GetInstance().DisplayWarningText("a warning")
+
+
 def test_widgets_and_nodes_are_for_the_main_thread(harness, qt):
     label = qt.QLabel("text")
 

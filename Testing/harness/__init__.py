@@ -13,7 +13,8 @@ to be at least as strict as the real thing, so that what passes here has a fair 
     harness.grab_views("panel-and-views.png")
 
 Where it is stricter than the application: signal signatures, property types, attributes and .ui properties must exist;
-modal dialogs, scoped enums, Qt or MRML from a worker thread, Qt's own warnings and unhandled errors fail the test.
+modal dialogs, scoped enums, Qt or MRML from a worker thread, errors and warnings of Qt and VTK, and unhandled errors
+fail the test.
 Where it knows less: no 3-D view, no menus or toolbars, no CLI modules, no translation; subject hierarchy items are made
 and removed but no plug-in owns them; a saved hierarchy is not always restored; looks are Fusion's, not Slicer's.
 """

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from . import pythonqt
 
+# What MRML reports because no plug-in of the application restores the subject hierarchy of a scene that was loaded.
+_HIERARCHY = ("ResolveSubjectHierarchy", "ResolveUnresolvedItems", "Unable to resolve subject hierarchy")
 _NOISE = ("propagateSizeHints",)  # said by Qt's off-screen platform whenever a window is sized
 
 
@@ -59,6 +61,20 @@ def on_qt_warning(report: Callable[[str], None]) -> None:
 
     QtCore.qInstallMessageHandler(handle)
     atexit.register(QtCore.qInstallMessageHandler, None)
+
+
+def on_vtk_message(report: Callable[[str], None]) -> None:
+    """Hand the errors and warnings of VTK (and so of MRML) to `report`; they are printed as well."""
+    import vtk
+
+    @vtk.calldata_type(vtk.VTK_STRING)
+    def handle(_window, _event, text) -> None:
+        if not any(name in str(text) for name in _HIERARCHY):
+            report(str(text).strip())
+
+    window = vtk.vtkOutputWindow.GetInstance()
+    for event in ("ErrorEvent", "WarningEvent"):
+        window.AddObserver(event, handle)
 
 
 def _font(qt):

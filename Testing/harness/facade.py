@@ -25,6 +25,7 @@ class Harness:
         sys.excepthook = lambda kind, error, trace: self._on_slot_error(error)
         threading.excepthook = lambda args: self._on_slot_error(args.exc_value)
         application.on_qt_warning(lambda text: self._on_slot_error(RuntimeWarning(f"Qt: {text}")))
+        application.on_vtk_message(lambda text: self._on_slot_error(RuntimeWarning(f"VTK: {text}")))
 
     def _on_slot_error(self, error: BaseException) -> None:
         traceback.print_exception(error)

@@ -7,6 +7,7 @@ import functools
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 _PROBE = """
@@ -69,6 +70,7 @@ class SliceView:
 
         self.name, self.size = name, size
         self._window = None
+        self._had_images: weakref.WeakSet = weakref.WeakSet()
         self.logic = slicer.vtkMRMLSliceLogic()
         self.logic.SetMRMLApplicationLogic(application_logic)
         self.logic.SetMRMLScene(slicer.mrmlScene)
@@ -78,6 +80,23 @@ class SliceView:
         self.logic.ResizeSliceNode(*size)
         self._drawn = DrawnView(self._render_window)
         application_logic.GetSliceLogics().AddItem(self.logic)
+        self.logic.AddObserver("ModifiedEvent", lambda caller, event: self._update_layers())
+
+    def _update_layers(self) -> None:
+        """Run the pipeline of every layer, as the application's view does whenever its slice logic changes.
+
+        VTK reports an error for a layer whose volume has lost its image. Volumes that never had one, from a scene whose
+        data was not saved, are left alone.
+        """
+        for number in range(3 + self.mrmlSliceCompositeNode().GetNumberOfAdditionalLayers()):
+            layer = self.logic.GetNthLayer(number)
+            volume = None if layer is None else layer.GetVolumeNode()
+            if volume is None or layer.GetImageDataConnection() is None:
+                continue
+            if volume.GetImageData() is not None:
+                self._had_images.add(volume)
+            if volume in self._had_images:
+                layer.GetImageDataConnection().GetProducer().Update()
 
     def resize(self, width: int, height: int) -> None:
         """Give the view this many pixels, as when its window changes."""

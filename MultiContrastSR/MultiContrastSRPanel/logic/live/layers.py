@@ -146,13 +146,13 @@ class ViewLayers:
         return layer
 
     def _discard(self, node: Any) -> None:
-        node.SetAndObserveImageData(None)  # so that no layer's pipeline keeps the pixels
         layer = self._layer_of(node)
         if layer is not None:
             self._remove_layer(layer)
-        for gone in (node, node.GetDisplayNode()):
-            if gone is not None and slicer.mrmlScene.IsNodePresent(gone):
-                slicer.mrmlScene.RemoveNode(gone)
+        for removed in (node, node.GetDisplayNode()):
+            if removed is not None and slicer.mrmlScene.IsNodePresent(removed):
+                slicer.mrmlScene.RemoveNode(removed)
+        node.SetAndObserveImageData(None)  # last: a layer of the view whose volume has no image is an error of VTK
 
     def _remove_layer(self, layer: int) -> None:
         composite = self._composite
