@@ -1,4 +1,4 @@
-"""MRML nodes ⇄ volumes. The only library file that touches vtk and slicer; call it on the main thread only."""
+"""MRML nodes ⇄ volumes. The only library file that touches vtk and slicer; on the main thread, unless stated."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import slicer
 import vtk
+from vtk.util.numpy_support import numpy_to_vtk
 
 from .core.errors import GeometryError, InputError
 from .image.grid import Grid
@@ -93,6 +94,16 @@ def transform_to_world(node: vtkMRMLVolumeNode) -> np.ndarray:
     return slicer.util.arrayFromVTKMatrix(matrix)
 
 
+def image_from_array(array: np.ndarray) -> vtk.vtkImageData:
+    """A copy of `array` [k, j, i] as VTK's image, its range known. Touches no node: on any thread."""
+    voxels = numpy_to_vtk(np.ascontiguousarray(array).ravel(), deep=True)
+    voxels.GetRange()  # VTK keeps it; a display asks for it on the main thread
+    image = vtk.vtkImageData()
+    image.SetDimensions(*array.shape[::-1])
+    image.GetPointData().SetScalars(voxels)
+    return image
+
+
 def is_result(node: vtkMRMLVolumeNode | None) -> bool:
     """Whether we made `node`: only such nodes are ever overwritten."""
     return node is not None and bool(node.GetAttribute(METHOD))
@@ -123,6 +134,7 @@ def store_result(
     target: Source,
     reference: Source | None = None,
     output: vtkMRMLScalarVolumeNode | None = None,
+    image: vtk.vtkImageData | None = None,
 ) -> vtkMRMLScalarVolumeNode:
     """Put a result into the scene, beside its target; a new node unless `output` is an earlier result.
 
@@ -132,6 +144,7 @@ def store_result(
 
     Args:
         report: `Report.as_dict()`.
+        image: `image_from_array(volume.array)` where that was made on another thread already.
 
     Raises:
         InputError: `output` is an acquired volume, or one of the inputs.
@@ -141,7 +154,7 @@ def store_result(
     with slicer.util.NodeModify(node):
         under_transform = target.transform is not None and scene.IsNodePresent(target.transform)
         local = np.linalg.inv(target.to_world) @ volume.affine if under_transform else np.array(volume.affine)
-        slicer.util.updateVolumeFromArray(node, volume.array)
+        node.SetAndObserveImageData(image_from_array(volume.array) if image is None else image)
         node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(local))
         for attribute, value in provenance(report).items():
             node.SetAttribute(attribute, value)
@@ -155,7 +168,7 @@ def store_result(
         present = source is not None and scene.IsNodePresent(source.node)
         node.SetNodeReferenceID(role, source.node.GetID() if present else None)
     if scene.IsNodePresent(target.node):
-        _copy_display(target.node, node)
+        _copy_display(scene, target.node, node)
         _place_beside(scene, target.node, node)
     elif node.GetDisplayNode() is None:
         node.CreateDefaultDisplayNodes()
@@ -233,16 +246,19 @@ def _dicom_metadata(node: vtkMRMLVolumeNode) -> dict[str, object]:
     return metadata
 
 
-def _copy_display(target: vtkMRMLVolumeNode, result: vtkMRMLVolumeNode) -> None:
+def _copy_display(scene: vtkMRMLScene, target: vtkMRMLVolumeNode, result: vtkMRMLVolumeNode) -> None:
     """Show `result` as `target` is shown: the same grey means the same value."""
-    if result.GetDisplayNode() is None:
-        result.CreateDefaultDisplayNodes()
-    shown, display = target.GetDisplayNode(), result.GetDisplayNode()
+    shown = target.GetDisplayNode()
     if shown is None:
+        if result.GetDisplayNode() is None:
+            result.CreateDefaultDisplayNodes()
         return
+    display = result.GetDisplayNode() or slicer.vtkMRMLScalarVolumeDisplayNode()
     display.CopyContent(shown)
-    display.SetAutoWindowLevel(False)  # else it would be computed afresh from the result's own values
+    display.SetAutoWindowLevel(False)  # else it would be computed from all voxels, which takes long
     display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
+    if not scene.IsNodePresent(display):  # attached last, for the same reason
+        result.SetAndObserveDisplayNodeID(scene.AddNode(display).GetID())
 
 
 def _place_beside(scene: vtkMRMLScene, target: vtkMRMLVolumeNode, result: vtkMRMLVolumeNode) -> None:

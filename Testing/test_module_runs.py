@@ -41,6 +41,35 @@ def test_apply_makes_a_new_volume_and_leaves_the_inputs_alone(module, pair, harn
         assert harness.view(name).mrmlSliceCompositeNode().GetBackgroundVolumeID() == result.GetID()
 
 
+def test_the_result_is_converted_on_the_worker_and_its_window_is_not_computed(module, pair, harness, monkeypatch):
+    """Both take long for large volumes: the window of a default display node looks at every voxel."""
+    import vtk
+
+    from MultiContrastSRLib import mrml
+
+    threads, added, convert = [], [], mrml.image_from_array
+
+    def watched(array):
+        threads.append(threading.current_thread().name)
+        return convert(array)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def on_added(caller, event, node):
+        if node.IsA("vtkMRMLVolumeDisplayNode"):
+            added.append((node.GetAutoWindowLevel(), node.GetWindow(), node.GetVolumeNode()))
+
+    monkeypatch.setattr(mrml, "image_from_array", watched)
+    display = pair[0].GetDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevel(123, 45)
+    tag = harness.scene.AddObserver(harness.scene.NodeAddedEvent, on_added)
+    run_to_end(module, harness)
+    harness.scene.RemoveObserver(tag)
+    assert threads == ["MultiContrastSR worker"] and added == [(0, 123, None)]
+    shown = result_of().GetDisplayNode()
+    assert (shown.GetWindow(), shown.GetLevel(), shown.GetColorNodeID()) == (123, 45, display.GetColorNodeID())
+
+
 def test_every_apply_makes_another_node_unless_a_result_is_chosen(module, pair, harness):
     run_to_end(module, harness)
     run_to_end(module, harness)

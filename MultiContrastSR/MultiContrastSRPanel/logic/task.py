@@ -28,15 +28,17 @@ class Output:
     Attributes:
         volume: the library's `Volume`.
         report: the library's `Report`.
+        image: the voxels as VTK's image, so that the main thread need not copy them.
     """
 
     volume: Any
     report: Any
+    image: Any
 
     @classmethod
     def of(cls, result: Any) -> Output:
-        """From the library's `Result`."""
-        return cls(result.volume, result.report)
+        """From the library's `Result`. On any thread."""
+        return cls(result.volume, result.report, library("mrml").image_from_array(result.volume.array))
 
 
 class SuperResolutionTask:
@@ -111,4 +113,5 @@ class SuperResolutionTask:
     @staticmethod
     def _store(output: Output, target: Any, reference: Any, node: Any = None) -> vtkMRMLScalarVolumeNode:
         store = library("mrml").store_result
-        return store(slicer.mrmlScene, output.volume, output.report.as_dict(), target, reference, node)
+        report = output.report.as_dict()
+        return store(slicer.mrmlScene, output.volume, report, target, reference, node, output.image)
