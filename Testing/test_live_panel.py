@@ -38,6 +38,22 @@ def test_the_panel_switches_and_chooses(module, shown, harness):
     assert module.logic.liveZoom.target is shown[1]
 
 
+def test_views_are_offered_in_the_scenes_order_with_their_tooltip(module, shown, harness):
+    combo = module.ui.liveViewsSelector
+    nodes = slicer.util.getNodesByClass("vtkMRMLSliceNode")
+    names = [node.GetLayoutName() for node in nodes]
+    assert [combo.itemText(row) for row in range(combo.count)] == ["All slice views", *names]
+    assert "every slice view" in combo.toolTip
+    harness.choose(combo, "Green")
+    assert "slice view Green only" in combo.toolTip
+    module.ui.liveSectionButton.collapsed = False
+    harness.choose(combo, "All slice views")
+    harness.click(module.ui.liveButton)
+    finish(module, harness)
+    harness.click(module.ui.liveKeepButton)
+    assert list(module.logic.liveZoom.views) == names and volume_names(harness)[-1] == f"T2 guided view {names[0]}"
+
+
 def test_keys_work_while_it_is_on(module, shown, harness):
     from PySide6 import QtTest
     from PySide6.QtCore import Qt

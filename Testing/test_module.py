@@ -11,7 +11,7 @@ import pytest
 
 slicer = pytest.importorskip("slicer")
 
-from panel_fixtures import MODULE, gate_at, make_pair, run_to_end, scene_text, state, volume_names  # noqa: E402
+from panel_fixtures import MODULE, gate_at, make_pair, run_to_end, scene_text, state, volume_names, wait_idle  # noqa: E402
 
 PANEL = MODULE.parent / "MultiContrastSRPanel"
 LIBRARY = MODULE.parent.parent / "MultiContrastSRLib"
@@ -131,8 +131,40 @@ def test_preview_says_size_and_spacing(module, pair, harness):
     np.testing.assert_allclose(module.widget.panel.run.node.GetSpacing(), (0.5, 0.5, 0.5))
 
 
+def test_the_sliders_inexact_values_are_rounded(module, pair, harness):
+    module.ui.scaleSlider.value = 3.3
+    assert module.ui.scaleSlider.value == 3.2999999999999994
+    run_to_end(module, harness)
+    assert volume_names(harness)[-1] == "T2 guided 3.3x" and module.widget.panel.settings()["scale"] == 3.3
+    assert "guided, 3.3x;" in module.ui.resultLabel.text
+
+
+def test_target_and_reference_must_differ(module, pair, harness):
+    """Slicer's selector takes another volume when the chosen one is deleted: perhaps the reference."""
+    harness.scene.RemoveNode(pair[0])
+    harness.process_events()
+    assert module.ui.targetSelector.currentNode() is module.ui.referenceSelector.currentNode() is pair[1]
+    assert not module.ui.applyButton.enabled
+    assert "'T1' is both target and reference" in module.ui.applyButton.toolTip
+    assert module.ui.previewLabel.text in module.ui.applyButton.toolTip
+    module.ui.referenceSelector.setCurrentNode(None)
+    assert module.ui.applyButton.enabled
+
+
+def test_a_double_click_starts_one_run_and_does_not_cancel_it(module, pair, harness, monkeypatch):
+    harness.double_click(module.ui.applyButton)
+    wait_idle(module, harness)
+    assert state(module) == "done" and volume_names(harness) == ["T2", "T1", "T2 guided 2x"]
+    with gate_at("prepare", monkeypatch) as gate:
+        harness.click(module.ui.applyButton)
+        harness.wait(gate.reached.is_set, 30)
+        harness.click(module.ui.applyButton)  # some time later
+        assert state(module) == "cancelling"
+    wait_idle(module, harness)
+
+
 def test_apply_waits_for_a_target(module, harness):
-    assert not module.ui.applyButton.enabled and module.ui.applyButton.toolTip == "Choose a target volume first."
+    assert not module.ui.applyButton.enabled and module.ui.applyButton.toolTip == "<p>Choose a target volume first.</p>"
     target, _ = make_pair()
     harness.process_events()
     assert module.ui.applyButton.enabled  # Slicer's selector takes the first volume by itself
@@ -180,7 +212,8 @@ def shown(module):
 def test_saving_and_loading_the_scene_restores_the_panel(module, pair, harness, tmp_path, suffix):
     choose_everything(module, harness, pair)
     before = shown(module)
-    assert before[1] == [label_of("lanczos"), "Isotropic spacing", "Off", "CPU"] and before[2][:3] == (3.3, 0.75, False)
+    assert before[1] == [label_of("lanczos"), "Isotropic spacing", "Off", "CPU"]
+    assert before[2][:3] == (pytest.approx(3.3), 0.75, False)
     path = harness.save_scene(tmp_path / f"scene{suffix}")
     harness.new_scene()
     defaults = [label_of("guided"), "Scale factor", "Automatic, when it helps", "Automatic: CPU"]
@@ -206,7 +239,7 @@ def test_a_method_that_is_not_here_is_shown_and_blocks_apply(module, pair, harne
     harness.process_events()
     assert module.ui.methodSelector.currentText == "from-the-future (unavailable)"
     assert not module.ui.applyButton.enabled
-    assert module.ui.applyButton.toolTip == "Method 'from-the-future' is not available here; choose another."
+    assert module.ui.applyButton.toolTip == "<p>Method 'from-the-future' is not available here; choose another.</p>"
     harness.choose(module.ui.methodSelector, label_of("linear"))
     assert module.ui.applyButton.enabled
 

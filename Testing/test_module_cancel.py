@@ -25,6 +25,7 @@ def test_cancel_works_within_a_second_and_leaves_no_trace(module, pair, harness,
         harness.click(module.ui.applyButton)
         harness.wait(gate.reached.is_set, 30, f"the stage {stage}")
         assert state(module) == "running" and module.ui.applyButton.text == "Cancel"
+        harness.pause_between_clicks(module.ui.applyButton)
         start = time.perf_counter()
         harness.click(module.ui.applyButton)
         assert state(module) == "cancelling" and not module.ui.applyButton.enabled
@@ -95,6 +96,7 @@ def test_work_that_does_not_listen_is_left_behind(module, pair, harness, monkeyp
     monkeypatch.setattr(pipeline, "super_resolve", deaf)
     harness.click(module.ui.applyButton)
     harness.wait(entered.is_set, 30)
+    harness.pause_between_clicks(module.ui.applyButton)
     start = time.perf_counter()
     harness.click(module.ui.applyButton)
     wait_idle(module, harness)
@@ -146,6 +148,7 @@ def test_cancel_with_the_gil_held(module, pair, harness, monkeypatch):
     with harness.hold_gil(), gate_at("prepare", monkeypatch) as gate:
         harness.click(module.ui.applyButton)
         harness.wait(gate.reached.is_set, 30)
+        harness.pause_between_clicks(module.ui.applyButton)
         start = time.perf_counter()
         harness.click(module.ui.applyButton)
         gate.open()

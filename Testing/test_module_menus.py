@@ -157,7 +157,7 @@ def test_advanced_section_is_made_from_the_methods_options(module, pair, harness
     module.ui.advancedButton.collapsed = False
     harness.process_events()
     strong, count, weight, mode, note = module.widget.panel._form.widgets
-    assert count.toolTip == "How many. (a whole number from 1 to 9)"
+    assert count.toolTip == "<p>How many. (a whole number from 1 to 9)</p>"
     assert (count.minimum, count.maximum, weight.value, mode.currentText) == (1, 9, 0.001, "soft")
     assert module.ui.optionValues.text == ""
     strong.checked, count.value, weight.value, note.text = True, 4, 0.25, "x"

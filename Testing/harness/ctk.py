@@ -4,6 +4,7 @@ Only what CTK exposes to PythonQt has a public name here (properties, slots, inv
 works, `slider.setMinimum(1)` does not, as in Slicer. A widget's own state lives in `_impl`.
 """
 
+import math
 import sys
 import types
 
@@ -79,6 +80,11 @@ class ctkDoubleSpinBox(QtWidgets.QWidget):
         self._impl.spin.setDecimals(decimals)
 
 
+def _inexact(value: float) -> float:
+    """CTK's slider computes its value from a position: 3.3 reads 3.2999999999999994; halves, quarters, … are exact."""
+    return value if (1024 * value).is_integer() else math.nextafter(value, 0.0)
+
+
 @cpp_class
 class ctkSliderWidget(QtWidgets.QWidget):
     """A slider and a spin box that show one double. Defaults as in CTK: 0 to 99, step 1, two decimals."""
@@ -118,13 +124,13 @@ class ctkSliderWidget(QtWidgets.QWidget):
         if self._impl.tracking or not self._impl.slider.sliderDown:
             self._report()
         else:
-            self.valueIsChanging.emit(value)
+            self.valueIsChanging.emit(_inexact(value))
 
     def _report(self) -> None:
         value = self._impl.spin.value
         if value != self._impl.reported:
             self._impl.reported = value
-            self.valueChanged.emit(value)
+            self.valueChanged.emit(_inexact(value))
 
     def _limit(name: str):
         setter = "set" + name[0].upper() + name[1:]
@@ -153,7 +159,7 @@ class ctkSliderWidget(QtWidgets.QWidget):
         self._impl.page = page
         self._spread()
 
-    value = typed_property(float, lambda self: self._impl.spin.value, setValue)
+    value = typed_property(float, lambda self: _inexact(self._impl.spin.value), setValue)
     decimals = typed_property(int, lambda self: self._impl.spin.decimals, setDecimals)
     pageStep = typed_property(float, lambda self: self._impl.page, _set_page)
     spinBoxVisible = typed_property(bool, lambda self: self._impl.spin.isVisibleTo(self), setSpinBoxVisible)

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from . import application, event_loop, inspection, screenshots
 from .module_loader import LoadedModule
 
+DOUBLE_CLICK_S = 0.55  # clicks that are farther apart are two clicks
 PANEL_WIDTH = 420  # points; Slicer's module panel starts at about this width
 
 
@@ -21,6 +23,7 @@ class Harness:
         self.modules: list[LoadedModule] = []
         self.slot_errors: list[BaseException] = []
         self._expecting = 0
+        self._last_click: tuple[object, float] = (None, 0.0)
         # Qt, VTK and threads have nobody to hand an exception to: they all end in these hooks.
         sys.excepthook = lambda kind, error, trace: self._on_slot_error(error)
         threading.excepthook = lambda args: self._on_slot_error(args.exc_value)
@@ -90,11 +93,30 @@ class Harness:
     # The user
 
     def click(self, button) -> None:
-        """Press a button as a user can: it must be visible and enabled."""
+        """Press a button as a user can: it must be visible and enabled, and two clicks on it are no double-click."""
+        self.pause_between_clicks(button)
+        self._press(button)
+
+    def double_click(self, button) -> None:
+        """Press a button twice in quick succession."""
+        self.pause_between_clicks(button)
+        self._press(button)
+        if button.enabled:
+            self._press(button)
+
+    def pause_between_clicks(self, button) -> None:
+        """Let time pass until another click on `button` is no double-click."""
+        clicked, when = self._last_click
+        left = DOUBLE_CLICK_S - (time.monotonic() - when)
+        if clicked is button and left > 0:
+            self.run_for(left)
+
+    def _press(self, button) -> None:
         if not button.enabled:
             raise AssertionError(f"the button '{button.text}' is disabled: {button.toolTip or 'it has no tooltip'}")
         if not button.isVisibleTo(button.window()):
             raise AssertionError(f"the button '{button.text}' is hidden")
+        self._last_click = button, time.monotonic()
         button.click()
         self.process_events()
 

@@ -103,6 +103,8 @@ def _get(self, name: str):
         return _get_plain(self, name)
     if not is_property:
         return _get_plain(self, name)
+    if name == "toolTip":
+        return _wrapped_tooltip(_read_property(self, name))
     attribute = _static(type(self), name)
     if id(attribute) in _accessors:
         return _accessors[id(attribute)][1](self)
@@ -110,6 +112,11 @@ def _get(self, name: str):
         return _read_property(self, name)
     value = _get_plain(self, name)
     return value() if callable(value) else value
+
+
+def _wrapped_tooltip(text: str) -> str:
+    """The application makes plain tooltips rich text, so that Qt wraps their lines, and hands them back like that."""
+    return text if not text or text.startswith("<") else f"<p>{text}</p>"
 
 
 def _set(self, name: str, value) -> None:

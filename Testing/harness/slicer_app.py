@@ -1,5 +1,6 @@
 """`slicer.app`, `slicer.mrmlScene`, `slicer.modules` and the managers behind them, on slicer-core's real logics."""
 
+import random
 import sys
 import tempfile
 import types
@@ -104,8 +105,8 @@ class LayoutManager:
         self.views = {name: SliceView(application_logic, name, plane) for name, plane in _VIEWS.items()}
         self._logic = application_logic
 
-    def sliceViewNames(self) -> list[str]:
-        return list(self.views)
+    def sliceViewNames(self) -> tuple[str, ...]:
+        return tuple(random.sample(list(self.views), len(self.views)))  # Slicer's order is that of a hash table
 
     def sliceWidget(self, name: str) -> SliceView | None:
         return self.views.get(name)

@@ -30,6 +30,7 @@ class NamedComboBox:
     def __init__(self, combo: qt.QComboBox, edit: qt.QLineEdit, on_changed: Callable[[], None]) -> None:
         self._combo, self._edit, self._on_changed = combo, edit, on_changed
         self._filling = False
+        self._tooltip = combo.toolTip  # of the .ui file, for items without one
         combo.connect("currentIndexChanged(int)", self._on_index_changed)
         edit.connect("textChanged(QString)", self._on_name_changed)
 
@@ -68,7 +69,7 @@ class NamedComboBox:
             index = self._combo.count - 1
         self._combo.currentIndex = index
         if index >= 0:
-            self._combo.toolTip = self._combo.itemData(index, qt.Qt.ToolTipRole)
+            self._combo.toolTip = self._combo.itemData(index, qt.Qt.ToolTipRole) or self._tooltip
 
     def _on_index_changed(self, index: int) -> None:
         if not self._filling and index >= 0:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from typing import Any
 
 import qt
@@ -18,6 +20,9 @@ from .named_combo_box import NamedComboBox
 from .option_form import OptionForm
 from .panel_state import PanelState, show_state
 from .size_preview import describe_output
+
+DOUBLE_CLICK_S = 0.5  # a second click on Apply within this time belongs to the first, and does not cancel the run
+_DECIMALS = 6
 
 
 class Panel:
@@ -37,6 +42,7 @@ class Panel:
         self.state = PanelState.IDLE
         self.run: Run | None = None
         self._parameters: Any = None
+        self._clicked_at = -math.inf
         self._watched: list[tuple[Any, int]] = []
         ui.outputSelector.addAttribute("vtkMRMLScalarVolumeNode", library("mrml").METHOD)  # earlier results only
         self._broken_packages: set[tuple[str, ...]] = set()
@@ -100,8 +106,8 @@ class Panel:
     def settings(self) -> dict[str, Any]:
         """The panel's parameters as keywords of `logic.process`."""
         parameters = self._parameters
-        by_spacing = parameters.outputSize.name == "spacing"
-        size = {"spacing": parameters.spacing} if by_spacing else {"scale": parameters.scale}
+        scale, spacing = self._output_size()
+        size = {"scale": scale} if spacing is None else {"spacing": spacing}
         return {**size, "companion": parameters.companion and self._makes_companion(), **self.method_settings()}
 
     def method_settings(self) -> dict[str, Any]:
@@ -115,6 +121,13 @@ class Panel:
             **self._form.values_of(parameters.method),  # the form may still show the method before
         }
 
+    def _output_size(self) -> tuple[float | None, float | None]:
+        """(scale, spacing); the one that does not count is None. Rounded, since sliders give 3.2999999999999994."""
+        parameters = self._parameters
+        if parameters.outputSize.name == "spacing":
+            return None, round(parameters.spacing, _DECIMALS)
+        return round(parameters.scale, _DECIMALS), None
+
     def _makes_companion(self) -> bool:
         return self._method is not None and self._method.makes_companion and self._parameters.reference is not None
 
@@ -127,11 +140,14 @@ class Panel:
         if self._method is None:
             self.ui.previewLabel.text = _("Choose a method.")
             return _("Method '{name}' is not available here; choose another.").format(name=parameters.method)
-        by_spacing = parameters.outputSize.name == "spacing"
+        if parameters.target is parameters.reference:
+            name = parameters.target.GetName()
+            self.ui.previewLabel.text = _(
+                "'{name}' is both target and reference; choose another reference, or none."
+            ).format(name=name)
+            return self.ui.previewLabel.text
         try:
-            self.ui.previewLabel.text = describe_output(
-                parameters.target, None if by_spacing else parameters.scale, parameters.spacing if by_spacing else None
-            )
+            self.ui.previewLabel.text = describe_output(parameters.target, *self._output_size())
         except library().MultiContrastSRError as error:
             self.ui.previewLabel.text = str(error)
             return str(error)
@@ -172,6 +188,10 @@ class Panel:
     # ------------------------------------------------------------------ runs
 
     def _apply_clicked(self, checked: bool = False) -> None:
+        now = time.monotonic()
+        if now - self._clicked_at < DOUBLE_CLICK_S:
+            return
+        self._clicked_at = now
         if self.state.busy:
             self.cancel()
         else:
