@@ -255,7 +255,7 @@ def test_keeping_a_view_makes_a_volume_with_provenance(module, shown, harness):
 def test_keeping_a_view_waits_for_a_limited_time(module, shown, harness, monkeypatch):
     from MultiContrastSRPanel.logic.live import live_zoom
 
-    from MultiContrastSRLib.errors import MultiContrastSRError
+    from MultiContrastSRLib.core.errors import MultiContrastSRError
     from MultiContrastSRLib.live.renderer import ViewRenderer
 
     session = start(module, harness)

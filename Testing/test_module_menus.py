@@ -69,7 +69,7 @@ def test_packages_are_imported_on_the_worker_when_a_method_is_chosen(
     """GPUs are listed once the package is there; until then the menu says what it waits for."""
     from MultiContrastSRPanel.logic.dependencies import are_loaded
 
-    from MultiContrastSRLib import devices
+    from MultiContrastSRLib.core import devices
 
     found = [devices.Device("cpu", "CPU"), devices.Device("cuda:0", "GPU 0: H200")]
     monkeypatch.setattr(devices, "list_devices", lambda: found)

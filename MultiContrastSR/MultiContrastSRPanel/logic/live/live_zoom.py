@@ -145,7 +145,7 @@ class LiveZoom:
             )
         grid = require_visible(view.grid, view_name, self.target)
         if self._engine is None:
-            raise library("core.errors").InputError("Live zoom is still starting; wait for the first image and try again.")
+            raise library("core.errors").InputError("Live zoom is still starting; wait for its first image.")
         frame = self._engine.render(grid, KEEP_LIMIT_S)
         report = self._engine.renderer.report_of(grid)
         return store_view(frame.array, grid, view_name, report, *self.sources)

@@ -33,5 +33,6 @@ def check_view_names(names: list[str] | str | None) -> list[str]:
     requested = known if names is None or names == "all" else [names] if isinstance(names, str) else list(names)
     for name in requested:
         if name not in known:
-            raise library("core.errors").InputError(f"There is no slice view {name!r}; expected one of {', '.join(known)}.")
+            expected = ", ".join(known)
+            raise library("core.errors").InputError(f"There is no slice view {name!r}; expected one of {expected}.")
     return requested
