@@ -116,6 +116,28 @@ def test_scrolling_shows_interpolation_at_once_and_neighbours_from_the_cache(mod
     assert not view.layers.visible and view.annotations.text == ""
 
 
+def test_frames_that_arrive_when_the_engine_has_just_finished_are_shown(module, shown, harness, monkeypatch):
+    """The engine makes its last frame after the frames were collected, and before it is asked whether it is busy."""
+    from MultiContrastSRLib.live.engine import Engine
+
+    session = start(module, harness)
+    collect, late = Engine.frames, []
+
+    def collect_late(self):
+        if late:
+            return collect(self)
+        while self.busy:
+            time.sleep(0.005)
+        late.append(len(self._frames))
+        return []
+
+    monkeypatch.setattr(Engine, "frames", collect_late)
+    zoom(harness.view("Red"), 2)
+    finish(module, harness)
+    assert late[0] > 0 and session.views["Red"].frame.final
+    assert session.views["Red"].frame.grid == session.views["Red"].grid
+
+
 def test_panning_keeps_the_frame_in_its_place_until_the_next(module, shown, harness):
     session = start(module, harness)
     view = session.views["Red"]

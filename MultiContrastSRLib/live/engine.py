@@ -116,6 +116,11 @@ class Engine:
         return self._frame_arrived.wait(seconds)
 
     @property
+    def has_frames(self) -> bool:
+        """Whether `frames` would return any, or drop those whose request no longer counts."""
+        return bool(self._frames)
+
+    @property
     def busy(self) -> bool:
         """Whether a request or a neighbour is still to be made. False once the engine was closed or has failed."""
         with self._changed:

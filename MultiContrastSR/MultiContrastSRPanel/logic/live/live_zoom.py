@@ -105,9 +105,9 @@ class LiveZoom:
 
     @property
     def busy(self) -> bool:
-        """Whether frames are still to come (neighbours included)."""
+        """Whether frames are still to be rendered (neighbours included) or shown."""
         waiting = self._views_to_request or self._restart_at is not None or self._engine is None
-        return bool(waiting) or self._engine.busy
+        return bool(waiting) or self._engine.busy or self._engine.has_frames  # in this order: busy ends with a frame
 
     @property
     def nbytes(self) -> int:
