@@ -31,11 +31,11 @@ class Engine:
 
     One thread renders the frames that views wait for. A second one prepares (encodes slices, say) and renders
     neighbours ahead, so that views which need no preparation are not delayed by one that does. Cancel callbacks only
-    say whether a step is still wanted.
+    return whether a step is obsolete.
 
     Args:
-        renderer: makes the images; used by the engine's threads only, from here on. Its `prepare` runs beside its other
-            methods.
+        renderer: makes the images; used by the engine's threads only, from here on. Its `prepare` runs at the same
+            time as its other methods.
         cache: frames are kept there (and slices, by the renderer); emptied by `close`.
         quality: "auto" precedes slow frames by coarse ones, "full" makes every pixel at once, "draft" every second one.
     """
@@ -224,10 +224,10 @@ class Engine:
     # ------------------------------------------------------------------ steps
 
     def _prepare(self, pending: PendingRequest) -> None:
-        def unwanted() -> bool:
+        def is_obsolete() -> bool:
             return self._stopped or not self._sharing(pending)
 
-        self.renderer.prepare(pending.request.grid, unwanted)
+        self.renderer.prepare(pending.request.grid, is_obsolete)
         for other in self._sharing(pending):
             other.prepared = True  # if the cache could not hold what was prepared, rendering makes it once more
 
@@ -269,10 +269,10 @@ class Engine:
 
     def _render_neighbour(self, pending: PendingRequest) -> None:
         """Render a neighbour into the cache, unless something is requested meanwhile."""
-        renderer, wanted = self.renderer, pending.neighbours.pop(0)
-        grid = self._final_grid(pending.request, wanted)
-        ready = renderer.ready(wanted)
-        if self._cached(grid, pending.request.difference) or not (ready or renderer.can_look_ahead(wanted)):
+        renderer, neighbour = self.renderer, pending.neighbours.pop(0)
+        grid = self._final_grid(pending.request, neighbour)
+        ready = renderer.ready(neighbour)
+        if self._cached(grid, pending.request.difference) or not (ready or renderer.can_look_ahead(neighbour)):
             return
         with self._changed:
             latest = self._schedule.last_number
@@ -282,8 +282,8 @@ class Engine:
                 return self._stopped or self._schedule.last_number > latest
 
         if not ready:
-            renderer.prepare(wanted, interrupted)
-        self._store(grid, self._make(self._rendering(wanted), grid, pending.request.difference, interrupted))
+            renderer.prepare(neighbour, interrupted)
+        self._store(grid, self._make(self._rendering(neighbour), grid, pending.request.difference, interrupted))
 
     def _rendering(self, like: Grid) -> Callable[[Grid, Callable[[], bool]], np.ndarray]:
         """The renderer's `render` for grids in the plane of `like`, which was prepared for."""
@@ -296,7 +296,7 @@ class Engine:
         with_difference: bool,
         cancel: Callable[[], bool],
     ) -> tuple[np.ndarray, np.ndarray | None, float]:
-        """Image, difference from interpolation where wanted, seconds taken."""
+        """Image, difference from interpolation where requested, seconds taken."""
         begin = time.perf_counter()
         array = render(grid, cancel)
         difference = array - self.renderer.interpolate(grid) if with_difference else None

@@ -60,7 +60,7 @@ class Schedule:
     """The latest request of each view, and the order of their steps. Not locked: callers hold the engine's lock.
 
     Args:
-        renderer: says what can be rendered at once and what needs preparation.
+        renderer: decides what can be rendered at once and what needs preparation.
         quality: "auto" (coarse before final where that takes long), "full" or "draft" (no coarse frames).
         is_cached: whether the final frame of a request is in the cache.
     """

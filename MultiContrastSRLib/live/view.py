@@ -1,4 +1,4 @@
-"""What a slice view shows: its pixels as a grid, and the grids a user is likely to want next."""
+"""What a slice view shows: its pixels as a grid, and the grids that are likely to be requested next."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Rectangle:
         return self.right <= self.left or self.top <= self.bottom
 
     def within(self, width: int, height: int) -> Rectangle:
-        """The part that lies in a view of that size."""
+        """The part inside a view of that size."""
         return Rectangle(max(self.left, 0), min(self.right, width), max(self.bottom, 0), min(self.top, height))
 
     @classmethod
@@ -62,7 +62,7 @@ def view_grid(xy_to_ras: np.ndarray, width: int, height: int, target: Grid) -> G
 
 
 def seen_of(target: Grid, grid: Grid) -> Rectangle:
-    """The smallest rectangle of a view's pixels outside of which nothing of the target's field of view lies."""
+    """The smallest rectangle of a view's pixels that contains all of the target's field of view."""
     _, rows, columns = grid.shape
     j, i = (np.unique(np.linspace(0, n - 1, min(n, _PROBES)).round().astype(int)) for n in (rows, columns))
     matrix, offset = grid.index_map_to(target)

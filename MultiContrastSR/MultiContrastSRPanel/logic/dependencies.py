@@ -50,7 +50,7 @@ def load(modules: Sequence[str], progress: Callable[[float, str], None] | None =
     """Import `modules`, which `ensure` has installed. On any thread: the first import of PyTorch takes seconds.
 
     Args:
-        progress: told `loading_text` before the import, when there is something to import.
+        progress: called with `loading_text` before the import, when there is something to import.
 
     Raises:
         MethodUnavailableError: an installed package does not work.
@@ -186,9 +186,9 @@ def _preload_torch_library() -> None:
 
 def _install_torch(logic: object) -> object | None:
     """Call `installTorch` with those keywords that this version of the extension knows."""
-    wanted = {"askConfirmation": True, "torchVersionRequirement": TORCH_REQUIREMENT}
+    keywords = {"askConfirmation": True, "torchVersionRequirement": TORCH_REQUIREMENT}
     known = inspect.signature(logic.installTorch).parameters
-    return logic.installTorch(**{name: value for name, value in wanted.items() if name in known})
+    return logic.installTorch(**{name: value for name, value in keywords.items() if name in known})
 
 
 def _importable(name: str) -> bool:

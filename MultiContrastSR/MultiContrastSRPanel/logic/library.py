@@ -1,4 +1,4 @@
-"""Finds `MultiContrastSRLib`, wherever the extension lies."""
+"""Finds `MultiContrastSRLib` next to the module or in the source tree."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from types import ModuleType
 
 NAME = "MultiContrastSRLib"
-MODULE_FOLDER = Path(__file__).resolve().parents[2]  # where MultiContrastSR.py lies
+MODULE_FOLDER = Path(__file__).resolve().parents[2]  # the folder of MultiContrastSR.py
 
-# Built or installed, the library lies next to the module; in a source tree, next to the module's folder.
+# Built or installed, the library is next to the module; in a source tree, next to the module's folder.
 FOLDERS = (MODULE_FOLDER, MODULE_FOLDER.parent)
 
 
@@ -18,7 +18,7 @@ def library(submodule: str = "") -> ModuleType:
     """`MultiContrastSRLib`, or one of its modules: `library("pipeline")`. Imported at the first call.
 
     Raises:
-        ImportError: the library is nowhere to be found; the message says where it was looked for.
+        ImportError: the library was not found; the message lists the folders that were searched.
     """
     if NAME not in sys.modules:
         try:

@@ -46,7 +46,7 @@ class Job:
         """Do the work (on the worker's thread): `work(progress=…, cancel=…)`."""
         try:
             self.result = self._work(progress=self.report, cancel=self._cancel.is_set)
-        except BaseException as error:  # nothing may end the thread; whoever waits for the job gets the error
+        except BaseException as error:  # nothing may end the thread; the job carries the error
             self.traceback = traceback.format_exc()
             self.error = error
             _drop_frames(error)
@@ -75,7 +75,7 @@ class Worker:
             self._jobs = queue.SimpleQueue()
             self._thread = threading.Thread(target=_do_jobs, args=(self._jobs,), name=self._name, daemon=True)
             self._thread.start()
-            self._end = weakref.finalize(self, self._jobs.put, None)  # also when nobody calls `stop`
+            self._end = weakref.finalize(self, self._jobs.put, None)  # also without a call of `stop`
             self._end.atexit = False
         job = Job(work)
         self._jobs.put(job)

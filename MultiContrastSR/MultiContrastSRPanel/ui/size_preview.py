@@ -1,4 +1,4 @@
-"""The line that says what Apply will make: voxels, spacing, memory."""
+"""The line with the size of the result: voxels, spacing, memory."""
 
 from __future__ import annotations
 

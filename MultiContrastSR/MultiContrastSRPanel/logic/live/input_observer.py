@@ -17,7 +17,7 @@ class InputObserver:
     """Calls a `LiveZoom` when its target, its reference, the target's display, the pointer or the scene change.
 
     Args:
-        live_zoom: told of changes until `remove` is called.
+        live_zoom: called on changes until `remove` is called.
     """
 
     def __init__(self, live_zoom: LiveZoom) -> None:

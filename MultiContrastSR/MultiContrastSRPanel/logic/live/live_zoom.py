@@ -24,7 +24,7 @@ from .view_volume import require_visible, store_view
 # long as they have work, a timer waits YIELD_S with the lock released, then lets the loop handle events, and again.
 YIELD_S = 0.012
 INTERVAL_MS = 3
-RESTART_DELAY_S = 0.25  # from the last change of the target (its voxels, its transform) until it is prepared anew
+RESTART_DELAY_S = 0.25  # from the last change of the target (its voxels, its transform) until it is prepared again
 KEEP_LIMIT_S = 60.0  # the interface waits so long for a view that is kept
 MEGABYTE = 1 << 20
 _PIPELINE_SETTINGS = ("method", "register", "data_consistency", "device")
@@ -172,7 +172,7 @@ class LiveZoom:
     # ------------------------------------------------------------------ changes of the inputs, see `InputObserver`
 
     def restart_soon(self) -> None:
-        """Prepare anew once the target, the reference and their transforms have not changed for a while."""
+        """Prepare again once the target, the reference and their transforms have not changed for a while."""
         self._restart_at = time.monotonic() + RESTART_DELAY_S
         for view in self.views.values():
             view.layers.follow_target()
@@ -215,7 +215,7 @@ class LiveZoom:
             view.update()
 
     def _restart(self) -> None:
-        """Prepare anew: the target, the reference or a transform has changed."""
+        """Prepare again: the target, the reference or a transform has changed."""
         if self._engine is not None:
             self._engine.close()
         try:
