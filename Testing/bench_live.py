@@ -29,6 +29,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 
 from bench import machine  # noqa: E402
 from harness import Harness  # noqa: E402
+from harness.slice_view import SliceView  # noqa: E402
 
 MODULE = Path(__file__).resolve().parents[1] / "MultiContrastSR" / "MultiContrastSR.py"
 SIZES = (512, 1024)
@@ -97,6 +98,7 @@ class Session:
         for name in ("_node_modified", "_composite_modified"):
             self.main.watch(LiveSliceView, name)
         self.main.leave_out(Engine, "wait")
+        SliceView.runs_pipelines = False  # what Slicer itself does to draw a view
         self.encoded: list[float] = []
         self._time_encoding()
         self.nodes = self._scans()
@@ -153,7 +155,7 @@ class Session:
         """Seconds until the first final frame."""
         begin = time.perf_counter()
         self.module.logic.startLiveZoom(["Red"], *self.nodes, method=method, register="off")
-        self.wait(lambda: self.live.shown is not None and self.live.shown.final)
+        self.wait(lambda: self.live.frame is not None and self.live.frame.final)
         return time.perf_counter() - begin
 
     @property
@@ -211,14 +213,14 @@ class Session:
             begin = time.perf_counter()
             act()  # Slicer's own work on the move included in the latencies, not in "first"
             found["first"].append(sum(self.main.taken[before:]))
-            old = self.live.shown
-            self.wait(lambda old=old: self.live.shown is not old and self.live.shown is not None)
+            old = self.live.frame
+            self.wait(lambda old=old: self.live.frame is not old and self.live.frame is not None)
             coarse, final = shown[2:] if kind == "jump" else shown[:2]
             found[coarse].append(time.perf_counter() - begin)
-            self.wait(lambda: self.live.shown.final and self.live.shown.grid == self.live.grid)
+            self.wait(lambda: self.live.frame.final and self.live.frame.grid == self.live.grid)
             found[final].append(time.perf_counter() - begin)
-            if self.live.shown.seconds:
-                found["frame"].append(self.live.shown.seconds)
+            if self.live.frame.seconds:
+                found["frame"].append(self.live.frame.seconds)
             if kind in ("pan", "zoom"):
                 self.harness.run_for(0.01)
             else:
@@ -236,8 +238,8 @@ class Session:
             self.view.node.SetXYZOrigin(x + (0.3 if number // 20 % 2 else -0.3), y, z)
             number += 1
             self.harness.run_for(1 / 60)
-            if self.live.shown is not last:
-                frames, last = frames + 1, self.live.shown
+            if self.live.frame is not last:
+                frames, last = frames + 1, self.live.frame
         return frames / seconds
 
 

@@ -63,7 +63,13 @@ class DrawnView:
 
 
 class SliceView:
-    """One slice view (node, logic, picture) in the scene of an application logic."""
+    """One slice view (node, logic, picture) in the scene of an application logic.
+
+    Attributes:
+        runs_pipelines: whether layers are computed at every change, to find errors; benchmarks switch it off.
+    """
+
+    runs_pipelines = True
 
     def __init__(self, application_logic, name: str, orientation: str, size: tuple[int, int] = (400, 400)):
         import slicer
@@ -88,6 +94,8 @@ class SliceView:
         VTK reports an error for a layer whose volume has lost its image. Volumes that never had one, from a scene whose
         data was not saved, are left alone.
         """
+        if not self.runs_pipelines:
+            return
         for number in range(3 + self.mrmlSliceCompositeNode().GetNumberOfAdditionalLayers()):
             layer = self.logic.GetNthLayer(number)
             volume = None if layer is None else layer.GetVolumeNode()
