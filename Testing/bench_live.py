@@ -107,7 +107,7 @@ class Session:
     def _time_encoding(self) -> None:
         from MultiContrastSRLib.pipeline.sliced import SlicedImage
 
-        inner, encoded = SlicedImage._make, self.encoded
+        inner, encoded = SlicedImage._compute, self.encoded
 
         def timed(image, number, sketch, monitor):
             begin = time.perf_counter()
@@ -116,7 +116,7 @@ class Session:
                 encoded.append(time.perf_counter() - begin)
             return array
 
-        SlicedImage._make = timed
+        SlicedImage._compute = timed
 
     def _scans(self) -> tuple:
         import slicer
