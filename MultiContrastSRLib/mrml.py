@@ -1,4 +1,4 @@
-"""MRML nodes ⇄ volumes. The only library file that touches vtk and slicer; on the main thread, unless stated."""
+"""Convert MRML nodes to volumes and back. The only library file that uses vtk and slicer; main thread, unless stated."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from vtk.util.numpy_support import numpy_to_vtk
 from .core.errors import GeometryError, InputError
 from .image.grid import Grid
 from .image.volume import Volume
+from .io.dicom_tags import acquisition_metadata
 
 if TYPE_CHECKING:
     from slicer import vtkMRMLScalarVolumeNode, vtkMRMLScene, vtkMRMLVolumeNode
 
 PREFIX = "MultiContrastSR."  # of every attribute and node reference that we write; a file format
 METHOD, TARGET, REFERENCE = PREFIX + "Method", PREFIX + "Target", PREFIX + "Reference"
-
-# DICOM tag → key of Volume.metadata, for what an affine cannot say about the acquisition
-_DICOM_TAGS = {"0018,0050": "slice_thickness", "0018,0088": "spacing_between_slices", "0018,1310": "acquisition_matrix"}
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ def store_result(
     output: vtkMRMLScalarVolumeNode | None = None,
     image: vtk.vtkImageData | None = None,
 ) -> vtkMRMLScalarVolumeNode:
-    """Put a result into the scene, beside its target; a new node unless `output` is an earlier result.
+    """Put a result into the scene; a new node unless `output` is an earlier result.
 
     The node keeps the target's parent transform, window, level and colours, refers to both inputs and carries
     `report` as provenance. Should the target or its transform have left the scene meanwhile, the result lies
@@ -234,16 +232,7 @@ def _dicom_metadata(node: vtkMRMLVolumeNode) -> dict[str, object]:
     instances = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
     if database is None or not instances:
         return {}
-    metadata: dict[str, object] = {}
-    for tag, key in _DICOM_TAGS.items():
-        text = str(database.instanceValue(instances[0], tag) or "")
-        try:
-            numbers = [float(part) for part in text.split("\\") if part.strip()]
-        except ValueError:
-            continue
-        if numbers:
-            metadata[key] = numbers[0] if len(numbers) == 1 else tuple(int(n) for n in numbers)
-    return metadata
+    return acquisition_metadata(lambda tag: database.instanceValue(instances[0], tag))
 
 
 def _copy_display(scene: vtkMRMLScene, target: vtkMRMLVolumeNode, result: vtkMRMLVolumeNode) -> None:

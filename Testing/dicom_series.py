@@ -44,3 +44,63 @@ def write_series(folder: Path, array: np.ndarray, affine: np.ndarray, uid: str =
         writer.Execute(image)
     locale.setlocale(locale.LC_ALL, before)  # the writer leaves "C", in which Python reads text files as ASCII
     return folder
+
+
+def edit_slice(path: Path, **tags: bytes | None) -> None:
+    """Replace attributes of a DICOM file by these bytes, valid or not; None removes one. Keys as in "g0018_0050"."""
+    import pydicom
+    from pydicom.dataelem import RawDataElement
+    from pydicom.tag import Tag
+
+    file = pydicom.dcmread(path)
+    for key, value in tags.items():
+        tag = Tag(int(key[1:].replace("_", ""), 16))
+        kind = file[tag].VR if tag in file else "LO"
+        file.pop(tag, None)
+        if value is not None:
+            value += b" " * (len(value) % 2)
+            implicit = file.original_encoding[0]
+            file._dict[tag] = RawDataElement(tag, kind, len(value), value, 0, implicit, True)
+    file.save_as(path)
+
+
+def write_multiframe(
+    path: Path,
+    array: np.ndarray,
+    positions: np.ndarray,
+    orientation: tuple[float, ...] = (1, 0, 0, 0, 1, 0),
+    spacing: tuple[float, float] = (0.5, 0.7),
+    slopes: tuple[float, ...] = (),
+) -> Path:
+    """An enhanced MR file of frames [frame, row, column] at `positions` (LPS mm); `spacing` is (rows, columns)."""
+    import pydicom
+    from pydicom.dataset import Dataset, FileMetaDataset
+
+    def item(**values: object) -> Dataset:
+        dataset = Dataset()
+        for name, value in values.items():
+            setattr(dataset, name, value)
+        return dataset
+
+    kind, uid = "1.2.840.10008.5.1.4.1.1.4.1", "1.2.826.0.1.77"
+    header = FileMetaDataset()
+    header.MediaStorageSOPClassUID, header.MediaStorageSOPInstanceUID = kind, uid
+    header.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    file = item(SOPClassUID=kind, SOPInstanceUID=uid, Modality="MR", SeriesInstanceUID="1.2.826.0.1")
+    file.file_meta, file.SeriesDescription = header, "enhanced T2"
+    file.NumberOfFrames, file.Rows, file.Columns = array.shape
+    file.SamplesPerPixel, file.PhotometricInterpretation, file.PixelRepresentation = 1, "MONOCHROME2", 0
+    file.BitsAllocated, file.BitsStored, file.HighBit = 16, 16, 15
+    file.SharedFunctionalGroupsSequence = [
+        item(
+            PlaneOrientationSequence=[item(ImageOrientationPatient=list(orientation))],
+            PixelMeasuresSequence=[item(PixelSpacing=list(spacing), SliceThickness=2.5)],
+        )
+    ]
+    frames = [item(PlanePositionSequence=[item(ImagePositionPatient=list(map(float, place)))]) for place in positions]
+    for frame, slope in zip(frames, slopes, strict=False):
+        frame.PixelValueTransformationSequence = [item(RescaleSlope=slope, RescaleIntercept=1)]
+    file.PerFrameFunctionalGroupsSequence = frames
+    file.PixelData = array.astype("<u2").tobytes()
+    file.save_as(path, enforce_file_format=True)
+    return path

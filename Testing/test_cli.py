@@ -167,7 +167,10 @@ def test_info_shows_what_is_wrong_with_a_scan(folder, capsys):
     mc.save_volume(mc.Volume(array, np.eye(4)), "bad.nii")
     assert main("info bad.nii --json".split()) == 0
     (found,) = json.loads(capsys.readouterr().out)["volumes"]
-    assert found["warnings"] == ["2 of 60 voxels are NaN or infinite."] and found["intensity_range"] == [0, 0]
+    assert found["warnings"] == [
+        "2 of 60 voxels are NaN or infinite (--replace-nan of super-resolve and degrade replaces them)."
+    ]
+    assert found["intensity_range"] == [0, 0]
 
 
 def test_evaluate(folder, capsys):

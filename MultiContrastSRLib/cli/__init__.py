@@ -1,15 +1,15 @@
-"""The command `multicontrastsr`: one verb, one file. Verbs import the library only once they run."""
+"""The command `multicontrastsr`: one verb, one file. Verbs import the library when they run."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import traceback
 from collections.abc import Sequence
 
-from ..core.errors import MultiContrastSRError, NotEnoughMemoryError
+from ..core.errors import FileWriteError, MethodUnavailableError, MultiContrastSRError, NotEnoughMemoryError
 from . import degrade, evaluate, fit, info, methods, super_resolve, train
+from .console import discard_output, prepare_streams
 
 VERBS = (super_resolve, fit, evaluate, train, degrade, info, methods)
 PROGRAM = "multicontrastsr"
@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code. Errors go to standard error without a traceback unless --debug."""
+    prepare_streams()
     parsed = build_parser().parse_args(arguments)
     try:
         parsed.run(parsed)
@@ -60,13 +61,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = f" ({error})" if str(error) else ""
         advice = "Choose a smaller scale, or close other programs."
         return _complain(parsed, f"Memory ran out{reason}. {advice}", NotEnoughMemoryError.exit_code)
-    except BrokenPipeError:  # `| head` has read enough; what Python still holds for it goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # `| head` has read enough
+        discard_output()
         return 0
+    except OSError as error:  # a full disk behind standard output, for example
+        discard_output()
+        name = f": {error.filename}" if error.filename else ""
+        advice = "Check the disk and the permissions."
+        return _complain(parsed, f"{error.strerror or error}{name}. {advice}", FileWriteError.exit_code)
+    except ImportError as error:
+        if (error.name or "").startswith(__package__.partition(".")[0]):
+            return _fault(parsed, error)
+        advice = f"Install {(error.name or 'the package').partition('.')[0]} again."
+        return _complain(parsed, f"A package does not work: {error}. {advice}", MethodUnavailableError.exit_code)
     except Exception as error:
-        hint = "" if parsed.debug else " This is a fault of the program; --debug shows where."
-        return _complain(parsed, f"{type(error).__name__}: {error}.{hint}", UNEXPECTED)
+        return _fault(parsed, error)
     return 0
+
+
+def _fault(parsed: argparse.Namespace, error: Exception) -> int:
+    hint = "" if parsed.debug else " This is a fault of the program; --debug shows where."
+    return _complain(parsed, f"{type(error).__name__}: {error}.{hint}", UNEXPECTED)
 
 
 def _complain(parsed: argparse.Namespace, message: str, code: int) -> int:

@@ -1,27 +1,57 @@
-"""What the verbs share: progress bar, Ctrl-C, arguments that several of them take."""
+"""What the verbs share: standard streams, progress bar, Ctrl-C, and arguments that several of them take."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from ..core.errors import CancelledError, OptionError
 from ..core.progress import CancelCallback, ProgressCallback
+
+if TYPE_CHECKING:
+    from ..image.volume import Volume
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
+def prepare_streams() -> None:
+    """Make standard output and error usable however the process was started.
+
+    Closed ones (services, pythonw, `>&-`) go to the null device, and characters that their encoding lacks (a Windows
+    code page; file names that are not UTF-8) are printed as "?".
+    """
+    for number in range(3):  # a file opened later would get the number, and take what libraries print
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None or stream.closed:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        elif getattr(stream, "errors", "") == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def discard_output() -> None:
+    """Send what is still to be written to standard output nowhere: it cannot be written, and Python tries at exit."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 @contextmanager
 def running(parsed: argparse.Namespace) -> Iterator[dict[str, ProgressCallback | CancelCallback]]:
-    """`progress=` and `cancel=` for a long call: a bar on standard error, Ctrl-C (or a polite kill) as the cancel.
+    """`progress=` and `cancel=` for a long call: a bar on standard error, and Ctrl-C or SIGTERM as the cancel.
 
-    The first asks the work to stop at its next check, so that no half file is left; a second stops it at once.
+    The first signal stops the work at its next check, so that no incomplete file is left; a second stops it at once.
     """
     stop = threading.Event()
 
@@ -35,7 +65,7 @@ def running(parsed: argparse.Namespace) -> Iterator[dict[str, ProgressCallback |
     bar = Bar() if on_terminal() and not parsed.quiet else None
     try:
         yield {"progress": bar or (lambda fraction, stage: None), "cancel": stop.is_set}
-        if stop.is_set():  # asked for in a stretch of work that has no check after it
+        if stop.is_set():  # cancelled after the last check of the work
             raise CancelledError
     finally:
         if bar is not None:
@@ -45,12 +75,12 @@ def running(parsed: argparse.Namespace) -> Iterator[dict[str, ProgressCallback |
 
 
 def on_terminal() -> bool:
-    """Whether somebody watches standard error."""
+    """Whether standard error is a terminal."""
     return sys.stderr.isatty()
 
 
 class Bar:
-    """A line that is written over: by tqdm where it is installed, else by hand."""
+    """A progress bar on one line, drawn by tqdm where it is installed."""
 
     def __init__(self) -> None:
         try:
@@ -70,7 +100,7 @@ class Bar:
         self._bar.refresh()
 
     def close(self) -> None:
-        """Wipe the line."""
+        """Clear the line."""
         if self._bar is None:
             print("\r" + " " * 20 + "\r", end="", file=sys.stderr, flush=True)
         else:
@@ -78,12 +108,12 @@ class Bar:
 
 
 def print_json(value: object) -> None:
-    """One JSON object on standard output."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print one JSON object, in ASCII: it is the same in every encoding, and file names survive."""
+    print(json.dumps(value, indent=2, allow_nan=False))
 
 
 def warn(sentences: Iterable[str]) -> None:
-    """Sentences that the user should read, on standard error."""
+    """Print warnings on standard error."""
     for sentence in sentences:
         print(f"multicontrastsr: warning: {sentence}", file=sys.stderr)
 
@@ -96,10 +126,10 @@ def one_or_three(values: Sequence[float] | None) -> float | tuple[float, ...] | 
 
 
 def place_of(volume: str | None) -> str | None:
-    """The file or folder that an argument names, without a DICOM series' UID."""
-    from ..io import SERIES_SEPARATOR
+    """The file or folder that an argument names, without the UID of a DICOM series."""
+    from ..io.files import split_series
 
-    return volume.partition(SERIES_SEPARATOR)[0] if volume else None
+    return str(split_series(volume)[0]) if volume else None
 
 
 def parse_options(method: str, pairs: Sequence[str]) -> dict[str, object]:
@@ -125,6 +155,36 @@ def _typed(text: str, kind: type) -> object:
         return kind(text)
     except ValueError:
         return text
+
+
+def amended(source: str, *, slice_thickness: float | None = None, replace_nan: float | None = None) -> str | Volume:
+    """The scan at `source` with what the command line says about it; the path itself where it says nothing.
+
+    Args:
+        slice_thickness: mm, in the place of what the file states.
+        replace_nan: the value of voxels that are NaN or infinite.
+    """
+    if slice_thickness is None and replace_nan is None:
+        return source
+    from ..io import load_volume
+    from ..io.amend import with_finite_values, with_slice_thickness
+
+    volume = load_volume(source)
+    if slice_thickness is not None:
+        volume = with_slice_thickness(volume, slice_thickness)
+    return volume if replace_nan is None else with_finite_values(volume, replace_nan)
+
+
+def add_replace_nan(parser: argparse.ArgumentParser) -> None:
+    """--replace-nan."""
+    parser.add_argument(
+        "--replace-nan",
+        type=float,
+        nargs="?",
+        const=0.0,
+        metavar="VALUE",
+        help="replace voxels that are NaN or infinite by VALUE (default 0)",
+    )
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from .console import add_output, one_or_three, place_of, print_json, running, warn
+from .console import add_output, add_replace_nan, amended, one_or_three, place_of, print_json, running, warn
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--axis", help="the one array axis to degrade: k, j or i (default: in plane for kspace, else across slices)"
     )
     parser.add_argument("--magnitude", action="store_true", help="take the absolute value, as scanners do")
+    add_replace_nan(parser)
 
 
 def run(parsed: argparse.Namespace) -> None:
@@ -35,7 +36,8 @@ def run(parsed: argparse.Namespace) -> None:
 
     check_output(parsed.output, (place_of(parsed.volume),), overwrite=parsed.overwrite)
     with running(parsed) as callbacks:
-        volume = load_volume(parsed.volume)
+        volume = amended(parsed.volume, replace_nan=parsed.replace_nan)
+        volume = load_volume(volume) if isinstance(volume, str) else volume
         check_volume(volume, "Volume")
         low = degrade(volume, parsed.kind, one_or_three(parsed.scale), parsed.axis, magnitude=parsed.magnitude)
         path = str(save_volume(low, parsed.output, **callbacks))

@@ -41,7 +41,7 @@ def run(parsed: argparse.Namespace) -> None:
     from pathlib import Path
 
     from ..core.devices import resolve_device
-    from ..core.errors import FileWriteError, MethodUnavailableError, OptionError
+    from ..core.errors import FileWriteError, OptionError
     from ..io.files import check_place
     from ..methods import get
 
@@ -56,9 +56,7 @@ def run(parsed: argparse.Namespace) -> None:
         raise FileWriteError(f"Output {place} has an unknown extension; expected .safetensors. Rename it.")
     for file in (place, place.with_suffix(".json"), *([Path(parsed.curve)] if parsed.curve else [])):
         check_place(file, inputs, overwrite=parsed.overwrite)
-    reason = method.unavailable()
-    if reason:
-        raise MethodUnavailableError(f"Method {method.name!r} is not available here: it {reason}.")
+    method.check_available()
     device, note = resolve_device(parsed.device, method.devices, method.name)
     with running(parsed) as callbacks:
         fitted, warnings = _fit(groups, chosen, parsed, device, callbacks)

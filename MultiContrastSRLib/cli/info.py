@@ -53,7 +53,10 @@ def describe(path: str) -> dict[str, object]:
     }
     warnings = list(volume.metadata.get("warnings", ()))
     if finite.size < volume.array.size:
-        warnings.append(f"{volume.array.size - finite.size} of {volume.array.size} voxels are NaN or infinite.")
+        warnings.append(
+            f"{volume.array.size - finite.size} of {volume.array.size} voxels are NaN or infinite "
+            "(--replace-nan of super-resolve and degrade replaces them)."
+        )
     else:
         model = AcquisitionModel.estimate(volume)
         known["effective_resolution_mm"] = [round(r, 3) for r in model.resolution]

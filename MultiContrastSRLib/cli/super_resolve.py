@@ -1,8 +1,8 @@
 """Super-resolve a scan with the help of a scan of another contrast.
 
-The result is written to -o FILE, its provenance beside it as FILE's stem .json. Inputs are NIfTI, NRRD or MetaImage
-files, or a folder of one DICOM series (folder::seriesUID where it holds several). `multicontrastsr methods` lists the
-methods, `multicontrastsr methods NAME` the options of one.
+The result is written to -o FILE, its report to the same name with .json. Inputs are NIfTI, NRRD or MetaImage files,
+or a folder of one DICOM series (folder::seriesUID where it holds several). `multicontrastsr methods` lists the methods,
+`multicontrastsr methods NAME` the options of one.
 
   multicontrastsr super-resolve t2.nii.gz t1.nii.gz -o t2_sr.nii.gz --scale 2
   multicontrastsr super-resolve flair.nii.gz t1.nii.gz -o flair_1mm.nii.gz --spacing 1
@@ -11,8 +11,20 @@ methods, `multicontrastsr methods NAME` the options of one.
 from __future__ import annotations
 
 import argparse
+import os
 
-from .console import add_output, one_or_three, parse_options, place_of, print_json, running, warn
+from ..core.errors import InputError
+from .console import (
+    add_output,
+    add_replace_nan,
+    amended,
+    one_or_three,
+    parse_options,
+    place_of,
+    print_json,
+    running,
+    warn,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-consistency", action="store_true", help="do not put the measured data back into the result"
     )
+    parser.add_argument(
+        "--slice-thickness", type=float, metavar="MM", help="of the target, where its file does not state it"
+    )
+    add_replace_nan(parser)
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the method; repeatable"
@@ -50,6 +66,7 @@ def run(parsed: argparse.Namespace) -> None:
     from ..io.files import check_place
     from ..pipeline import super_resolve
 
+    _check_reference(parsed)
     inputs = (place_of(parsed.target), place_of(parsed.reference))
     place = check_output(parsed.output, inputs, overwrite=parsed.overwrite)
     check_place(report_path(place), overwrite=parsed.overwrite)
@@ -62,8 +79,8 @@ def run(parsed: argparse.Namespace) -> None:
     options = parse_options(parsed.method, parsed.option)
     with running(parsed) as callbacks:
         result = super_resolve(
-            parsed.target,
-            parsed.reference,
+            amended(parsed.target, slice_thickness=parsed.slice_thickness, replace_nan=parsed.replace_nan),
+            amended(parsed.reference, replace_nan=parsed.replace_nan) if parsed.reference else None,
             method=parsed.method,
             scale=one_or_three(parsed.scale),
             spacing=parsed.spacing,
@@ -87,3 +104,13 @@ def run(parsed: argparse.Namespace) -> None:
         print(note)
     print(result.report.summary())
     print(*files, sep="\n")
+
+
+def _check_reference(parsed: argparse.Namespace) -> None:
+    names = (parsed.reference or "").split(",")
+    if len(names) > 1 and not os.path.lexists(parsed.reference):
+        raise InputError(
+            f"Reference {parsed.reference!r} names {len(names)} files; expected one. Several views of a contrast are "
+            f"combined by `multicontrastsr fit {parsed.target} {parsed.reference} -o patient.safetensors`, whose model "
+            "super-resolve renders with --model patient.safetensors."
+        )

@@ -1,4 +1,4 @@
-"""Files ⇄ volumes: NIfTI, NRRD, MetaImage and folders of DICOM slices in; NIfTI, NRRD and MetaImage out.
+"""Read and write volumes: NIfTI, NRRD, MetaImage and DICOM series are read; NIfTI, NRRD and MetaImage are written.
 
 NIfTI by nibabel (by SimpleITK inside Slicer, which has no nibabel), all others by SimpleITK.
 """
@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from ..core.errors import FileReadError, FileWriteError, InputError, MultiContrastSRError
 from ..core.memory import check_memory
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
 from ..image.volume import Volume
-from .files import check_place, is_dicom, replaced_together
-from .formats import READABLE, SERIES_SEPARATOR, WRITABLE, suffix_of, write_image
+from .files import SERIES_SEPARATOR, check_place, is_dicom, replaced_together, split_series, user_path
+from .formats import READABLE, WRITABLE, suffix_of, write_image
+from .sidecar import stated_in_sidecar
 
 __all__ = [
     "READABLE",
@@ -25,19 +28,24 @@ __all__ = [
 ]
 
 
+_SPACINGS = (0.01, 100.0)  # mm: smaller and larger ones are in another unit
+_COARSEST = 1e-3  # of the intensities' range: steps of 32-bit numbers that matter
+
+
 def load_volume(path: str | Path, *, labels: bool = False) -> Volume:
-    """One scan from a file (.nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd) or from a folder with one DICOM series.
+    """Read one scan: a file (.nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd), an enhanced DICOM file or a DICOM folder.
 
     Args:
-        path: file or folder; "folder::seriesUID" chooses one of several DICOM series.
+        path: file or folder; "folder::seriesUID" chooses one of several DICOM series. "~" is the home folder.
         labels: also accept files that say they hold labels (masks), which are no scans.
 
     Returns:
-        The volume, named after the file or series. `metadata` holds `source` (the path), `warnings` (where the file
-        leaves something open), and from DICOM `slice_thickness`, `spacing_between_slices` (mm), `acquisition_matrix`.
+        The volume, named after the file or series. `metadata` holds `source` (the path), `warnings` (what the file
+        leaves open and was assumed), and where DICOM or a BIDS side-car (the file's name with .json) states them,
+        `slice_thickness`, `spacing_between_slices` (mm) and `acquisition_matrix`.
 
     Raises:
-        FileReadError: no such file, truncated, or no image that we can read.
+        FileReadError: no such file, truncated, or not an image that can be read.
         InputError: an image, but no scan: a series of frames, colour, complex, labels, several DICOM series.
         GeometryError: spacing or affine that cannot be worked with.
         NotEnoughMemoryError: larger than the free memory.
@@ -48,26 +56,39 @@ def load_volume(path: str | Path, *, labels: bool = False) -> Volume:
     >>> load_volume(written)
     Volume('scan', shape=(3, 4, 5), spacing (k, j, i)=3 × 1 × 1 mm)
     """
-    text, _, series = str(path).partition(SERIES_SEPARATOR)
-    place = Path(text).expanduser()
+    place, series = split_series(path)
     try:
         if place.is_dir():
             from .dicom import read_series
 
-            array, affine, metadata, name = read_series(place, series or None)
+            array, affine, metadata, name = read_series(place, series)
         else:
-            array, affine, metadata, name = _read_file(place, labels)
+            array, affine, metadata, name = _read_file(place, labels, series)
         check_memory("The volume", array.shape, 1.0, "Crop the scan, or free memory.")
+        if doubts := _doubts(array, affine):
+            metadata = {**metadata, "warnings": (*metadata.get("warnings", ()), *doubts)}
         return Volume(array, affine, name, {"source": str(place), **metadata})
     except InputError as error:  # from Volume and Grid, which do not know the file
         if str(place) in str(error):
             raise
         raise type(error)(f"File {place}: {error}") from error
+    except MultiContrastSRError:
+        raise
+    except OSError as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise FileReadError(
+            f"File {place} cannot be read: {reason}. Check its name and permissions, or copy or download it again."
+        ) from error
 
 
-def _read_file(place: Path, labels: bool) -> tuple:
+def _read_file(place: Path, labels: bool, series: str | None) -> tuple[np.ndarray, np.ndarray, dict, str]:
     if not place.exists():
         raise FileReadError(f"File {place} does not exist; expected an image. Check the path for typing errors.")
+    if series is not None:
+        raise InputError(
+            f"Input {place}{SERIES_SEPARATOR}{series} names the DICOM series {series!r} of a file; expected a folder "
+            f"before {SERIES_SEPARATOR!r}. Give {place} alone."
+        )
     suffix = suffix_of(place)
     name = place.name[: -len(suffix)] if suffix else place.name
     if suffix in (".nii", ".nii.gz"):
@@ -75,33 +96,62 @@ def _read_file(place: Path, labels: bool) -> tuple:
     elif suffix in READABLE:
         from .itk import read_itk as read
     elif suffix == ".dcm" or is_dicom(place):
-        raise FileReadError(
-            f"File {place} is one slice of a DICOM series; expected the folder that holds the series. "
-            f"Give {place.parent}."
-        )
+        return _read_dicom_file(place)
     else:
         raise FileReadError(
             f"File {place} has an unknown extension; expected {', '.join(READABLE)}, or a folder with a DICOM series. "
             "Convert it first."
         )
     try:
-        return (*read(place, labels), name)
-    except MultiContrastSRError:
-        raise
-    except (OSError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        array, affine, metadata = read(place, labels)
+    except EOFError as error:
+        raise FileReadError(f"File {place} is truncated: {error}. Copy or download it again.") from error
+    return array, affine, {**stated_in_sidecar(place.with_name(f"{name}.json")), **metadata}, name
+
+
+def _read_dicom_file(place: Path) -> tuple[np.ndarray, np.ndarray, dict, str]:
+    from .dicom import is_multiframe
+
+    if not is_multiframe(place):
         raise FileReadError(
-            f"File {place} cannot be read: {reason}. Check its permissions, or copy or download it again."
-        ) from error
+            f"File {place} is one slice of a DICOM series; expected the folder that holds the series. "
+            f"Give {place.parent}."
+        )
+    from .dicom_multiframe import read_frames
+
+    array, affine, metadata, name = read_frames(place)
+    return array, affine, metadata, name or place.stem
+
+
+def _doubts(array: np.ndarray, affine: np.ndarray) -> list[str]:
+    """Sentences about values that a scan hardly has."""
+    doubts = []
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    if spacing.min() < _SPACINGS[0] or spacing.max() > _SPACINGS[1]:
+        doubts.append(
+            f"Voxels measure {' × '.join(f'{s:.4g}' for s in spacing[::-1])} mm (slices × rows × columns); expected "
+            f"{_SPACINGS[0]:g} to {_SPACINGS[1]:g} mm. Check the file's unit of length."
+        )
+    low, high = float(np.min(array)), float(np.max(array))
+    step = max(abs(low), abs(high)) * float(np.finfo(np.float32).eps)
+    if high > low and step > _COARSEST * (high - low):
+        doubts.append(
+            f"Intensities range from {low:.9g} to {high:.9g}, where 32-bit numbers are {step:.2g} apart. Subtract a "
+            "constant from the scan first."
+        )
+    return doubts
 
 
 def check_output(path: str | Path, inputs: tuple[object, ...] = (), *, overwrite: bool = True) -> Path:
-    """`path`, once an image may be written there; see `files.check_place`.
+    """Check that an image may be written at `path`; see `files.check_place`.
+
+    Returns:
+        The path, with "~" replaced.
 
     Raises:
-        FileWriteError: that, or an extension that we do not write.
+        FileWriteError: it may not, or the extension is none of `WRITABLE`.
     """
-    place = Path(path).expanduser()
+    place = user_path(path)
     if suffix_of(place) not in WRITABLE:
         raise FileWriteError(
             f"Output {place} has an unknown extension; expected {', '.join(WRITABLE)}. Rename it, for example to "
@@ -119,9 +169,10 @@ def save_volume(
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
 ) -> Path:
-    """Write a volume as .nii, .nii.gz, .nrrd or .mha. All or nothing: never a half file, never over its own source.
+    """Write a volume as .nii, .nii.gz, .nrrd or .mha: completely or not at all, and never over its own source.
 
     Voxels are kept exactly (float32), the affine to 1e-5 mm (NIfTI stores 32-bit numbers: 24 bits of each entry).
+    Of a symbolic link the file that it points to is written.
 
     Returns:
         The path that was written.
@@ -129,7 +180,7 @@ def save_volume(
     Raises:
         FileWriteError: see `check_output`; or the disk is full or not writable. Nothing is left behind.
         GeometryError: a sheared affine, which .nrrd and .mha files cannot hold; NIfTI can.
-        CancelledError: `cancel()` said so; nothing is left behind.
+        CancelledError: `cancel()` returned true; nothing is left behind.
 
     >>> import tempfile
     >>> save_volume(Volume(np.ones((3, 4, 5)), np.eye(4)), tempfile.mkdtemp() + "/scan.mha").name
@@ -142,6 +193,6 @@ def save_volume(
 
 
 def report_path(path: str | Path) -> Path:
-    """Where the provenance of the image at `path` goes: beside it, the extension replaced by .json."""
-    place = Path(path).expanduser()
+    """The path of the report of the image at `path`: the same with the extension replaced by .json."""
+    place = user_path(path)
     return place.with_name(place.name[: -len(suffix_of(place))] + ".json")

@@ -1,17 +1,44 @@
-"""What files are, and files that appear whole or not at all."""
+"""Paths as users give them, and files that are written completely or not at all."""
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..core.errors import FileWriteError
 
+SERIES_SEPARATOR = "::"  # folder::seriesUID
+
+
+def user_path(path: str | Path) -> Path:
+    """`path` with "~" and "~user" replaced by that home folder, unless a file has this name or there is no such user.
+
+    >>> str(user_path("~no-such-user.nii"))
+    '~no-such-user.nii'
+    """
+    place = Path(path)
+    if not str(place).startswith("~") or os.path.lexists(place):
+        return place
+    try:
+        return place.expanduser()
+    except RuntimeError:  # no such user
+        return place
+
+
+def split_series(path: str | Path) -> tuple[Path, str | None]:
+    """(file or folder, UID of the DICOM series or None) of "folder::seriesUID"; names may contain "::" themselves."""
+    whole = user_path(path)
+    head, separator, series = str(path).rpartition(SERIES_SEPARATOR)
+    if not separator or not head or os.path.lexists(whole):
+        return whole, None
+    return user_path(head), series or None
+
 
 def same_file(first: Path, second: Path) -> bool:
-    """Whether both names mean one file, whatever links lie between."""
+    """Whether both names refer to one file, directly or through links."""
     try:
         return os.path.samefile(first, second)
     except OSError:
@@ -19,20 +46,31 @@ def same_file(first: Path, second: Path) -> bool:
 
 
 def check_place(place: Path, inputs: tuple[object, ...] = (), *, overwrite: bool = True) -> None:
-    """Whether a file may be written at `place`; asked before long work starts, and again before writing.
+    """Check that a file may be written at `place`. Called before long work starts, and again before writing.
 
     Args:
-        inputs: paths that must survive; None among them is ignored.
-        overwrite: whether another file may lie there already.
+        inputs: paths that must not be overwritten; None among them is ignored.
+        overwrite: whether another file at `place` may be replaced.
 
     Raises:
-        FileWriteError: no such folder, or one that cannot be written to, an input, or a file that must stay.
+        FileWriteError: the folder does not exist or is not writable, the name is too long, or `place` is an input,
+            a folder or device, or an existing file that must be kept.
     """
-    if not place.parent.is_dir():
+    try:
+        exists = os.path.lexists(place)
+        os.lstat(place)
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # a name that is too long, a file in the place of a folder
+        raise _not_written(place, error.strerror or str(error), "Choose another name.") from error
+    final = _final(place)
+    if not final.parent.is_dir():
         raise FileWriteError(
-            f"Output folder {place.parent} does not exist; expected an existing folder. Create it first."
+            f"Output folder {final.parent} does not exist; expected an existing folder. Create it first."
         )
-    if not os.access(place.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+    if final.exists() and not (final.is_file() or final.is_dir()):
+        raise FileWriteError(f"Output {place} is a device or a pipe; expected a regular file. Choose another name.")
+    if not os.access(final.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise _not_written(place, "Permission denied")
     for source in inputs:
         if source and same_file(place, Path(str(source))):
@@ -40,7 +78,7 @@ def check_place(place: Path, inputs: tuple[object, ...] = (), *, overwrite: bool
                 f"Output {place} is also an input; expected another name, for an acquired scan is never overwritten. "
                 "Choose another name."
             )
-    if not overwrite and place.exists():
+    if not overwrite and exists:
         raise FileWriteError(f"Output {place} exists already; choose another name, or allow it (--overwrite).")
 
 
@@ -55,19 +93,23 @@ def is_dicom(path: Path) -> bool:
 
 @contextmanager
 def replaced_together(*paths: Path) -> Iterator[list[Path]]:
-    """Temporary names beside `paths`; they take their places together when the block ends well, else vanish.
+    """Temporary files that replace `paths` together when the block ends without an error, and are deleted otherwise.
+
+    Of a path that is a symbolic link, the file that it points to is replaced; the link stays.
 
     Raises:
-        FileWriteError: for an `OSError` of the block; earlier files at `paths` are then as they were.
+        FileWriteError: for an `OSError` of the block; earlier files at `paths` are then unchanged.
     """
-    # in the same folder, for only there is the final move one step; with the extension, which tells writers the format
-    partial = [path.with_name(f".partial-{os.getpid()}-{path.name}") for path in paths]
+    final = [_final(path) for path in paths]
+    # in the same folder, where the final move is atomic; with the extension, by which writers choose the format; short,
+    # so that the longest name that the disk allows can be written
+    partial = [path.with_name(f".{secrets.token_hex(4)}{_extension(path)}") for path in final]
     try:
-        for path in paths:
+        for path in final:
             if path.is_dir():
                 raise IsADirectoryError(21, "it is a folder", str(path))
         yield partial
-        for source, path in zip(partial, paths, strict=True):
+        for source, path in zip(partial, final, strict=True):
             os.replace(source, path)
     except OSError as error:
         if isinstance(error, FileWriteError):
@@ -78,7 +120,16 @@ def replaced_together(*paths: Path) -> Iterator[list[Path]]:
             path.unlink(missing_ok=True)
 
 
-def _not_written(path: Path, reason: str) -> FileWriteError:
-    return FileWriteError(
-        f"Could not write {path}: {reason}. Nothing was left behind. Choose a folder that is writable and has space."
-    )
+def _final(path: Path) -> Path:
+    """Where a symbolic link leads; other paths as they are."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def _extension(path: Path) -> str:
+    return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix
+
+
+def _not_written(
+    path: Path, reason: str, remedy: str = "Choose a folder that is writable and has space."
+) -> FileWriteError:
+    return FileWriteError(f"Could not write {path}: {reason}. Nothing was left behind. {remedy}")

@@ -11,7 +11,6 @@ from .nifti import write_nifti
 
 READABLE = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 WRITABLE = (".nii", ".nii.gz", ".nrrd", ".mha")
-SERIES_SEPARATOR = "::"  # folder::seriesUID
 
 
 def suffix_of(path: Path) -> str:

@@ -1,7 +1,10 @@
-"""Files that SimpleITK reads and writes: NRRD and MetaImage always, NIfTI by way of `nifti`."""
+"""Files that SimpleITK reads and writes: NRRD and MetaImage, and NIfTI where nibabel is not installed."""
 
 from __future__ import annotations
 
+import locale
+import re
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,16 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.errors import FileReadError, GeometryError, InputError
+from ..core.errors import FileReadError, FileWriteError, GeometryError, InputError
 from ..core.memory import check_memory
 from ..core.progress import Monitor
 from ..image.volume import Volume
 
 if TYPE_CHECKING:
-    from SimpleITK import ImageFileReader
+    from SimpleITK import Image, ImageFileReader
 
 TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS mm to ITK's LPS mm and back
 _SHEAR = 1e-4  # cosine between axes above which a grid counts as sheared
+_LOCALE = threading.RLock()  # the locale belongs to the process
 _BAD_GEOMETRY = ("Zero-valued spacing", "determinant is 0", "Negative spacing")
 
 
@@ -33,8 +37,8 @@ def read_itk(path: Path, labels: bool = False) -> tuple[np.ndarray, np.ndarray, 
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    with quiet():
+    reader.SetFileName(readable_name(path))
+    with itk_settings():
         try:
             reader.ReadImageInformation()
             _check_kind(path, reader, labels)
@@ -44,8 +48,14 @@ def read_itk(path: Path, labels: bool = False) -> tuple[np.ndarray, np.ndarray, 
             image = reader.Execute()
         except RuntimeError as error:
             raise _explained(path, error) from error
-    affine = ras_affine(image.GetDirection(), image.GetSpacing(), image.GetOrigin())
-    return sitk.GetArrayFromImage(image), affine, found
+    array = sitk.GetArrayFromImage(image)
+    return array.reshape(array.shape[-3:]), _affine_of(image), found
+
+
+def _affine_of(image: ImageFileReader | Image) -> np.ndarray:
+    """The affine to RAS mm of the first three axes; further ones count frames."""
+    direction = np.reshape(image.GetDirection(), (image.GetDimension(),) * 2)[:3, :3]
+    return ras_affine(direction, image.GetSpacing()[:3], image.GetOrigin()[:3])
 
 
 def ras_affine(direction: Sequence[float], spacing: Sequence[float], origin: Sequence[float]) -> np.ndarray:
@@ -86,25 +96,60 @@ def write_itk(volume: Volume, path: Path, packed: bool, monitor: Monitor) -> Non
     image.SetSpacing(spacing.tolist())
     image.SetOrigin(affine[:3, 3].tolist())
     image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())
+    if not is_unicode(path):
+        raise FileWriteError(
+            f"Output folder {path.parent} has a name that is not valid UTF-8; expected one that is. Rename it."
+        )
     try:
-        with quiet():
+        with itk_settings():
             sitk.WriteImage(image, str(path), packed, 1)
     except RuntimeError as error:
-        raise OSError(_reason(str(error))) from error
+        raise OSError(itk_reason(error)) from error
     monitor.update(1.0)
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Without ITK's warnings on stderr; what matters is said in our own messages."""
+def itk_settings() -> Iterator[None]:
+    """Call ITK inside: its warnings are off, and numbers in text have decimal points whatever the locale.
+
+    ITK parses and prints headers by the process's locale, which Qt sets to the user's, and resets it in places.
+    """
     import SimpleITK as sitk
 
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    with _LOCALE:
+        before = {category: locale.setlocale(category) for category in (locale.LC_CTYPE, locale.LC_NUMERIC)}
+        sitk.ProcessObject.SetGlobalWarningDisplay(False)
+        locale.setlocale(locale.LC_NUMERIC, "C")
+        try:
+            yield
+        finally:
+            for category, name in before.items():
+                locale.setlocale(category, name)
+            sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+
+
+def is_unicode(path: Path | str) -> bool:
+    """Whether the name can be passed to ITK, which takes UTF-8 and ends the process for other bytes."""
     try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def readable_name(path: Path | str) -> str:
+    """`path` for ITK's readers.
+
+    Raises:
+        FileReadError: bytes that are not UTF-8.
+    """
+    if not is_unicode(path):
+        raise FileReadError(
+            f"File {path} has a name that is not valid UTF-8 (from another character set, Latin-1 perhaps); expected "
+            "one that is. Rename the file or its folder."
+        )
+    return str(path)
 
 
 def itk_affine(path: Path) -> np.ndarray:
@@ -112,13 +157,13 @@ def itk_affine(path: Path) -> np.ndarray:
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    with quiet():
+    reader.SetFileName(readable_name(path))
+    with itk_settings():
         try:
             reader.ReadImageInformation()
         except RuntimeError as error:
             raise _explained(path, error) from error
-    return ras_affine(np.reshape(reader.GetDirection(), (-1,))[:9], reader.GetSpacing()[:3], reader.GetOrigin()[:3])
+    return _affine_of(reader)
 
 
 def _check_kind(path: Path, reader: ImageFileReader, labels: bool) -> None:
@@ -168,11 +213,11 @@ def _explained(path: Path, error: RuntimeError) -> Exception:
     if "ImageIO" in text and "Unable to determine" in text:
         return FileReadError(f"File {path} is no image that can be read; expected what its extension says. Convert it.")
     # of a file that ends early MetaIO says only that there is no such file
-    reason = "it holds fewer voxels than its header says" if "MetaImageIO" in text else _reason(text)
+    reason = "it holds fewer voxels than its header says" if "MetaImageIO" in text else itk_reason(error)
     return FileReadError(f"File {path} is truncated or damaged: {reason}. Copy or download it again.")
 
 
-def _reason(text: str) -> str:
-    """The innermost line of ITK's long message."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else "unknown reason"
+def itk_reason(error: Exception) -> str:
+    """The innermost line of ITK's message, without the class and address of the object that raised it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return re.sub(r"^ITK ERROR: \w+\(0x[0-9a-f]+\): ", "", lines[-1]).rstrip(".") if lines else "unknown reason"

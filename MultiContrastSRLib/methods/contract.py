@@ -20,13 +20,13 @@ line, the generated documentation, the evaluation tables and the contract tests 
 
 from __future__ import annotations
 
-import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from ..core.errors import InputError, OptionError, UnknownNameError
+from ..core import packages
+from ..core.errors import InputError, MethodUnavailableError, OptionError, UnknownNameError
 from ..core.progress import Monitor
 from ..image.volume import Volume
 
@@ -146,8 +146,18 @@ class Method(ABC):
 
     def unavailable(self) -> str | None:
         """Why it cannot run here, with the remedy; None if it can. Imports nothing, so that menus may call it."""
-        missing = [module for module in self.requires if importlib.util.find_spec(module) is None]
-        return f"needs {', '.join(missing)}, which is not installed; install it first" if missing else None
+        return next(filter(None, map(packages.problem, self.requires)), None)
+
+    def check_available(self) -> None:
+        """Import what the method requires and try it out.
+
+        Raises:
+            MethodUnavailableError: something is not installed, or is installed but does not work.
+        """
+        if reason := self.unavailable():
+            raise MethodUnavailableError(f"Method {self.name!r} is not available here: it {reason}.")
+        for module in self.requires:
+            packages.require(module)
 
     def check_options(self, options: Mapping[str, object]) -> dict[str, bool | int | float | str]:
         """All options by their present names, with defaults filled in.

@@ -25,7 +25,7 @@ def check_volume(volume: Volume, role: str) -> None:
         bad = int(finite.size - np.count_nonzero(finite))
         raise InputError(
             f"{role} {volume.name or 'volume'} holds {bad} NaN or infinite voxels of {finite.size}; "
-            "expected finite values. Replace them first, for example by numpy.nan_to_num."
+            "expected finite values. Replace them first, for example by numpy.nan_to_num, or with --replace-nan."
         )
 
 

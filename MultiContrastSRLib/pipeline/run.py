@@ -9,7 +9,7 @@ from .._version import __version__
 from ..acquisition.lattice import refinement_for
 from ..acquisition.model import AcquisitionModel, resolution_along
 from ..core.devices import resolve_device
-from ..core.errors import InputError, MethodUnavailableError
+from ..core.errors import InputError
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
 from ..image.grid import Grid, PerAxis
 from ..image.volume import Volume
@@ -136,9 +136,7 @@ def _begin(
     """Everything before the method's own work: check, load, align."""
     method = get(method_name)
     checked = method.check_options(options)
-    reason = method.unavailable()
-    if reason:
-        raise MethodUnavailableError(f"Method {method.name!r} is not available here: it {reason}.")
+    method.check_available()
     if method.reference == "required" and reference is None:
         raise InputError(
             f"Method {method.name!r} needs a reference; got none. Choose a sharper scan of another contrast."

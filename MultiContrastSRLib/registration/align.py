@@ -1,7 +1,7 @@
-"""Bring the reference onto the target, and notice when it does not belong there.
+"""Whether the reference is aligned with the target, and whether a registration is applied.
 
 The reference is never resampled here: a registration moves its affine. Similarity is the mutual information of the two
-images inside the target's foreground (natural logarithm), which knows nothing of contrast.
+images inside the target's foreground (natural logarithm), which does not depend on contrast.
 """
 
 from __future__ import annotations
@@ -12,34 +12,34 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.progress import Monitor
-from ..image import kernels
-from ..image.sampling import sample
-from ..image.similarity import foreground, mutual_information
 from ..image.volume import Volume
+from .probe import Probe
 from .resample import explained_detail
+from .rigid import normalized, register_rigid
 
 REGISTER = ("auto", "off", "on")
 MIN_OVERLAP = 0.1  # of the target's foreground
 MIN_SIMILARITY = 0.02  # nats
-_BINS = 16
-_SAMPLES = 200_000
 _GAIN = 1.1  # by which registration must raise the explained detail to be worth a move (auto): found on patients 01, 04
 _WORTH = 0.02  # share of the detail below which there is nothing to gain
+_MUCH = 1.25  # by which a registration must raise mutual information to show that the headers are wrong
+_LEAST = 0.8  # of the mutual information that must remain
+_KEPT = 0.7  # of the overlap that must remain
 _LIMIT_MM, _LIMIT_DEGREES = 40.0, 25.0  # beyond which a rigid correction of one session is not believed
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """The outcome.
+    """The outcome of `align`.
 
     Attributes:
-        reference: the reference at its place, or None when it must not be used.
+        reference: the reference at its position, registered or not; None when it is not to be used.
         transform: 4×4 RAS-to-RAS that moves the given reference onto the target (identity when not registered).
         registered: whether a registration was applied.
         overlap: fraction of the target's foreground that the reference covers.
         similarity, similarity_before: mutual information in nats, after and before registration.
         displacement: largest shift in mm that the registration made within the target's field of view.
-        warnings: plain sentences for the user.
+        warnings: sentences for the user.
     """
 
     reference: Volume | None
@@ -65,11 +65,12 @@ class Alignment:
 
 
 def align(target: Volume, reference: Volume, register: str = "auto", monitor: Monitor | None = None) -> Alignment:
-    """Judge and, where asked or useful, rigidly register `reference` onto `target`.
+    """Register `reference` rigidly to `target` where asked or useful, and check that they are related.
 
     Args:
-        register: "off" trusts the headers; "on" registers; "auto" registers and keeps the outcome only when the moved
-            reference explains clearly more of the target's detail and the move is plausible.
+        register: "off" keeps the headers' positions; "on" registers; "auto" registers and applies the outcome where it
+            is plausible and the moved reference explains clearly more of the target's detail, or has much more mutual
+            information with it.
 
     Raises:
         InputError: another value of `register`.
@@ -84,7 +85,7 @@ def align(target: Volume, reference: Volume, register: str = "auto", monitor: Mo
         return Alignment(
             None, none, warnings=(f"Reference {name} is constant ({value:g}); it was not used. Choose another.",)
         )
-    probe = _Probe(target)
+    probe = Probe(target)
     overlap, before = probe.compare(reference)
     if overlap < MIN_OVERLAP:
         sentence = (
@@ -93,26 +94,40 @@ def align(target: Volume, reference: Volume, register: str = "auto", monitor: Mo
             "Transforms."
         )
         return Alignment(None, none, overlap=overlap, similarity=before, similarity_before=before, warnings=(sentence,))
-    transform, warnings = none, []
+    transform, warnings, tried = none, [], False
+    similarity = before
     if register != "off":
-        from .rigid import register_rigid
-
-        found, problem = register_rigid(target, reference, monitor)
+        found, problem = register_rigid(target, reference, probe, monitor)
+        tried = not problem
         if problem:
             warnings.append(problem)
         elif not _plausible(found, target):
             warnings.append(
                 f"Registration moved {name} implausibly far; the headers' positions were kept. Check both scans."
             )
-        elif register == "on" or _helps(target, reference, found, monitor):
-            transform = found
+        else:
+            covered, after = probe.compare(reference.moved(found))
+            keeps = covered >= max(MIN_OVERLAP, _KEPT * overlap)
+            if register == "on" or (keeps and _helps(target, reference, found, before, after, monitor)):
+                transform, overlap, similarity = found, covered, after
+            elif keeps and after > _MUCH * before + MIN_SIMILARITY:
+                warnings.append(
+                    f"Reference {name} may not be aligned with the target: a registration by "
+                    f"{displacement(found, target):.1f} mm raised their similarity (mutual information {before:.3f} to "
+                    f"{after:.3f} nats), but explained no more detail, and was not applied. Compare the scans, or "
+                    "register them (register 'on')."
+                )
     registered = not np.array_equal(transform, none)
     moved = reference.moved(transform) if registered else reference
-    overlap, similarity = probe.compare(moved) if registered else (overlap, before)
     if similarity < max(MIN_SIMILARITY, probe.chance(moved)):
+        remedy = (
+            "neither at its position nor registered. Choose a scan of the same region that shows more in common."
+            if tried
+            else "at its position. Register it (register 'auto' or 'on'), or choose a scan of the same region."
+        )
         warnings.append(
-            f"Reference {name} shows no relation to the target (mutual information {similarity:.3f} nats); "
-            "it was not used. Choose a scan of the same patient and region."
+            f"Reference {name} shows no relation to the target (mutual information {similarity:.3f} nats), {remedy} "
+            "It was not used."
         )
         moved = None
     return Alignment(
@@ -127,14 +142,22 @@ def displacement(transform: np.ndarray, target: Volume) -> float:
     return float(np.linalg.norm(places @ transform[:3, :3].T + transform[:3, 3] - places, axis=1).max())
 
 
-def _helps(target: Volume, reference: Volume, transform: np.ndarray, monitor: Monitor) -> bool:
-    """Whether the moved reference explains clearly more of the target's detail.
+def _helps(
+    target: Volume, reference: Volume, transform: np.ndarray, before: float, after: float, monitor: Monitor
+) -> bool:
+    """Whether a registration is worth to be applied: the moved reference explains clearly more of the target's detail.
 
-    Mutual information does not decide: it rises with the mere smoothing of a resampling, also for pairs that a move
-    puts further apart.
+    Detail decides about small moves; mutual information rises with the mere smoothing of a resampling there. Where it
+    rises greatly, the headers are wrong, and it is enough that detail does not fall.
+
+    Args:
+        before, after: mutual information in nats.
     """
+    target, reference = normalized(target), normalized(reference)
     here, there = (explained_detail(target, r, monitor) for r in (reference, reference.moved(transform)))
-    return there > _WORTH and there > _GAIN * here
+    if after > _MUCH * before + MIN_SIMILARITY and there >= here:
+        return True
+    return there > _WORTH and there > _GAIN * here and after > _LEAST * before
 
 
 def _plausible(transform: np.ndarray, target: Volume) -> bool:
@@ -142,43 +165,3 @@ def _plausible(transform: np.ndarray, target: Volume) -> bool:
     center = target.grid.center
     shift = np.linalg.norm(transform[:3, :3] @ center + transform[:3, 3] - center)
     return bool(np.degrees(np.arccos(cosine)) < _LIMIT_DEGREES and shift < _LIMIT_MM)
-
-
-class _Probe:
-    """The target's foreground on a subsampled grid, for quick comparisons with references."""
-
-    def __init__(self, target: Volume) -> None:
-        step = max(1, int(np.ceil((target.grid.size / _SAMPLES) ** 0.5)))
-        # thin out within slices only: slices are few
-        strides = [1 if axis == target.grid.slice_axis else step for axis in range(3)]
-        if target.grid.slice_axis is None:
-            strides = [max(1, round((target.grid.size / _SAMPLES) ** (1 / 3)))] * 3
-        shape = [-(-n // s) for n, s in zip(target.shape, strides, strict=True)]
-        self.grid = target.grid.remapped(shape, np.array(strides, dtype=float), np.zeros(3))
-        self.values = target.array[:: strides[0], :: strides[1], :: strides[2]]
-        self.foreground = foreground(self.values)
-
-    def _resample(self, reference: Volume) -> tuple[np.ndarray, np.ndarray]:
-        linear = (kernels.linear,) * 3
-        covered = sample(np.ones(reference.shape, np.float32), reference.grid, self.grid, linear, fill=0.0) > 0.5
-        return sample(reference.array, reference.grid, self.grid, linear), covered & self.foreground
-
-    def compare(self, reference: Volume) -> tuple[float, float]:
-        """(overlap, mutual information in nats)."""
-        values, inside = self._resample(reference)
-        overlap = float(inside.sum() / max(1, self.foreground.sum()))
-        return overlap, _similarity(self.values[inside], values[inside])
-
-    def chance(self, reference: Volume) -> float:
-        """Mutual information that mere smoothness brings: the mean over references rolled by a third of the image."""
-        values, inside = self._resample(reference)
-        rolled = []
-        for axis in (1, 2):
-            for part in (1 / 3, 2 / 3):
-                shift = int(round(part * values.shape[axis]))
-                rolled.append(_similarity(self.values[inside], np.roll(values, shift, axis)[inside]))
-        return float(np.mean(rolled))
-
-
-def _similarity(first: np.ndarray, second: np.ndarray) -> float:
-    return mutual_information(first, second, bins=_BINS, binning="count", bias_corrected=True)

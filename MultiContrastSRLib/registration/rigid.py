@@ -2,74 +2,113 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
 
+import numpy as np
+from scipy import ndimage
+
+from ..core.errors import CancelledError
 from ..core.progress import Monitor
+from ..image import kernels
+from ..image.grid import Grid
+from ..image.sampling import sample
 from ..image.volume import Volume
+from ..io.itk import itk_reason
+from .probe import Probe
+
+if TYPE_CHECKING:
+    from SimpleITK import Euler3DTransform
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS <-> LPS, its own inverse
-_LEVELS_MM = (4.0, 2.0)  # voxel sizes of the pyramid
+_COARSEST = 4.0  # mm: voxel size of the first level
+_ACROSS = 48  # voxels across the field of view at the first level, where that is finer (spine, knee)
 _ITERATIONS = 100
-_FEWEST = 4  # slices below which a rigid registration is not to be believed
-_SAMPLING = 0.25  # of the voxels, on a regular pattern
+_FEWEST = 4  # slices below which a rigid registration cannot tell tilts apart, and ITK cannot form gradients
+_SAMPLING = 0.25  # of the voxels at the fine level, on a regular pattern
+_TAIL = 0.005  # of the voxels at either end of the intensities: spikes, metal and padding would take all histogram bins
+_SHADING = 12.0  # mm: standard deviation of the mean that coil shading is estimated by
+_SHEAR = 0.25  # voxels by which the nearest rectangular grid may misplace a corner
+_PROBES = 8  # positions an axis at which overlap is looked up
 
 
-def register_rigid(target: Volume, reference: Volume, monitor: Monitor) -> tuple[np.ndarray, str]:
+def register_rigid(target: Volume, reference: Volume, probe: Probe, monitor: Monitor) -> tuple[np.ndarray, str]:
     """(4×4 RAS-to-RAS that moves `reference` onto `target`, a sentence if it failed else "").
 
-    Starts from the headers' positions. Deterministic: regular sampling, one work unit.
+    Starts from the headers' positions. The last level runs with and without coil shading, which helps some pairs and
+    harms others; the outcome of more mutual information is returned. Deterministic: regular sampling, one work unit.
+
+    Args:
+        probe: of `target`, to compare the outcomes.
     """
     import SimpleITK as sitk
 
-    if min(target.shape) < _FEWEST:
-        return np.eye(4), (
-            f"Registration was skipped: {min(target.shape)} slices of the target are too few to tell tilts apart; the "
-            "headers' positions were used."
-        )
+    for role, volume in (("target", target), ("reference", reference)):
+        if min(volume.shape) < _FEWEST:
+            return np.eye(4), (
+                f"Registration was skipped: {min(volume.shape)} slices of the {role} are too few to tell tilts apart; "
+                "the headers' positions were used."
+            )
+    # the metric samples the fixed image, which must lie within the other one: the reference, where it is a slab
+    swapped = _covered(target.grid, reference.grid) < 0.5 < _covered(reference.grid, target.grid)
+    fixed, moving = (rectangular(volume) for volume in ((reference, target) if swapped else (target, reference)))
+    coarse = min(_COARSEST, float(np.median(np.multiply(fixed.shape, fixed.spacing))) / _ACROSS)
+    start = sitk.Euler3DTransform()
+    start.SetCenter([float(x) for x in (LPS[:3, :3] @ fixed.grid.center)])
+    found = []
     try:
-        fixed, moving = _image(target, sitk), _image(reference, sitk)
-    except ValueError as problem:
-        return np.eye(4), f"Registration was skipped: {problem}"
-    transform = sitk.Euler3DTransform()
-    transform.SetCenter([float(x) for x in (LPS[:3, :3] @ target.grid.center)])
-    for number, size in enumerate(_LEVELS_MM):
-        level = monitor.part(number / len(_LEVELS_MM), (number + 1) / len(_LEVELS_MM))
-        level.update(0.0)
-        method = sitk.ImageRegistrationMethod()
-        method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
-        method.SetMetricSamplingStrategy(method.REGULAR)
-        method.SetMetricSamplingPercentage(_SAMPLING if number else 1.0, seed=1)
-        method.SetInterpolator(sitk.sitkLinear)
-        method.SetOptimizerAsRegularStepGradientDescent(
-            learningRate=size, minStep=size / 400, numberOfIterations=_ITERATIONS, relaxationFactor=0.6
-        )
-        method.SetOptimizerScalesFromPhysicalShift()
-        method.SetInitialTransform(transform, inPlace=True)
-        method.SetNumberOfWorkUnits(1)
-        stop = _watch(method, level, sitk)
-        try:
-            images = [_coarser(fixed, size, sitk)]
-            level.check()
-            images.append(_coarser(moving, size, sitk))
-            level.check()
-            method.Execute(*images)
-        except RuntimeError as problem:
-            level.check()
-            return np.eye(4), f"Registration failed ({_reason(problem)}); the headers' positions were used."
-        if stop:
-            level.check()
+        # twice, for the optimizer's steps shrink too early
+        _optimize(start, fixed, moving, coarse, 1.0, True, monitor.part(0.0, 0.25))
+        _optimize(start, fixed, moving, coarse, 1.0, True, monitor.part(0.25, 0.5))
+        for flat, parts in ((True, (0.5, 0.75)), (False, (0.75, 1.0))):
+            fine = sitk.Euler3DTransform(start)
+            _optimize(fine, fixed, moving, coarse / 2, _SAMPLING, flat, monitor.part(*parts))
+            matrix = _ras_matrix(fine)
+            found.append(matrix if swapped else np.linalg.inv(matrix))
+    except RuntimeError as problem:
+        monitor.check()
+        return np.eye(4), f"Registration failed ({itk_reason(problem)}); the headers' positions were used."
+    return max(found, key=lambda matrix: probe.compare(reference.moved(matrix))[1]), ""
+
+
+def _optimize(
+    transform: Euler3DTransform, fixed: Volume, moving: Volume, size: float, share: float, flat: bool, level: Monitor
+) -> None:
+    """Improve `transform` (fixed points to moving points, LPS) in place, on a `share` of voxels of `size` mm."""
+    import SimpleITK as sitk
+
+    level.update(0.0)
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(numberOfHistogramBins=32)
+    method.SetMetricSamplingStrategy(method.REGULAR)
+    method.SetMetricSamplingPercentage(share, seed=1)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(
+        learningRate=size, minStep=size / 400, numberOfIterations=_ITERATIONS, relaxationFactor=0.6
+    )
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetInitialTransform(transform, inPlace=True)
+    method.SetNumberOfWorkUnits(1)
+    stopped = _watch(method, level, sitk)
+    images = []
+    for volume in (fixed, moving):
+        images.append(_coarser(volume, size, flat, sitk))
+        level.check()
+    method.Execute(*images)
+    if stopped:
+        level.check()
+
+
+def _ras_matrix(transform: Euler3DTransform) -> np.ndarray:
+    """4×4 of an LPS transform in RAS."""
     matrix = np.eye(4)
     rotation = np.array(transform.GetMatrix()).reshape(3, 3)
     center, shift = np.array(transform.GetCenter()), np.array(transform.GetTranslation())
     matrix[:3, :3], matrix[:3, 3] = rotation, shift + center - rotation @ center
-    # the transform maps target points to reference points; the reference moves the other way
-    return np.linalg.inv(LPS @ matrix @ LPS), ""
+    return LPS @ matrix @ LPS
 
 
 def _watch(method, level: Monitor, sitk) -> list[bool]:
-    """Report progress and stop at the next iteration once cancelled: exceptions must not cross SimpleITK."""
-    from ..core.errors import CancelledError
-
+    """Report progress, and stop at the next iteration once cancelled: exceptions cannot pass through SimpleITK."""
     stopped: list[bool] = []
 
     def on_iteration() -> None:
@@ -83,37 +122,83 @@ def _watch(method, level: Monitor, sitk) -> list[bool]:
     return stopped
 
 
-def _image(volume: Volume, sitk):
-    affine = LPS @ volume.affine
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    direction = affine[:3, :3] / spacing
-    if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
-        raise ValueError(f"the axes of {volume.name or 'a volume'} are sheared, which SimpleITK cannot represent.")
-    u, _, v = np.linalg.svd(direction)  # the nearest orthonormal matrix: SimpleITK refuses rounding errors
-    image = sitk.GetImageFromArray(np.asarray(volume.array))
-    image.SetSpacing([float(x) for x in spacing])
-    image.SetOrigin([float(x) for x in affine[:3, 3]])
-    image.SetDirection([float(x) for x in (u @ v).ravel()])
-    return image
+def _covered(grid: Grid, other: Grid) -> float:
+    """Fraction of the field of view of `grid` that `other` covers."""
+    fractions = (np.arange(_PROBES) + 0.5) / _PROBES
+    index = np.stack(np.meshgrid(*[fractions * n - 0.5 for n in grid.shape], indexing="ij"), axis=-1)
+    there = other.indices(grid.positions(index))
+    return float(np.mean(np.all((there >= -0.5) & (there <= np.array(other.shape) - 0.5), axis=-1)))
 
 
-def _coarser(image, size: float, sitk):
-    """`image` smoothed and resampled to voxels of about `size` mm; axes that are coarser already stay."""
-    spacing, shape = np.array(image.GetSpacing()), np.array(image.GetSize())
-    counts = [int(max(1, round(n * s / max(s, size)))) for n, s in zip(shape, spacing, strict=True)]
-    steps = shape * spacing / np.array(counts)
+def normalized(volume: Volume) -> Volume:
+    """`volume` with intensities 0 to 1 between its 0.5 % and 99.5 % quantiles, clipped there."""
+    step = max(1, volume.grid.size // 1_000_000)  # enough for quantiles
+    low, high = np.quantile(volume.array.ravel()[::step].astype(np.float64), (_TAIL, 1 - _TAIL))
+    if high <= low:  # nearly all voxels are equal: the others are the image
+        low, high = float(volume.array.min()), float(volume.array.max())
+    scaled = (volume.array.astype(np.float64) - low) / ((high - low) or 1.0)
+    return Volume(np.clip(scaled, 0.0, 1.0), volume.affine, volume.name)
+
+
+def _without_shading(array: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Intensities in units of their local mean: coil shading of the two images is related, at any displacement."""
+    mean = array
+    for axis, (samples, size) in enumerate(zip(array.shape, spacing, strict=True)):
+        if samples * size > 2 * _SHADING:  # else the field of view is too short to tell
+            mean = ndimage.gaussian_filter1d(mean, _SHADING / size, axis, mode="nearest")
+    flat = array / (mean + 0.1 * float(mean.mean()) + 1e-6)
+    return np.minimum(flat, np.quantile(flat, 1 - _TAIL)).astype(np.float32)
+
+
+def rectangular(volume: Volume) -> Volume:
+    """`volume` on the grid with right angles that is nearest to its own, resampled where that is not the same place.
+
+    ITK's images have right angles; affines are a rounding error off, or sheared by a tilted gantry.
+    """
+    spacing = np.linalg.norm(volume.affine[:3, :3], axis=0)
+    u, _, v = np.linalg.svd(volume.affine[:3, :3] / spacing)
+    affine = np.eye(4)
+    affine[:3, :3] = u @ v * spacing
+    affine[:3, 3] = volume.grid.center - affine[:3, :3] @ ((np.array(volume.shape[::-1]) - 1) / 2)
+    upright = Grid(volume.shape, affine)
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in volume.shape], indexing="ij")).reshape(3, -1).T
+    off = np.linalg.norm(volume.grid.indices(upright.positions(corners)) - corners, axis=1).max()
+    if off <= _SHEAR:
+        return Volume(volume.array, affine, volume.name)
+    return Volume.on(upright, sample(volume.array, volume.grid, upright, (kernels.linear,) * 3), volume.name)
+
+
+def _coarser(volume: Volume, size: float, flat: bool, sitk):
+    """An ITK image of `volume`, smoothed and resampled to voxels of about `size` mm; coarser axes stay.
+
+    Args:
+        flat: without coil shading.
+    """
+    shape, spacing = np.array(volume.shape), np.array(volume.spacing)
+    counts = np.maximum(np.round(shape * spacing / np.maximum(spacing, size)), np.minimum(shape, _FEWEST)).astype(int)
+    steps = shape * spacing / counts
+    array = normalized(volume).array
     for axis, (old, new) in enumerate(zip(spacing, steps, strict=True)):
-        if new > 1.2 * old and shape[axis] >= 4:
-            image = sitk.RecursiveGaussian(
-                image, float(0.5 * new), False, sitk.RecursiveGaussianImageFilter.ZeroOrder, axis
-            )
-    direction = np.array(image.GetDirection()).reshape(3, 3)
-    origin = np.array(image.GetOrigin()) + direction @ ((steps - spacing) / 2)
-    return sitk.Resample(
-        image, counts, sitk.Transform(), sitk.sitkLinear, origin.tolist(), steps.tolist(), image.GetDirection(), 0.0
+        if new > 1.2 * old:
+            array = ndimage.gaussian_filter1d(array, 0.5 * new / old, axis, mode="nearest")
+    affine = LPS @ volume.affine
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(spacing[::-1].tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    image.SetDirection((affine[:3, :3] / spacing[::-1]).ravel().tolist())
+    origin = affine[:3, 3] + affine[:3, :3] / spacing[::-1] @ ((steps - spacing)[::-1] / 2)
+    coarse = sitk.Resample(
+        image,
+        counts[::-1].tolist(),
+        sitk.Transform(),
+        sitk.sitkLinear,
+        origin.tolist(),
+        steps[::-1].tolist(),
+        image.GetDirection(),
+        0.0,
     )
-
-
-def _reason(problem: Exception) -> str:
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    return lines[-1] if lines else type(problem).__name__
+    if not flat:
+        return coarse
+    without_shading = sitk.GetImageFromArray(_without_shading(sitk.GetArrayViewFromImage(coarse), steps))
+    without_shading.CopyInformation(coarse)
+    return without_shading
