@@ -52,16 +52,15 @@ def edit_slice(path: Path, **tags: bytes | None) -> None:
     from pydicom.dataelem import RawDataElement
     from pydicom.tag import Tag
 
-    file = pydicom.dcmread(path)
-    for key, value in tags.items():
+    for key, value in tags.items():  # one at a time, for a new character set makes pydicom convert all texts
+        file = pydicom.dcmread(path)
         tag = Tag(int(key[1:].replace("_", ""), 16))
         kind = file[tag].VR if tag in file else "LO"
         file.pop(tag, None)
         if value is not None:
             value += b" " * (len(value) % 2)
-            implicit = file.original_encoding[0]
-            file._dict[tag] = RawDataElement(tag, kind, len(value), value, 0, implicit, True)
-    file.save_as(path)
+            file._dict[tag] = RawDataElement(tag, kind, len(value), value, 0, file.original_encoding[0], True)
+        file.save_as(path)
 
 
 def write_multiframe(

@@ -55,7 +55,7 @@ def read_nifti(path: Path, labels: bool = False) -> tuple[np.ndarray, np.ndarray
     header = _read_header(path)
     try:
         shape, kind = header.get_data_shape(), header.get_data_dtype()
-    except HeaderDataError as error:
+    except (HeaderDataError, KeyError) as error:
         raise _no_image(path) from error
     shape = (*shape[:3], *(max(1, n) for n in shape[3:]))  # some writers state 0 frames
     if min(shape, default=1) < 1:
