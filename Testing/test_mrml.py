@@ -349,3 +349,22 @@ def test_dicom_database_tells_the_slice_thickness(scene, monkeypatch):
         "spacing_between_slices": 4.5,
         "acquisition_matrix": (0, 320, 224, 0),
     }
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        ({"0018,0050": "3\\3"}, {"slice_thickness": 3.0}),
+        ({"0018,0050": "3,5", "0018,0088": None}, {"slice_thickness": 3.5}),
+        ({"0018,0050": "thin", "0018,0088": "-4", "0018,1310": "256\\192"}, {}),
+    ],
+)
+def test_malformed_values_of_the_dicom_database(scene, monkeypatch, values, expected):
+    class Database:
+        def instanceValue(self, uid, tag):
+            return values.get(tag, "")
+
+    monkeypatch.setattr(slicer, "dicomDatabase", Database(), raising=False)
+    node = add_volume()
+    node.SetAttribute("DICOM.instanceUIDs", "1.2.3")
+    assert dict(mrml.volume_from_node(node).metadata) == expected

@@ -23,6 +23,7 @@ LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS <-> LPS, its own inverse
 _COARSEST = 4.0  # mm: voxel size of the first level
 _ACROSS = 48  # voxels across the field of view at the first level, where that is finer (spine, knee)
 _ITERATIONS = 300
+_SMALLEST_STEP = 0.025  # voxels
 _RELAXATION = 0.95  # of the step at each turn; with the usual 0.5 to 0.6 it stops before rotations are found
 _FEWEST = 4  # slices below which a rigid registration cannot tell tilts apart, and ITK cannot form gradients
 _SAMPLING = 0.25  # of the voxels at the fine level, on a regular pattern
@@ -89,8 +90,9 @@ def _optimize(
     method.SetMetricSamplingStrategy(method.REGULAR)
     method.SetMetricSamplingPercentage(share, seed=1)
     method.SetInterpolator(sitk.sitkLinear)
+    step = size if share == 1 else size / 2  # the fine level starts nearly there
     method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=size, minStep=size / 100, numberOfIterations=_ITERATIONS, relaxationFactor=_RELAXATION
+        learningRate=step, minStep=_SMALLEST_STEP * size, numberOfIterations=_ITERATIONS, relaxationFactor=_RELAXATION
     )
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetInitialTransform(transform, inPlace=True)
