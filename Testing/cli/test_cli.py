@@ -20,7 +20,7 @@ from MultiContrastSRLib.cli import build_parser, console, main
 from MultiContrastSRLib.methods import Option, contract, register
 from MultiContrastSRLib.methods.interpolation import Linear
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
