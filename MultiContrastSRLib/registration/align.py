@@ -22,7 +22,7 @@ MIN_OVERLAP = 0.1  # of the target's foreground
 MIN_SIMILARITY = 0.02  # nats
 _GAIN = 1.1  # by which registration must raise the explained detail to be worth a move (auto): found on patients 01, 04
 _WORTH = 0.02  # share of the detail below which there is nothing to gain
-_MUCH = 1.25  # by which a registration must raise mutual information to show that the headers are wrong
+_MUCH, _MORE = 1.2, 0.01  # factor and nats by which mutual information must rise to show that the headers are wrong
 _LEAST = 0.8  # of the mutual information that must remain
 _KEPT = 0.7  # of the overlap that must remain
 _LIMIT_MM, _LIMIT_DEGREES = 40.0, 25.0  # beyond which a rigid correction of one session is not believed
@@ -107,10 +107,13 @@ def align(target: Volume, reference: Volume, register: str = "auto", monitor: Mo
             )
         else:
             covered, after = probe.compare(reference.moved(found))
-            keeps = covered >= max(MIN_OVERLAP, _KEPT * overlap)
-            if register == "on" or (keeps and _helps(target, reference, found, before, after, monitor)):
+            if covered < max(MIN_OVERLAP, _KEPT * overlap):
+                warnings.append(
+                    f"Registration moved {name} out of the target; the headers' positions were kept. Check both scans."
+                )
+            elif register == "on" or _helps(target, reference, found, before, after, monitor):
                 transform, overlap, similarity = found, covered, after
-            elif keeps and after > _MUCH * before + MIN_SIMILARITY:
+            elif after > _MUCH * before + _MORE:
                 warnings.append(
                     f"Reference {name} may not be aligned with the target: a registration by "
                     f"{displacement(found, target):.1f} mm raised their similarity (mutual information {before:.3f} to "
@@ -155,7 +158,7 @@ def _helps(
     """
     target, reference = normalized(target), normalized(reference)
     here, there = (explained_detail(target, r, monitor) for r in (reference, reference.moved(transform)))
-    if after > _MUCH * before + MIN_SIMILARITY and there >= here:
+    if after > _MUCH * before + _MORE and there >= here:
         return True
     return there > _WORTH and there > _GAIN * here and after > _LEAST * before
 
