@@ -1,4 +1,4 @@
-"""Convert MRML nodes to volumes and back. The only library file that uses vtk and slicer; main thread, unless stated."""
+"""Convert MRML nodes to volumes and back. The only library file that uses vtk and slicer; mostly main thread only."""
 
 from __future__ import annotations
 
