@@ -19,9 +19,22 @@ from MultiContrastSRLib.core.errors import MethodUnavailableError, MultiContrast
 PACKAGE = "package_that_is_not_there"
 
 
-def fake_torch(zeros=lambda n: [0.0] * n):
+class FakeTensor:
+    """What `torch.from_numpy` gives, as far as the check of an installation computes with it."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __rmul__(self, factor):
+        return FakeTensor(factor * self.array)
+
+    def numpy(self):
+        return self.array
+
+
+def fake_torch(from_numpy=FakeTensor):
     torch = types.ModuleType("torch")
-    torch.zeros = zeros
+    torch.from_numpy = from_numpy
     return torch
 
 
@@ -150,7 +163,7 @@ def test_offline(monkeypatch, without_torch):
     ("error", "cause"),
     [
         (OSError("libcudart.so.12: cannot open shared object file"), "libcudart.so.12: cannot open shared object file"),
-        (AttributeError("module 'torch' has no attribute 'zeros'"), "module 'torch' has no attribute 'zeros'"),
+        (AttributeError("module 'torch' has no attribute 'from_numpy'"), "module 'torch' has no attribute 'from_numpy'"),
         (ModuleNotFoundError("No module named 'torch._C'", name="torch._C"), "No module named 'torch._C'"),
         (RuntimeError(""), "RuntimeError"),
     ],

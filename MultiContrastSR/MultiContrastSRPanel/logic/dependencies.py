@@ -149,7 +149,7 @@ def _probe_torch() -> ModuleType | None:
     """torch if it works, None if it is not there; `MethodUnavailableError` if it is there but broken."""
     try:
         torch = importlib.import_module("torch")
-        torch.zeros(1)
+        library("core.packages").probe_torch(torch)
     except ModuleNotFoundError as error:
         if error.name == "torch":
             return None
