@@ -11,7 +11,7 @@ slicer = pytest.importorskip("slicer")
 
 from panel_fixtures import gate_at, run_to_end, state, wait_idle  # noqa: E402
 
-SCREENSHOTS = Path(__file__).resolve().parent.parent / "Resources" / "Screenshots"
+SCREENSHOTS = Path(__file__).resolve().parents[2] / "Resources" / "Screenshots"
 CHANGED = 0.01  # of the pixels: less is a run time in the result line
 
 

@@ -19,7 +19,7 @@ import pytest
 
 import MultiContrastSRLib
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "MultiContrastSRLib"
 HEAVY = ("matplotlib", "nibabel", "pooch", "scipy", "SimpleITK", "skimage", "slicer", "torch", "tqdm", "vtk")
 MODULES = sorted(

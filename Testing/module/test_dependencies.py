@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 slicer = pytest.importorskip("slicer")
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "MultiContrastSR"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "MultiContrastSR"))
 
 from MultiContrastSRPanel.logic import dependencies  # noqa: E402
 
@@ -163,7 +163,7 @@ def test_offline(monkeypatch, without_torch):
     ("error", "cause"),
     [
         (OSError("libcudart.so.12: cannot open shared object file"), "libcudart.so.12: cannot open shared object file"),
-        (AttributeError("module 'torch' has no attribute 'from_numpy'"), "module 'torch' has no attribute 'from_numpy'"),
+        (AttributeError("torch has no attribute 'from_numpy'"), "torch has no attribute 'from_numpy'"),
         (ModuleNotFoundError("No module named 'torch._C'", name="torch._C"), "No module named 'torch._C'"),
         (RuntimeError(""), "RuntimeError"),
     ],

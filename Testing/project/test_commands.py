@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from subject_fixtures import ellipsoids
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 pytest.importorskip("slicer")
 pytest.importorskip("matplotlib")
 

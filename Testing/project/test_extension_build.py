@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "MultiContrastSR"
 LIBRARY = ROOT / "MultiContrastSRLib"
 SCRIPTED_MODULES = Path("lib/Slicer-5.13/qt-scripted-modules")
