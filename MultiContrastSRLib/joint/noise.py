@@ -43,4 +43,4 @@ def noise_of_samples(samples: np.ndarray, axes: Sequence[AxisModel], monitor: Mo
     deviation = float(samples.std())
     size = np.abs(detail[np.abs(detail) > 1e-6 * deviation])
     spread = float(np.median(size)) / 0.6745 / gain if size.size else 0.0
-    return max(spread, _LEAST * deviation, 1e-12)
+    return max(spread, _LEAST * deviation) or 1.0  # of a constant image any noise will do

@@ -14,6 +14,7 @@ from torch import Tensor
 from .spec import Spec
 
 _LOW, _HIGH = 0.005, 0.995  # quantiles that become 0 and 1
+_CONSTANT = 1e-6  # share of the largest magnitude below which a range is rounding error
 
 
 class IntensityNormalisation(NamedTuple):
@@ -53,5 +54,8 @@ def estimate_normalisation(image: Tensor, spec: Spec) -> IntensityNormalisation:
     else:
         offset, high = torch.quantile(flat, torch.tensor([_LOW, _HIGH], device=flat.device), dim=1)
         scale = high - offset
+    # a constant image has no scale; relative to the image, so that its units do not matter
+    least = _CONSTANT * flat.abs().amax(dim=1)
+    scale = torch.where(scale > least, scale, torch.where(least > 0, least, 1.0))
     shape = (-1, 1, 1, 1)
-    return IntensityNormalisation(offset.view(shape), scale.clamp(min=1e-6).view(shape))
+    return IntensityNormalisation(offset.view(shape), scale.view(shape))
