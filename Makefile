@@ -37,7 +37,7 @@ lint: $(INSTALLED)  ## check style
 	$(RUN) -m ruff check .
 
 clean:  ## remove .venv and everything that these commands made
-	rm -rf $(VENV) build dist *.egg-info demo-output bench-output test-output .pytest_cache .hypothesis .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info demo-output bench-output test-output .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Re-made when a version changes, so a checkout that moved on never runs with old packages.

@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -118,7 +119,8 @@ class SlowSlices(type(get("guided"))):
 class Encoder(SliceEncoder):
     """Hands out slices of an image that is ready, after a while, and notes which; a sketch is half as bright."""
 
-    made: list[int] = []
+    made: ClassVar[list[int]] = []
+    warnings: tuple[str, ...] = ()
 
     def __init__(self, image, seconds: float, sketched_by: str = "") -> None:
         self.target, self.lattice, self.notes = image.target, image.lattice, image.notes

@@ -54,7 +54,8 @@ def degrade(
     if kind not in DEGRADATIONS:
         raise InputError(f"Degradation is {kind!r}; expected one of {', '.join(DEGRADATIONS)}.")
     factors = _degradation_factors(volume.grid, kind, scale, axis)
-    samples, steps, offsets, operators = list(volume.shape), np.ones(3), np.zeros(3), [None, None, None]
+    samples, steps, offsets = list(volume.shape), np.ones(3), np.zeros(3)
+    operators: list[np.ndarray | None] = [None, None, None]
     for a, (n, factor) in enumerate(zip(volume.shape, factors, strict=True)):
         found = _degraded_axis(kind, n, factor)
         if found is not None:
@@ -70,7 +71,7 @@ def degrade(
     return Volume.on(grid, array, volume.name, metadata)
 
 
-def _degraded_axis(kind: str, n: int, scale: float) -> tuple[np.ndarray, float, np.ndarray] | None:
+def _degraded_axis(kind: str, n: int, scale: float) -> tuple[np.ndarray, float, np.ndarray | None] | None:
     """(sample positions in voxels, their distance, matrix (samples, n)) of one axis; None where it stays as it is."""
     m = max(1, int(np.rint(n / scale) if kind == "subsample" else np.floor(n / scale + 0.5)))
     if m == n:
@@ -104,19 +105,16 @@ def _simulated(truth: Volume, grid: Grid, kind: str) -> tuple[AxisModel, ...]:
 
 def _degradation_factors(grid: Grid, kind: str, scale: PerAxis, axis: int | str | None) -> tuple[float, ...]:
     across = 0 if grid.slice_axis is None else grid.slice_axis
-    if axis is not None:
+    if axis is None:
+        degraded = [(a == across) == (kind != "kspace") for a in range(3)]
+    else:
         index = {"k": 0, "j": 1, "i": 2}.get(axis, axis) if isinstance(axis, str) else axis
         if index not in (0, 1, 2) or np.ndim(scale) != 0:
             raise InputError(
                 f"Axis is {axis!r} with scale {scale!r}; expected 0, 1, 2 or k, j, i, with one number as the scale."
             )
-        factors = [1.0, 1.0, 1.0]
-        factors[index] = scale
-    elif np.ndim(scale) == 0:
-        factors = [scale if (a == across) == (kind != "kspace") else 1.0 for a in range(3)]
-    else:
-        factors = list(scale)
-    checked = grid.scale_per_axis(factors)
+        degraded = [a == index for a in range(3)]
+    checked = grid.scale_per_axis(np.where(degraded, scale, 1.0).tolist() if np.ndim(scale) == 0 else scale)
     for n, s in zip(grid.shape, checked, strict=True):
         if s < 1 or s > n:
             raise InputError(f"Degradation scale is {s:g} for an axis of {n} samples; expected 1 to {n}.")

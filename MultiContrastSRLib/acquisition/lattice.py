@@ -6,7 +6,7 @@ import numpy as np
 
 from ..core.progress import Monitor
 from ..image import kernels
-from ..image.grid import REVERSE, Grid, spacing_along
+from ..image.grid import REVERSE, Grid, per_axis, spacing_along
 from ..image.oblique import ObliqueReader, is_oblique_plane, kernel_is_spline
 from ..image.prepared import Prepared
 from ..image.sampling import sample
@@ -19,7 +19,7 @@ _PARALLEL = np.cos(np.radians(20.0))  # axes tilted less count as parallel: few 
 
 def default_refinement(grid: Grid) -> tuple[bool, bool, bool]:
     """The axes (k, j, i) that are super-resolved by default: in plane for a 2-D acquisition, else all."""
-    return tuple(axis != grid.slice_axis for axis in range(3))
+    return per_axis(axis != grid.slice_axis for axis in range(3))
 
 
 def refinement_for(target: Grid, grid: Grid) -> tuple[bool, bool, bool]:
@@ -28,18 +28,18 @@ def refinement_for(target: Grid, grid: Grid) -> tuple[bool, bool, bool]:
     The shape of `grid` plays no part, so that the same is prepared for a crop, such as a viewport, as for the whole.
     """
     steps = sampled_along(grid, target)
-    return tuple(n > 1 and s < 0.98 * t for n, s, t in zip(target.shape, steps, target.spacing, strict=True))
+    return per_axis(n > 1 and s < 0.98 * t for n, s, t in zip(target.shape, steps, target.spacing, strict=True))
 
 
 def sampled_along(grid: Grid, other: Grid) -> tuple[float, float, float]:
-    """mm between samples of `grid` along the axes (k, j, i) of `other`.
+    """Spacing of `grid` in mm along the axes (k, j, i) of `other`.
 
     Where an axis of `grid` is tilted less than 20° against one of those, its own spacing: a plane that is slightly
     oblique to thick slices is still rendered from detail within them.
     """
     mine, theirs = (a / np.linalg.norm(a, axis=0) for a in (grid.affine[:3, :3], other.affine[:3, :3]))
     cosines = np.abs(theirs.T @ mine)[np.ix_(REVERSE, REVERSE)]
-    return tuple(
+    return per_axis(
         grid.spacing[int(np.argmax(row))] if row.max() > _PARALLEL else oblique
         for row, oblique in zip(cosines, spacing_along(grid, other), strict=True)
     )
@@ -90,6 +90,8 @@ class LatticeImage(Prepared):
         notes, warnings: see `Prepared`.
     """
 
+    warnings: tuple[str, ...] = ()
+
     def __init__(
         self,
         target: Volume,
@@ -117,8 +119,8 @@ class LatticeImage(Prepared):
         fill, domain = fill_value(self.target), lattice_domain(self.model, self.array.shape)
         monitor = monitor or Monitor(stage="render")
         if is_oblique_plane(grid, self.lattice):
-            self.make_ready(grid, monitor.part(0.0, 0.9))
-            array = self._oblique.read(grid, fill, domain, monitor.part(0.9, 1.0))
+            reader = self._reader(monitor.part(0.0, 0.9))
+            array = reader.read(grid, fill, domain, monitor.part(0.9, 1.0))
         else:
             axis_kernels = lattice_kernels(self.model)
             array = sample(self.array, self.lattice, grid, axis_kernels, fill=fill, domain=domain, monitor=monitor)
@@ -131,9 +133,14 @@ class LatticeImage(Prepared):
     def make_ready(self, grid: Grid, monitor: Monitor | None = None) -> None:
         """Make the finer copy if `grid` is an oblique plane."""
         if not self.ready_for(grid):
+            self._reader(monitor)
+
+    def _reader(self, monitor: Monitor | None = None) -> ObliqueReader:
+        if self._oblique is None:
             axis_kernels = lattice_kernels(self.model)
             fine = [not kernel_is_spline(kernel) for kernel in axis_kernels]
             self._oblique = ObliqueReader(self.array, self.lattice, axis_kernels, fine, monitor)
+        return self._oblique
 
 
 def lattice_kernels(model: AcquisitionModel) -> list[kernels.Kernel]:

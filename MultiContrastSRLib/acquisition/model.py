@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import SupportsFloat
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ..core.progress import Monitor
-from ..image.grid import Grid
+from ..image.grid import Grid, per_axis
 from ..image.volume import Volume
 from .axis import AxisModel
 from .operators import apply_operator, weigh
@@ -50,23 +51,24 @@ class AcquisitionModel:
     def _estimate(cls, volume: Volume) -> AcquisitionModel:
         known = volume.metadata.get(SIMULATED)
         # a volume that was cropped since it was degraded no longer has that model
-        if known is not None and tuple(axis.samples for axis in known) == volume.shape:
-            return cls(volume.grid, known)
+        if isinstance(known, tuple) and tuple(axis.samples for axis in known) == volume.shape:
+            return cls(volume.grid, per_axis(known))
         matrix = volume.metadata.get("acquisition_matrix")
         assumptions = []
         axes = []
         for axis, (samples, spacing) in enumerate(zip(volume.shape, volume.spacing, strict=True)):
             if axis != volume.grid.slice_axis:
                 support = estimate_support(volume.array, axis)
-                if matrix is not None and axis > 0:
+                if isinstance(matrix, (Sequence, np.ndarray)) and axis > 0:
                     support = _narrower(support, matrix, axis, samples)
                 axes.append(AxisModel("kspace", samples, spacing, support=support))
                 continue
             stated = volume.metadata.get("slice_thickness")
+            thickness = float(stated) if isinstance(stated, (SupportsFloat, str)) and stated else spacing
             if not stated and samples > 1:
                 assumptions.append(f"Slice thickness is not stated; assumed to be the slice spacing, {spacing:.3g} mm.")
-            axes.append(AxisModel("slab", samples, spacing, float(stated) if stated else spacing))
-        return cls(volume.grid, tuple(axes), tuple(assumptions))
+            axes.append(AxisModel("slab", samples, spacing, thickness))
+        return cls(volume.grid, per_axis(axes), tuple(assumptions))
 
     def lattice(self, samples: Sequence[int]) -> Grid:
         """A lattice of `samples` (k, j, i) over the acquired field of view, aligned as a reconstruction is."""
@@ -87,7 +89,7 @@ class AcquisitionModel:
 
         Along the other in-plane axes all of k-space counts as measured, as nothing is added outside its measured part.
         """
-        models = tuple(
+        models = per_axis(
             axis if refined or axis.kind == "slab" else replace(axis, support=Support())
             for axis, refined in zip(self.axes, axes, strict=True)
         )
@@ -97,7 +99,7 @@ class AcquisitionModel:
         """The model of slices start…stop−1 along `axis`, which must be `independent_axis`."""
         first, last = [0, 0, 0], list(self.grid.shape)
         first[axis], last[axis] = start, stop
-        axes = tuple(replace(a, samples=stop - start) if n == axis else a for n, a in enumerate(self.axes))
+        axes = per_axis(replace(a, samples=stop - start) if n == axis else a for n, a in enumerate(self.axes))
         return AcquisitionModel(self.grid.crop(first, last), axes)
 
     def acquire(self, image: np.ndarray, monitor: Monitor | None = None) -> np.ndarray:
@@ -120,7 +122,7 @@ class AcquisitionModel:
     @property
     def resolution(self) -> tuple[float, float, float]:
         """Effective resolution in mm, (k, j, i)."""
-        return tuple(axis.resolution for axis in self.axes)
+        return per_axis(axis.resolution for axis in self.axes)
 
     @property
     def domain(self) -> tuple[tuple[float, float], ...]:
@@ -141,13 +143,13 @@ def resolution_along(volume: Volume, grid: Grid) -> tuple[float, float, float]:
     other = grid.affine[:3, :3] / np.linalg.norm(grid.affine[:3, :3], axis=0)
     # cycles per mm that each axis of the volume resolves, along the axes of `grid`
     resolved = np.linalg.solve(own, other)[::-1, ::-1] / resolution[:, None]
-    return tuple(float(1 / np.linalg.norm(resolved[:, axis])) for axis in range(3))
+    return per_axis(float(1 / np.linalg.norm(resolved[:, axis])) for axis in range(3))
 
 
 _ESTIMATES: WeakKeyDictionary[Volume, AcquisitionModel] = WeakKeyDictionary()
 
 
-def _narrower(support: Support, matrix: Sequence[float], axis: int, samples: int) -> Support:
+def _narrower(support: Support, matrix: Sequence[float] | np.ndarray, axis: int, samples: int) -> Support:
     """`support`, or what DICOM's AcquisitionMatrix (frequency rows, columns, phase rows, columns) leaves of it."""
     acquired = max(matrix[axis - 1], matrix[axis + 1]) if len(matrix) == 4 else 0
     edge = acquired / samples

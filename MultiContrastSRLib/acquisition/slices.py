@@ -33,16 +33,13 @@ class SliceAcquisition:
         >>> SliceAcquisition.of((48, 30), (2.0, 4.0)).measured
         (24, 8)
         """
-        axes = []
-        for n, factor, kind in zip(fine, factors, kinds, strict=True):
-            m = samples_of(n, factor)
-            axes.append(AxisModel(kind, m, n / m, n / m if kind == "slab" else 0.0))
-        return cls(tuple(axes), tuple(fine))
+        rows, columns = (_coarser(*each) for each in zip(fine, factors, kinds, strict=True))
+        return cls((rows, columns), (fine[0], fine[1]))
 
     def cut(self, measured: tuple[int, int], fine: tuple[int, int]) -> SliceAcquisition:
         """The same acquisition of a patch of `measured` samples (h, w) and `fine` pixels (H, W)."""
-        axes = tuple(replace(axis, samples=n) for axis, n in zip(self.axes, measured, strict=True))
-        return SliceAcquisition(axes, fine)
+        rows, columns = (replace(axis, samples=n) for axis, n in zip(self.axes, measured, strict=True))
+        return SliceAcquisition((rows, columns), fine)
 
     @property
     def measured(self) -> tuple[int, int]:
@@ -52,7 +49,8 @@ class SliceAcquisition:
     @property
     def lattice(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """(step, offset) of rows and of columns, see `AxisModel.lattice_positions`."""
-        return tuple(axis.lattice_positions(n) for axis, n in zip(self.axes, self.fine, strict=True))
+        rows, columns = (axis.lattice_positions(n) for axis, n in zip(self.axes, self.fine, strict=True))
+        return rows, columns
 
     def forward(self, image: Tensor) -> Tensor:
         """(…, H, W) → (…, h, w): the acquired slices."""
@@ -76,3 +74,10 @@ class SliceAcquisition:
 
     def _apply(self, operator: Operator, array: Tensor) -> Tensor:
         return apply_operator(self.axes, operator, array, self.fine)
+
+
+def _coarser(samples: int, factor: float, kind: Kind) -> AxisModel:
+    """The acquisition of an axis of `samples` pixels, `factor` coarser."""
+    measured = samples_of(samples, factor)
+    spacing = samples / measured
+    return AxisModel(kind, measured, spacing, spacing if kind == "slab" else 0.0)

@@ -29,25 +29,27 @@ def available_memory() -> int:
         return 1 << 62
 
 
-def _windows_available() -> int:
-    class Status(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong)] + [
-            (name, ctypes.c_ulonglong)
-            for name in (
-                "total",
-                "available",
-                "total_page",
-                "available_page",
-                "total_virtual",
-                "available_virtual",
-                "extended",
-            )
-        ]
+if sys.platform == "win32":
 
-    status = Status()
-    status.length = ctypes.sizeof(Status)
-    ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
-    return int(status.available)
+    def _windows_available() -> int:
+        class Status(ctypes.Structure):
+            _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong)] + [
+                (name, ctypes.c_ulonglong)
+                for name in (
+                    "total",
+                    "available",
+                    "total_page",
+                    "available_page",
+                    "total_virtual",
+                    "available_virtual",
+                    "extended",
+                )
+            ]
+
+        status = Status()
+        status.length = ctypes.sizeof(Status)
+        ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+        return int(status.available)
 
 
 def check_memory(what: str, shape: Sequence[int], copies: float, remedy: str) -> int:

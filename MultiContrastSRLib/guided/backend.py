@@ -26,6 +26,13 @@ def double(array: Array) -> Array:
     return array.astype(np.float64) if isinstance(array, np.ndarray) else array.double()
 
 
+def mean_over(array: Array, axes: tuple[int, ...]) -> Array:
+    """Means over `axes`, which keep a length of one."""
+    if isinstance(array, np.ndarray):
+        return array.mean(axis=axes, keepdims=True)
+    return array.mean(dim=axes, keepdim=True)
+
+
 def to_host(array: Array) -> np.ndarray:
     """`array` as a numpy array, without gradients."""
     return array if isinstance(array, np.ndarray) else array.detach().cpu().numpy()

@@ -9,6 +9,7 @@ from ..acquisition.axis import AxisModel, samples_of
 from ..acquisition.operators import Operator, apply_operator, weigh
 from ..acquisition.support import Support
 from ..core.progress import Monitor
+from ..image.grid import per_axis
 from ..image.sampling import Array
 
 BAND = 1.5  # detail: the finest 1 − 1/1.5 of the measured frequencies
@@ -35,9 +36,9 @@ class Level:
     per_slice: bool = False
 
     @property
-    def measured(self) -> tuple[int, ...]:
+    def measured(self) -> tuple[int, int, int]:
         """Shape of the acquired array."""
-        return tuple(axis.samples for axis in self.axes)
+        return per_axis(axis.samples for axis in self.axes)
 
     @property
     def statistics_axes(self) -> tuple[int, ...]:
@@ -80,12 +81,12 @@ class Level:
             samples = samples_of(axis.samples * edge, factor) if refined else axis.samples
             spacing = axis.spacing * axis.samples / samples
             axes.append(replace(axis, samples=samples, spacing=spacing, thickness=spacing, support=Support()))
-        return replace(self, axes=tuple(axes), fine=self.measured)
+        return replace(self, axes=per_axis(axes), fine=self.measured)
 
     def part(self, measured: tuple[int, ...], fine: tuple[int, ...], monitor: Monitor) -> Level:
         """The level of some of its slices: arrays of shape `measured` and images of shape `fine`."""
-        axes = tuple(replace(axis, samples=n) for axis, n in zip(self.axes, measured, strict=True))
-        return replace(self, axes=axes, fine=tuple(fine), monitor=monitor)
+        axes = per_axis(replace(axis, samples=n) for axis, n in zip(self.axes, measured, strict=True))
+        return replace(self, axes=axes, fine=per_axis(fine), monitor=monitor)
 
     def window(self, radius: int) -> tuple[int, int, int]:
         """Full window sizes (k, j, i) of `radius` pixels: within slices, and over neighbours when they are refined."""
@@ -94,7 +95,7 @@ class Level:
         for axis, refined in zip(self.axes, self.refined, strict=True):
             reach = radius if axis.kind == "kspace" else max(1, round(radius * pixel / axis.spacing)) * refined
             sizes.append(2 * min(reach, axis.samples - 1) + 1)
-        return tuple(sizes)
+        return per_axis(sizes)
 
     @cached_property
     def _band(self) -> Level:

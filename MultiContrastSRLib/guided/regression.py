@@ -21,7 +21,7 @@ import numpy as np
 from scipy import optimize
 
 from ..image.sampling import Array
-from .backend import double, from_host, moving_means, stack, to_host
+from .backend import double, from_host, mean_over, moving_means, stack, to_host
 from .level import Level
 
 OCTAVE = 2.0  # how much coarser the trial is in which ridge strengths are compared
@@ -49,12 +49,12 @@ class Features(Generic[Array]):
     def of(cls, level: Level, reference: Array) -> Features[Array]:
         """The features of `reference` (fine) and their energies at `level`."""
         axes = level.statistics_axes
-        mean = reference.mean(axis=axes, keepdims=True)
+        mean = mean_over(reference, axes)
         centred = reference - mean
-        variance = (centred * centred).mean(axis=axes, keepdims=True)
+        variance = mean_over(centred * centred, axes)
         features = cls(mean, variance.clip(min=1e-24) ** 0.5)
         bands = (level.high_pass(level.acquire(feature)) for feature in features.maps(reference))
-        energies = tuple((band * band).mean(axis=axes, keepdims=True).clip(min=_MIN_ENERGY) for band in bands)
+        energies = tuple(mean_over(band * band, axes).clip(min=_MIN_ENERGY) for band in bands)
         return cls(features.mean, features.deviation, energies)
 
     def maps(self, reference: Array) -> Iterator[Array]:
@@ -134,7 +134,7 @@ def try_candidates(level: Level, measured: Array, reference: Array) -> Trial:
     details, truth = double(details), double(truth)  # the candidates are nearly collinear
     grams = to_host(details @ details.swapaxes(1, 2))
     products = to_host(details @ truth)[..., 0]
-    energies = to_host((truth * truth).sum(axis=1))[..., 0]
+    energies = to_host((truth * truth).sum(1))[..., 0]
     fitted = [_fit(*each) for each in zip(grams, products, energies, strict=True)]
     return Trial(*(np.array(values) for values in zip(*fitted, strict=True)))
 
@@ -150,7 +150,7 @@ def transfer(
     """
     if not model.helps:
         return 0.0 * reference
-    used = np.flatnonzero(model.weights.any(axis=0))
+    used = np.flatnonzero(model.weights.any(axis=0)).tolist()
     acquired, lacking = model.features.split(level, reference)
     slopes = _slopes(level, model.features.energies, level.weigh(target), acquired, used)
     total: list[Array] = []
@@ -196,10 +196,9 @@ def _slopes(
 
 def _inject(level: Level, slopes: Sequence[Array], lacking: Sequence[Array]) -> Array:
     """Σ slope × detail of the feature, without the part that the target already holds."""
-    detail = None
-    for slope, lack in zip(slopes, lacking, strict=False):
-        product = level.interpolate_linear(slope) * lack
-        detail = product if detail is None else detail + product
+    detail = level.interpolate_linear(slopes[0]) * lacking[0]
+    for slope, lack in zip(slopes[1:], lacking[1:], strict=False):
+        detail = detail + level.interpolate_linear(slope) * lack
     return level.lost(detail)
 
 

@@ -21,9 +21,9 @@ def guided(acquisition: SliceAcquisition, target: Tensor, reference: Tensor) -> 
         (B, H, W); the zero-filled image where the reference explains nothing.
     """
     image = acquisition.zero_filled(target)
-    refined = tuple(n > axis.samples for axis, n in zip(acquisition.axes, acquisition.fine, strict=True))
-    if not any(refined):
+    rows, columns = (n > axis.samples for axis, n in zip(acquisition.axes, acquisition.fine, strict=True))
+    if not (rows or columns):
         return image
-    level = Level((ACROSS, *acquisition.axes), (1, *acquisition.fine), (False, *refined), per_slice=True)
+    level = Level((ACROSS, *acquisition.axes), (1, *acquisition.fine), (False, rows, columns), per_slice=True)
     model = learn(level, target, reference)
     return image + transfer(level, model, target, reference) if model.helps else image

@@ -8,6 +8,7 @@ from scipy import ndimage
 from ..acquisition.lattice import lattice_samples
 from ..acquisition.model import AcquisitionModel, resolution_along
 from ..core.progress import Monitor
+from ..image.grid import per_axis
 from ..image.resample import resample_reference
 from ..image.volume import Volume
 from .level import Level
@@ -54,12 +55,12 @@ class GuidedVolume:
         if reference is None:
             self.note = "No reference was used; the result is the sinc's."
             return
-        samples = tuple(lattice_samples(model, reference.grid, refined))
+        samples = per_axis(lattice_samples(model, reference.grid, refined))
         # an axis is learned on where there is something to gain: samples or frequencies that only the reference has
         sharper = [
             r < 0.98 * t for r, t in zip(resolution_along(reference, target.grid), model.resolution, strict=True)
         ]
-        active = tuple(
+        active = per_axis(
             n > axis.samples or (refine_axis and sharp and axis.weight() is not None)
             for n, refine_axis, sharp, axis in zip(samples, refined, sharper, model.axes, strict=True)
         )

@@ -7,8 +7,8 @@ column vectors (i, j, k, 1).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -17,8 +17,19 @@ from ..core.errors import GeometryError, InputError
 if TYPE_CHECKING:
     from .volume import Volume
 
+_T = TypeVar("_T")
 PerAxis = float | Sequence[float]
 REVERSE = (2, 1, 0)  # (i, j, k) <-> (k, j, i)
+
+
+def per_axis(values: Iterable[_T]) -> tuple[_T, _T, _T]:
+    """`values`, one for each axis (k, j, i), as a tuple of three.
+
+    >>> per_axis(2 * n for n in (1, 2, 3))
+    (2, 4, 6)
+    """
+    k, j, i = values
+    return k, j, i
 
 
 class Grid:
@@ -72,7 +83,7 @@ class Grid:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Grid is immutable; cannot set {name!r}. Make a new Grid instead.")
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[type[Grid], tuple[tuple[int, int, int], np.ndarray]]:
         return Grid, (self.shape, np.array(self.affine))
 
     def __repr__(self) -> str:
@@ -96,7 +107,7 @@ class Grid:
     def spacing(self) -> tuple[float, float, float]:
         """Distance between neighbouring samples in mm, (k, j, i)."""
         lengths = np.linalg.norm(self.affine[:3, :3], axis=0)
-        return tuple(float(lengths[c]) for c in REVERSE)
+        return per_axis(float(lengths[c]) for c in REVERSE)
 
     @property
     def size(self) -> int:
@@ -189,15 +200,14 @@ class Grid:
             values = np.array(np.nan)
         if values.ndim == 0:
             values = np.full(3, values)
-            if self.slice_axis is not None:
-                if np.isfinite(values).all():
-                    values[self.slice_axis] = 1.0
+            if self.slice_axis is not None and np.isfinite(values).all():
+                values[self.slice_axis] = 1.0
         if values.shape != (3,) or not np.isfinite(values).all() or (values <= 0).any():
             raise InputError(
                 f"Scale is {scale!r}; expected one number above 0, or three in the order (k, j, i), "
                 "for example 2 or (1, 2, 2)."
             )
-        return tuple(float(v) for v in values)
+        return per_axis(float(v) for v in values)
 
     def isotropic(self, spacing: float) -> Grid:
         """A grid with (nearly) cubic voxels of `spacing` mm over the same voxel-edge field of view.
@@ -255,4 +265,4 @@ def spacing_along(grid: Grid, other: Grid) -> tuple[float, float, float]:
     """mm between samples of `grid` along the axes (k, j, i) of `other`."""
     directions = other.affine[:3, :3] / np.linalg.norm(other.affine[:3, :3], axis=0)
     steps = np.linalg.norm(np.linalg.solve(grid.affine[:3, :3], directions), axis=0)  # samples a mm
-    return tuple(float(1 / steps[column]) for column in REVERSE)
+    return per_axis(float(1 / steps[column]) for column in REVERSE)

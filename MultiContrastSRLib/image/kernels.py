@@ -14,11 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from scipy.interpolate import BSpline
 
-Kernel = Callable[[int, np.ndarray, float], np.ndarray]
+
+class Kernel(Protocol):
+    """An interpolation kernel; the arguments and the matrix are described above."""
+
+    def __call__(self, n: int, positions: np.ndarray, step: float = 1.0, /) -> np.ndarray:
+        """Matrix (p, n)."""
 
 
 def _mirror(index: np.ndarray, n: int) -> np.ndarray:

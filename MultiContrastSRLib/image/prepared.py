@@ -25,7 +25,6 @@ class Prepared(ABC):
         lattice: the method's canonical lattice: the finest grid it computes on. `render` on it is exact, other
             grids sample it; data consistency is enforced on it.
         notes: sentences for the report that explain choices (window, fall-backs…).
-        warnings: sentences for the report about possible faults; there may be more of them once slices are computed.
         companion: the reference's contrast, super-resolved along with the target by methods that do so; else None.
         fit: model and curve of a subject-specific method; else None.
         sketched_by: name of the quicker method that `sketch` uses; empty where `sketch` is `render`.
@@ -35,7 +34,6 @@ class Prepared(ABC):
     target: Volume
     lattice: Grid
     notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
     companion: Prepared | None = None
     fit: object | None = None
     sketched_by: str = ""
@@ -54,6 +52,11 @@ class Prepared(ABC):
     def lattice_array(self, monitor: Monitor | None = None) -> np.ndarray:
         """The image on its own lattice, float32 of `lattice.shape`. Read-only: it may be the array that is held."""
         return self.render(self.lattice, monitor).array
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences for the report about possible faults; there may be more of them once slices are computed."""
+        return ()
 
     @property
     def nbytes(self) -> int:
@@ -96,18 +99,24 @@ class SliceEncoder(ABC):
         lattice: the canonical lattice; across the slices it is the target's own grid.
         axis: the axis (0, 1, 2 for k, j, i) across the slices.
         notes: sentences for the report that explain choices.
-        warnings: sentences for the report about possible faults of the slices computed so far.
         sketched_by: name of the quicker method that `sketch` uses; empty where there is no sketch.
-        nbytes: bytes of the arrays that it holds.
     """
 
     target: Volume
     lattice: Grid
     axis: int
     notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
     sketched_by: str = ""
-    nbytes: int = 0
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences for the report about possible faults of the slices computed so far."""
+        return ()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays that it holds."""
+        return 0
 
     @abstractmethod
     def slices(self, start: int, stop: int, monitor: Monitor | None = None) -> np.ndarray:

@@ -77,7 +77,17 @@ def sample(
     return _oblique(array, matrix, offset, grid.shape, axis_kernels, fill, bounds, monitor)
 
 
-def _parallel(array, matrix, offset, order, shape, axis_kernels, fill, bounds, monitor) -> np.ndarray:
+def _parallel(
+    array: np.ndarray,
+    matrix: np.ndarray,
+    offset: np.ndarray,
+    order: Sequence[int],
+    shape: Sequence[int],
+    axis_kernels: Sequence[Kernel],
+    fill: float,
+    bounds: np.ndarray,
+    monitor: Monitor,
+) -> np.ndarray:
     operators, inside = [], []
     for axis, out in enumerate(order):
         positions = offset[axis] + matrix[axis, out] * np.arange(shape[out])
@@ -157,7 +167,16 @@ def apply_separable(
     return out
 
 
-def _oblique(array, matrix, offset, shape, axis_kernels, fill, bounds, monitor) -> np.ndarray:
+def _oblique(
+    array: np.ndarray,
+    matrix: np.ndarray,
+    offset: np.ndarray,
+    shape: Sequence[int],
+    axis_kernels: Sequence[Kernel],
+    fill: float,
+    bounds: np.ndarray,
+    monitor: Monitor,
+) -> np.ndarray:
     order = {_DIRECT_ORDER.get(kernel) for kernel in axis_kernels}
     direct = order.pop() if len(order) == 1 else None
     result = np.full(shape, fill, dtype=np.float32)

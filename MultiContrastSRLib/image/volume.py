@@ -68,7 +68,7 @@ class Volume:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Volume is immutable; cannot set {name!r}. Make a new Volume instead.")
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[type[Volume], tuple[np.ndarray, np.ndarray, str, dict[str, object]]]:
         return Volume, (np.array(self.array), np.array(self.affine), self.name, dict(self.metadata))
 
     def __repr__(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
 
@@ -11,17 +10,17 @@ import numpy as np
 from .. import methods, pipeline
 from ..acquisition.lattice import default_refinement, refinement_of
 from ..core.cache import Cache
-from ..core.errors import NotEnoughMemoryError
+from ..core.errors import InputError, NotEnoughMemoryError
 from ..core.progress import CancelCallback, Monitor
-from ..image.grid import Grid
+from ..image.grid import Grid, per_axis
 from ..image.prepared import Prepared
 from ..image.sampling import parallel_axes
 from ..image.volume import Volume
 from ..pipeline.checks import check_memory_for
+from ..pipeline.prepared_run import Refinement
 from ..pipeline.report import Report
 
 _VIEWS_IN_CACHE = 4  # slices of a neighbouring view are computed ahead if the cache holds those of so many views
-Refinement = tuple[bool, bool, bool]
 
 
 class ViewRenderer:
@@ -52,13 +51,15 @@ class ViewRenderer:
         return self._in_plane(grid) if self.method.group != "classical" or wanted in self._too_large else wanted
 
     def _in_plane(self, grid: Grid) -> Refinement:
-        """The least that a view is super-resolved along: within thick slices; for trained methods on isotropic volumes,
-        within the slices that lie in the view's plane."""
+        """The fewest axes that a view is super-resolved along: those within thick slices.
+
+        For trained methods on isotropic volumes: those within the slices that lie in the view's plane.
+        """
         plain = default_refinement(self.target.grid)
         if not all(plain) or self.method.group != "trained":
             return plain
         across = grid.index_map_to(self.target.grid)[0][:, int(np.argmin(grid.shape))] * self.target.spacing
-        return tuple(axis != int(np.argmax(np.abs(across))) for axis in range(3))
+        return per_axis(axis != int(np.argmax(np.abs(across))) for axis in range(3))
 
     def within_slices(self, grid: Grid, sketch: bool = False) -> bool:
         """Whether a rendering (or sketch) lacks detail across slices that `pipeline.super_resolve` would add."""
@@ -77,7 +78,7 @@ class ViewRenderer:
         """How many slices have to be computed before pixels can be."""
         return self._state(grid).missing(grid)
 
-    def need(self, grid: Grid) -> Hashable:
+    def need(self, grid: Grid) -> tuple[Refinement, range | None]:
         """A value that is equal for views that need the same preparation."""
         refine = self.refinement(grid)
         image = self._known(refine)
@@ -141,11 +142,11 @@ class ViewRenderer:
 
     def sketch(self, grid: Grid, cancel: CancelCallback | None = None) -> np.ndarray:
         """For display during `prepare`: a quicker method, or a reformat of the detail within slices."""
-        return self._run.image(self._in_plane(grid)).sketch(grid, Monitor(None, cancel, stage="render")).array
+        return self._started.image(self._in_plane(grid)).sketch(grid, Monitor(None, cancel, stage="render")).array
 
     def sketched_by(self, grid: Grid) -> str:
         """Name of the method that `sketch` shows."""
-        return self._run.image(self._in_plane(grid)).sketched_by or self.method.name
+        return self._started.image(self._in_plane(grid)).sketched_by or self.method.name
 
     def interpolate(self, grid: Grid) -> np.ndarray:
         """The target on `grid` by linear interpolation, as the viewer itself shows it."""
@@ -160,7 +161,7 @@ class ViewRenderer:
 
     def report_of(self, grid: Grid) -> Report:
         """Provenance of a volume that is kept of a view, with the warnings up to now."""
-        report = self._run.report_for(grid, refine=self.refinement(grid))
+        report = self._started.report_for(grid, refine=self.refinement(grid))
         if not self.within_slices(grid):
             return report
         note = "Live zoom shows detail within slices here; Apply on the same voxels adds the detail across them."
@@ -180,4 +181,10 @@ class ViewRenderer:
         return self._run.image(refine) if self._run is not None and self._run.has_image(refine) else None
 
     def _state(self, grid: Grid) -> Prepared:
-        return self._run.image(self.refinement(grid))
+        return self._started.image(self.refinement(grid))
+
+    @property
+    def _started(self) -> pipeline.PreparedRun:
+        if self._run is None:
+            raise InputError("No view is prepared yet; expected a call of `prepare` before views are rendered.")
+        return self._run

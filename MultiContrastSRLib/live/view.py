@@ -114,7 +114,7 @@ def same_plane(one: Grid, other: Grid, tolerance: float = 1e-3) -> bool:
     return bool(np.abs((corners - one.affine[:3, 3]) @ normal).max() <= tolerance)
 
 
-def key_of(grid: Grid) -> tuple:
+def key_of(grid: Grid) -> tuple[tuple[int, int, int], tuple[int, ...]]:
     """Equal for grids that are the same but for rounding (0.0001 mm)."""
     return grid.shape, tuple(np.round(np.array(grid.affine[:3]).ravel() * 1e4).astype(np.int64))
 

@@ -21,7 +21,7 @@ line, the generated documentation, the evaluation tables and the contract tests 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -273,7 +273,7 @@ class Registry:
         """All names: classical first, then trained, then subject-specific; within a group by `order`."""
         return [method.name for method in self]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Method]:
         return iter(sorted(self._methods.values(), key=lambda m: (GROUPS.index(m.group), m.order, m.name)))
 
     def __len__(self) -> int:

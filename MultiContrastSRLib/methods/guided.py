@@ -48,7 +48,7 @@ class Guided(Method):
         **options: bool | int | float | str,
     ) -> LatticeImage:
         """See `Method.prepare`. Without a reference, or with one that is no sharper, the result is the sinc's."""
-        strength = self.check_options(options)["strength"]
+        strength = float(self.check_options(options)["strength"])
         monitor = monitor or Monitor(stage="prepare")
         image = GuidedVolume(target, reference, refine or default_refinement(target.grid), strength, monitor)
         if not image.helps:

@@ -8,7 +8,7 @@ from ..acquisition.lattice import default_refinement, fill_value, through_plane_
 from ..acquisition.model import AcquisitionModel
 from ..core.progress import Monitor
 from ..image import kernels
-from ..image.grid import Grid
+from ..image.grid import Grid, per_axis
 from ..image.kernels import Kernel
 from ..image.prepared import Prepared
 from ..image.sampling import sample
@@ -59,7 +59,7 @@ class Interpolation(Method):
         inside, across = self.kernels(**self.check_options(options))
         grid, refined = target.grid, refine or default_refinement(target.grid)
         model = AcquisitionModel.estimate(target)
-        axis_kernels = tuple(across if axis.kind == "slab" else inside for axis in model.axes)
+        axis_kernels = per_axis(across if axis.kind == "slab" else inside for axis in model.axes)
         factors = [self.oversampling] * 3
         if grid.slice_axis is not None:
             factors[grid.slice_axis] = through_plane_factor(grid)

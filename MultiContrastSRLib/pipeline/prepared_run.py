@@ -13,7 +13,7 @@ from ..acquisition.lattice import refinement_of, sampled_along
 from ..acquisition.model import AcquisitionModel
 from ..core.errors import InputError
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
-from ..image.grid import Grid
+from ..image.grid import Grid, per_axis
 from ..image.prepared import Prepared
 from ..image.volume import Volume
 from ..methods.contract import Method
@@ -22,7 +22,7 @@ from .report import Report
 if TYPE_CHECKING:
     from ..core.cache import Cache
 
-Refinement = tuple[bool, ...]
+Refinement = tuple[bool, bool, bool]
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class PreparedRun:
         steps = sampled_along(grid, self.target.grid)
         return replace(
             inputs,
-            scale=tuple(t / s for t, s in zip(self.target.spacing, steps, strict=True)),
+            scale=per_axis(t / s for t, s in zip(self.target.spacing, steps, strict=True)),
             spacing=grid.spacing,
             shape=grid.shape,
             times={**inputs.times, **made.times, **(times or {})},

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
+from typing import SupportsFloat
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Report:
     spacing: tuple[float, float, float] = (0.0, 0.0, 0.0)
     shape: tuple[int, int, int] = (0, 0, 0)
     device: str = "cpu"
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     times: Mapping[str, float] = field(default_factory=dict)
     consistency: Mapping[str, object] = field(default_factory=dict)
     alignment: Mapping[str, object] = field(default_factory=dict)
@@ -55,7 +56,9 @@ class Report:
         for each in fields(self):
             object.__setattr__(self, each.name, _read_only(getattr(self, each.name)))
 
-    def __reduce__(self) -> tuple:  # read-only mappings can be neither copied nor pickled
+    def __reduce__(
+        self,
+    ) -> tuple[type[Report], tuple[object, ...]]:  # read-only mappings can be neither copied nor pickled
         return Report, tuple(_plain(getattr(self, each.name)) for each in fields(self))
 
     def as_dict(self) -> dict[str, object]:
@@ -74,7 +77,7 @@ class Report:
             how = f", registered by {moved:.1f} mm" if self.alignment.get("registered") else ""
             parts.append(f"reference {self.reference}{how}" if used else f"reference {self.reference} not used")
         after = self.consistency.get("residual_after")
-        if after is not None:
+        if isinstance(after, SupportsFloat):
             parts.append(f"residual {100 * float(after):.2f} %" if float(after) >= 1e-4 else "residual below 0.01 %")
         parts.append(f"{sum(self.times.values()):.1f} s on {self.device}")
         return "; ".join(parts)

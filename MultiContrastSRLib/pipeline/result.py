@@ -48,7 +48,7 @@ class Result:
         note = f"Made along with {self.volume.name}, which was the target of the run."
         own = replace(
             report,
-            target=report.reference,
+            target=report.reference or "",
             reference=report.target,
             times=times,
             consistency={"mode": "off"},

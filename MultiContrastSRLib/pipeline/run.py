@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from .result import Result
 if TYPE_CHECKING:
     from ..core.cache import Cache
 
-_REGISTER = {True: "on", False: "off"}
+_REGISTER: Mapping[str | bool, str] = {True: "on", False: "off"}
 
 
 def prepare(
@@ -128,7 +129,7 @@ def _begin(
     register: str | bool,
     data_consistency: bool,
     device: str,
-    options: dict[str, object],
+    options: Mapping[str, object],
     monitor: Monitor,
     requested: tuple[PerAxis | None, float | None] = (None, None),
     by_slices: Cache | None = None,
@@ -151,7 +152,10 @@ def _begin(
         reference = None if reference is None else _as_volume(reference, "Reference")
         grid = checked_output_grid(method, target, *requested)
         check_memory_for(method, target, reference, grid)
-    warnings = list(target.metadata.get("warnings", ())) + ([device_note] if device_note else [])
+    stated = target.metadata.get("warnings")
+    warnings = list(stated) if isinstance(stated, (list, tuple)) else []
+    if device_note:
+        warnings.append(device_note)
     notes = list(AcquisitionModel.estimate(target).assumptions)
     resolution = {"target": resolution_along(target, target.grid)}
     alignment: dict[str, object] = {}
@@ -161,7 +165,9 @@ def _begin(
         notes.append(f"Method {method.name} uses no reference; {reference.name or 'it'} was ignored.")
     elif reference is not None:
         with timed(times, "register"):
-            aligned = align(target, reference, _REGISTER.get(register, register), monitor.part(0.2, 1.0, "register"))
+            aligned = align(
+                target, reference, _REGISTER.get(register, str(register)), monitor.part(0.2, 1.0, "register")
+            )
         alignment, used = aligned.as_dict(), aligned.reference
         warnings += aligned.warnings
         if used is None and method.reference == "required":
@@ -194,7 +200,7 @@ def _as_volume(source: Volume | str | Path, role: str) -> Volume:
     return source
 
 
-def _coarse_reference(resolution: dict[str, tuple[float, ...]], refined: tuple[bool, ...]) -> list[str]:
+def _coarse_reference(resolution: Mapping[str, tuple[float, ...]], refined: tuple[bool, ...]) -> list[str]:
     """A warning where the reference cannot sharpen an axis that is to be sharpened."""
     names = ("across slices", "across rows", "across columns")
     poor = [

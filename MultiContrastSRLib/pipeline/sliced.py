@@ -135,8 +135,9 @@ class SlicedImage(Prepared):
             array = np.full(grid.shape, fill, np.float32)
         elif self._is_oblique(grid):
             found = self._reader(grid, sketch) or self._read_from(numbers, sketch, monitor.part(0.0, 0.9))
-            domain[self.axis] = tuple(edge - found[0].start for edge in domain[self.axis])
-            array = found[1].read(grid, fill, domain, monitor.part(0.9, 1.0))
+            (numbers, reader), (low, high) = found, domain[self.axis]
+            domain[self.axis] = low - numbers.start, high - numbers.start
+            array = reader.read(grid, fill, domain, monitor.part(0.9, 1.0))
         else:
             whole = np.zeros(self.lattice.shape, np.float32)  # pages that are not written take no memory
             whole[self._part(numbers)] = self._slices(numbers, sketch, monitor.part(0.0, 0.9))
@@ -169,7 +170,7 @@ class SlicedImage(Prepared):
     def _part(self, numbers: range) -> tuple[slice, ...]:
         return tuple(slice(numbers.start, numbers.stop) if a == self.axis else slice(None) for a in range(3))
 
-    def _key(self, number: int, sketch: bool) -> tuple:
+    def _key(self, number: int, sketch: bool) -> tuple[int, int, bool]:
         return id(self), number, sketch
 
     def _slices(self, numbers: range, sketch: bool, monitor: Monitor) -> np.ndarray:

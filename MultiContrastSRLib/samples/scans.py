@@ -200,11 +200,10 @@ def _reason(error: OSError) -> str:
     response = getattr(error, "response", None)
     if response is not None:
         return f"HTTP {response.status_code}"
-    inner: object = error
-    while getattr(inner, "args", ()) and isinstance(inner.args[0], BaseException):
+    inner: BaseException = error
+    while inner.args and isinstance(inner.args[0], BaseException):
         inner = inner.args[0]
-    inner = getattr(inner, "reason", inner)
-    return type(inner).__name__
+    return type(getattr(inner, "reason", inner)).__name__
 
 
 def _checksum(path: Path) -> str:

@@ -72,7 +72,7 @@ def test_configures_with_its_metadata(built: tuple[Path, Path, str]) -> None:
 @pytest.mark.parametrize("tree", [0, 1], ids=["build tree", "install tree"])
 def test_library_and_module_arrive_whole(built: tuple[Path, Path, str], tree: int) -> None:
     folder = built[tree] / SCRIPTED_MODULES
-    shipped = ("*.py", "*.json", "*.md", "*.safetensors", "*.toml")
+    shipped = ("*.py", "*.json", "*.md", "*.safetensors", "*.toml", "py.typed")
     assert files_below(folder / "MultiContrastSRLib", "*") == files_below(LIBRARY, *shipped)
     assert (folder / "MultiContrastSR.py").is_file()
     assert files_below(folder / "Resources", "*") == files_below(MODULE / "Resources", "*")
