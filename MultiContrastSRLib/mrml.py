@@ -51,11 +51,11 @@ class Source:
             InputError: no node, no voxels, a label map, a colour or vector volume, a time series.
             GeometryError: a non-linear parent transform, or an affine that cannot be worked with.
         """
-        _check_scalar(node, role)
+        scan = _scalar(node, role)
         volume = Volume(
-            slicer.util.arrayFromVolume(node), _ijk_to_world(node), node.GetName() or role, _dicom_metadata(node)
+            slicer.util.arrayFromVolume(scan), _ijk_to_world(scan), scan.GetName() or role, _dicom_metadata(scan)
         )
-        return cls(node, volume, node.GetParentTransformNode(), transform_to_world(node))
+        return cls(scan, volume, scan.GetParentTransformNode(), transform_to_world(scan))
 
 
 def volume_from_node(node: vtkMRMLVolumeNode, role: str = "target") -> Volume:
@@ -65,8 +65,8 @@ def volume_from_node(node: vtkMRMLVolumeNode, role: str = "target") -> Volume:
 
 def grid_from_node(node: vtkMRMLVolumeNode, role: str = "target") -> Grid:
     """Where the voxels of `node` lie in the world, without copying them; errors as `Source.of`."""
-    _check_scalar(node, role)
-    return Grid(node.GetImageData().GetDimensions()[::-1], _ijk_to_world(node))
+    scan = _scalar(node, role)
+    return Grid(scan.GetImageData().GetDimensions()[::-1], _ijk_to_world(scan))
 
 
 def transform_to_world(node: vtkMRMLVolumeNode) -> np.ndarray:
@@ -150,8 +150,10 @@ def store_result(
     check_output(output, target.node, None if reference is None else reference.node)
     node = output if output is not None and scene.IsNodePresent(output) else slicer.vtkMRMLScalarVolumeNode()
     with slicer.util.NodeModify(node):
-        under_transform = target.transform is not None and scene.IsNodePresent(target.transform)
-        local = np.linalg.inv(target.to_world) @ volume.affine if under_transform else np.array(volume.affine)
+        transform = target.transform
+        if transform is not None and not scene.IsNodePresent(transform):
+            transform = None
+        local = np.array(volume.affine) if transform is None else np.linalg.inv(target.to_world) @ volume.affine
         node.SetAndObserveImageData(image_from_array(volume.array) if image is None else image)
         node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(local))
         for attribute, value in provenance(report).items():
@@ -161,10 +163,10 @@ def store_result(
         node.SetName(scene.GetUniqueNameByString(name))
     if not scene.IsNodePresent(node):
         scene.AddNode(node)
-    node.SetAndObserveTransformNodeID(target.transform.GetID() if under_transform else None)
+    node.SetAndObserveTransformNodeID(None if transform is None else transform.GetID())
     for role, source in ((TARGET, target), (REFERENCE, reference)):
-        present = source is not None and scene.IsNodePresent(source.node)
-        node.SetNodeReferenceID(role, source.node.GetID() if present else None)
+        identifier = source.node.GetID() if source is not None and scene.IsNodePresent(source.node) else None
+        node.SetNodeReferenceID(role, identifier)
     if scene.IsNodePresent(target.node):
         _copy_display(scene, target.node, node)
         _place_beside(scene, target.node, node)
@@ -175,7 +177,7 @@ def store_result(
 
 def provenance(report: Mapping[str, object]) -> dict[str, str | None]:
     """Node attributes (name → text) that say how a result came about; None for what does not apply."""
-    consistency, alignment = report.get("consistency") or {}, report.get("alignment") or {}
+    consistency, alignment = _part(report, "consistency"), _part(report, "alignment")
     values = {
         "Version": report.get("version"),
         "Scale": report.get("scale"),
@@ -196,8 +198,13 @@ def provenance(report: Mapping[str, object]) -> dict[str, str | None]:
 # ---------------------------------------------------------------------- details
 
 
-def _check_scalar(node: vtkMRMLVolumeNode | None, role: str) -> None:
-    """Raises `InputError` unless `node` is one grey-valued 3-D image."""
+def _part(report: Mapping[str, object], name: str) -> Mapping[str, object]:
+    found = report.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _scalar(node: vtkMRMLVolumeNode | None, role: str) -> vtkMRMLVolumeNode:
+    """`node`; raises `InputError` unless it is one grey-valued 3-D image."""
     if node is None:
         raise InputError(f"No {role} volume is selected; expected a scalar volume. Choose one, or load a scan first.")
     name, kind = node.GetName(), node.GetClassName()
@@ -217,6 +224,7 @@ def _check_scalar(node: vtkMRMLVolumeNode | None, role: str) -> None:
             f"Volume {name!r} has {components} values a voxel (colour, vector or series; {kind}); {wanted}. "
             "Extract one component first (Vector to Scalar Volume module)."
         )
+    return node
 
 
 def _ijk_to_world(node: vtkMRMLVolumeNode) -> np.ndarray:

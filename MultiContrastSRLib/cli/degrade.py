@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> None:
     """Do it."""
     from ..acquisition.degrade import degrade
+    from ..image.volume import warnings_of
     from ..io import check_output, load_volume, save_volume
     from ..pipeline.checks import check_volume
 
@@ -41,7 +42,7 @@ def run(parsed: argparse.Namespace) -> None:
         check_volume(volume, "Volume")
         low = degrade(volume, parsed.kind, one_or_three(parsed.scale), parsed.axis, magnitude=parsed.magnitude)
         path = str(save_volume(low, parsed.output, **callbacks))
-    warn(volume.metadata.get("warnings", ()))
+    warn(warnings_of(volume.metadata))
     if parsed.json:
         print_json({"files": [path], "shape": list(low.shape), "spacing": list(low.spacing)})
     else:

@@ -35,6 +35,7 @@ def describe(path: str) -> dict[str, object]:
     import numpy as np
 
     from ..acquisition.model import AcquisitionModel
+    from ..image.volume import warnings_of
     from ..io import load_volume
 
     volume = load_volume(path, labels=True)
@@ -51,7 +52,7 @@ def describe(path: str) -> dict[str, object]:
         "affine_ras": volume.affine.tolist(),
         "metadata": {key: value for key, value in volume.metadata.items() if key not in ("source", "warnings")},
     }
-    warnings = list(volume.metadata.get("warnings", ()))
+    warnings = list(warnings_of(volume.metadata))
     if finite.size < volume.array.size:
         warnings.append(
             f"{volume.array.size - finite.size} of {volume.array.size} voxels are NaN or infinite "

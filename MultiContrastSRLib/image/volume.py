@@ -11,6 +11,12 @@ from ..core.errors import InputError
 from .grid import Grid
 
 
+def warnings_of(metadata: Mapping[str, object]) -> tuple[str, ...]:
+    """The sentences about possible faults of a scan that its reader left in `metadata["warnings"]`."""
+    found = metadata.get("warnings")
+    return tuple(map(str, found)) if isinstance(found, (list, tuple)) else ()
+
+
 class Volume:
     """A scalar image: array [k, j, i] float32, affine (i, j, k, 1) → RAS mm, name. Immutable.
 
@@ -21,7 +27,8 @@ class Volume:
         affine: 4×4 to RAS mm; may be oblique, flipped or sheared.
         name: shown to people, used for result names.
         metadata: what the file or scanner said beyond that. Known keys: `slice_thickness` and
-            `spacing_between_slices` (mm), `acquisition_matrix`, `source` (path). Others are carried along.
+            `spacing_between_slices` (mm), `acquisition_matrix`, `source` (path), `warnings` (sentences). Others are
+            carried along.
 
     Raises:
         InputError: the array is not 3-D or not real numbers.

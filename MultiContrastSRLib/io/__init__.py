@@ -5,6 +5,7 @@ NIfTI by nibabel (by SimpleITK inside Slicer, which has no nibabel), all others 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from ..core.errors import FileReadError, FileWriteError, InputError, MultiContrastSRError
 from ..core.memory import check_memory
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
-from ..image.volume import Volume
+from ..image.volume import Volume, warnings_of
 from .files import SERIES_SEPARATOR, check_place, is_dicom, replaced_together, split_series, user_path
 from .formats import READABLE, WRITABLE, suffix_of, write_image
 from .sidecar import stated_in_sidecar
@@ -66,7 +67,7 @@ def load_volume(path: str | Path, *, labels: bool = False) -> Volume:
             array, affine, metadata, name = _read_file(place, labels, series)
         check_memory("The volume", array.shape, 1.0, "Crop the scan, or free memory.")
         if doubts := _doubts(array, affine):
-            metadata = {**metadata, "warnings": (*metadata.get("warnings", ()), *doubts)}
+            metadata = {**metadata, "warnings": (*warnings_of(metadata), *doubts)}
         return Volume(array, affine, name, {"source": str(place), **metadata})
     except InputError as error:  # from Volume and Grid, which do not know the file
         if str(place) in str(error):
@@ -81,7 +82,7 @@ def load_volume(path: str | Path, *, labels: bool = False) -> Volume:
         ) from error
 
 
-def _read_file(place: Path, labels: bool, series: str | None) -> tuple[np.ndarray, np.ndarray, dict, str]:
+def _read_file(place: Path, labels: bool, series: str | None) -> tuple[np.ndarray, np.ndarray, dict[str, object], str]:
     if not place.exists():
         raise FileReadError(f"File {place} does not exist; expected an image. Check the path for typing errors.")
     if series is not None:
@@ -91,10 +92,15 @@ def _read_file(place: Path, labels: bool, series: str | None) -> tuple[np.ndarra
         )
     suffix = suffix_of(place)
     name = place.name[: -len(suffix)] if suffix else place.name
+    read: Callable[[Path, bool], tuple[np.ndarray, np.ndarray, Mapping[str, object]]]
     if suffix in (".nii", ".nii.gz"):
-        from .nifti import read_nifti as read
+        from .nifti import read_nifti
+
+        read = read_nifti
     elif suffix in READABLE:
-        from .itk import read_itk as read
+        from .itk import read_itk
+
+        read = read_itk
     elif suffix == ".dcm" or is_dicom(place):
         return _read_dicom_file(place)
     else:
@@ -109,7 +115,7 @@ def _read_file(place: Path, labels: bool, series: str | None) -> tuple[np.ndarra
     return array, affine, {**stated_in_sidecar(place.with_name(f"{name}.json")), **metadata}, name
 
 
-def _read_dicom_file(place: Path) -> tuple[np.ndarray, np.ndarray, dict, str]:
+def _read_dicom_file(place: Path) -> tuple[np.ndarray, np.ndarray, dict[str, object], str]:
     from .dicom import is_multiframe
 
     if not is_multiframe(place):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.errors import InputError
-from ..image.volume import Volume
+from ..image.volume import Volume, warnings_of
 
 
 def with_slice_thickness(volume: Volume, thickness: float) -> Volume:
@@ -21,10 +21,10 @@ def with_slice_thickness(volume: Volume, thickness: float) -> Volume:
     """
     if not (np.isfinite(thickness) and thickness > 0):
         raise InputError(f"Slice thickness is {thickness!r} mm; expected a number above 0, for example 4.")
-    metadata = {**volume.metadata, "slice_thickness": float(thickness)}
+    metadata: dict[str, object] = {**volume.metadata, "slice_thickness": float(thickness)}
     if volume.grid.slice_axis is None:
         metadata["warnings"] = (
-            *metadata.get("warnings", ()),
+            *warnings_of(metadata),
             f"The slice thickness of {thickness:g} mm was not used: the voxels of {volume.name or 'the scan'} are "
             "isotropic, as those of a 3-D acquisition.",
         )
@@ -49,5 +49,5 @@ def with_finite_values(volume: Volume, value: float = 0.0) -> Volume:
         f"{np.count_nonzero(bad)} of {bad.size} voxels of {volume.name or 'the scan'} were NaN or infinite and were "
         f"replaced by {value:g}."
     )
-    metadata = {**volume.metadata, "warnings": (*volume.metadata.get("warnings", ()), warning)}
+    metadata = {**volume.metadata, "warnings": (*warnings_of(volume.metadata), warning)}
     return Volume(np.where(bad, np.float32(value), volume.array), volume.affine, volume.name, metadata)

@@ -12,15 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import FileReadError, InputError
-from .dicom_geometry import ORIENTATION, POSITION, SPACING, Plane, place
-from .dicom_tags import acquisition_metadata, decoded, numbers, unreadable
+from ..image.volume import warnings_of
+from .dicom_geometry import ORIENTATION, POSITION, SPACING, StatedPlane, place
+from .dicom_tags import acquisition_metadata, decoded, numbers, thickness_of, unreadable
 from .files import SERIES_SEPARATOR, is_dicom
 from .itk import is_unicode, itk_settings, readable_name
 
 _DESCRIPTION, _CHARACTER_SET, _IMAGE_TYPE, _MOSAIC = "0008,103e", "0008,0005", "0008,0008", "0019,100a"
 
 
-def read_series(folder: Path, series: str | None = None) -> tuple[np.ndarray, np.ndarray, dict, str]:
+def read_series(folder: Path, series: str | None = None) -> tuple[np.ndarray, np.ndarray, dict[str, object], str]:
     """(array [k, j, i], affine to RAS mm, metadata, name) of the one series in `folder`, or of `series` (its UID).
 
     Raises:
@@ -43,15 +44,14 @@ def read_series(folder: Path, series: str | None = None) -> tuple[np.ndarray, np
         array, affine, metadata, name = read_frames(first.path)
         name = name or folder.name
     else:
-        thickness = acquisition_metadata(first.text).get("slice_thickness", 1.0)
-        placed = place(f"Folder {folder}", [header.plane for header in headers], thickness, strays)
-        array = _pixels([headers[index].path for index in placed.order])
-        affine, metadata = placed.affine, acquisition_metadata(first.text)
+        metadata = acquisition_metadata(first.text)
+        placed = place(f"Folder {folder}", [header.plane for header in headers], thickness_of(metadata), strays)
+        array, affine = _pixels([headers[index].path for index in placed.order]), placed.affine
         metadata["warnings"] = tuple(placed.warnings)
         name = first.description or folder.name
     if strays:
         listed = f"DICOM files without a readable image were left out: {', '.join(strays)}."
-        metadata["warnings"] = (*metadata.get("warnings", ()), listed)
+        metadata["warnings"] = (*warnings_of(metadata), listed)
     if series:
         metadata = {"series": series, **metadata}
     if not metadata.get("warnings"):
@@ -92,9 +92,9 @@ class _Header:
         return self._texts.get(tag, "")
 
     @property
-    def plane(self) -> Plane:
+    def plane(self) -> StatedPlane:
         texts = (self.text(tag) for tag in (POSITION, ORIENTATION, SPACING))
-        return Plane.stated(self.path.name, self._shape, *texts)
+        return StatedPlane.of(self.path.name, self._shape, *texts)
 
     @property
     def description(self) -> str:

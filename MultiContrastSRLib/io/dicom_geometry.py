@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from ..core.errors import GeometryError, InputError
 from .dicom_tags import numbers
 from .itk import ras_affine
 
+_T = TypeVar("_T")
 POSITION, ORIENTATION, SPACING = "0020,0032", "0020,0037", "0028,0030"
 _EVEN = 0.01  # mm: slice positions are written with few decimals
 _UNEVEN = 0.1  # of the gap: beyond, a slice is missing or misplaced
@@ -19,15 +21,15 @@ _UPRIGHT = 0.1  # degrees between the stack and the slices' normal that may be r
 
 
 @dataclass(frozen=True)
-class Plane:
-    """Where one slice or frame lies.
+class StatedPlane:
+    """Where one slice or frame lies, as far as its file states it; what it does not state is None.
 
     Attributes:
         label: file name, or number of the frame.
         shape: rows and columns.
-        position: LPS mm of the first pixel's centre; None where the file does not state it.
-        axes: 3×2, unit vectors of growing column and row index in LPS; None where not stated.
-        spacing: mm between columns and between rows; None where not stated.
+        position: LPS mm of the first pixel's centre.
+        axes: 3×2, unit vectors of growing column and row index in LPS.
+        spacing: mm between columns and between rows.
     """
 
     label: str
@@ -37,7 +39,7 @@ class Plane:
     spacing: tuple[float, float] | None
 
     @classmethod
-    def stated(cls, label: str, shape: tuple[int, int], position: str, orientation: str, spacing: str) -> Plane:
+    def of(cls, label: str, shape: tuple[int, int], position: str, orientation: str, spacing: str) -> StatedPlane:
         """From the texts of ImagePositionPatient, ImageOrientationPatient and PixelSpacing."""
         place, cosines, gaps = np.array(numbers(position)), np.array(numbers(orientation)), numbers(spacing)
         axes = cosines.reshape(2, 3).T if cosines.size == 6 else np.zeros((3, 2))
@@ -50,6 +52,17 @@ class Plane:
             axes / lengths if upright else None,
             (gaps[1], gaps[0]) if len(gaps) == 2 and min(gaps) > 0 else None,
         )
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Where one slice or frame lies; attributes as those of `StatedPlane`."""
+
+    label: str
+    shape: tuple[int, int]
+    position: np.ndarray
+    axes: np.ndarray
+    spacing: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -67,8 +80,8 @@ class Placement:
     warnings: list[str]
 
 
-def place(where: str, planes: Sequence[Plane], thickness: float, strays: Sequence[str] = ()) -> Placement:
-    """The planes as one regular stack.
+def place(where: str, stated: Sequence[StatedPlane], thickness: float, strays: Sequence[str] = ()) -> Placement:
+    """Planes as one regular stack.
 
     Args:
         where: what messages call the input: "Folder …" or "File …".
@@ -80,7 +93,7 @@ def place(where: str, planes: Sequence[Plane], thickness: float, strays: Sequenc
         GeometryError: planes missing, shifted, without position, or of different size, spacing or orientation.
     """
     warnings: list[str] = []
-    planes = _completed(where, planes, warnings)
+    planes = _completed(where, stated, warnings)
     first = planes[0]
     for other in planes[1:]:
         if other.shape != first.shape or not np.allclose(other.spacing, first.spacing, rtol=1e-3):
@@ -110,7 +123,7 @@ def _size(plane: Plane) -> str:
     return f"{plane.shape[1]} × {plane.shape[0]} pixels of {spacing} mm"
 
 
-def _completed(where: str, planes: Sequence[Plane], warnings: list[str]) -> list[Plane]:
+def _completed(where: str, planes: Sequence[StatedPlane], warnings: list[str]) -> list[Plane]:
     """The planes with assumptions in the place of what is not stated, each with a sentence in `warnings`."""
     placeless = [plane.label for plane in planes if plane.position is None]
     if placeless and len(planes) > 1:
@@ -120,17 +133,17 @@ def _completed(where: str, planes: Sequence[Plane], warnings: list[str]) -> list
             "again from the archive, or convert it to NIfTI."
         )
 
-    def assume(name: str, what: str, value: object, assumed: str) -> object:
-        stated = [getattr(plane, name) for plane in planes if getattr(plane, name) is not None]
+    def assume(values: Sequence[_T | None], what: str, default: _T, assumed: str) -> _T:
+        stated = [value for value in values if value is not None]
         missing = len(planes) - len(stated)
         if missing:
             said = f"that of the others ({missing} of {len(planes)} slices lack it)" if stated else assumed
             warnings.append(f"The DICOM files state no valid {what}; {said} was assumed.")
-        return stated[0] if stated else value
+        return stated[0] if stated else default
 
-    spacing = assume("spacing", f"pixel spacing ({SPACING})", (1.0, 1.0), "1 mm")
-    axes = assume("axes", f"orientation ({ORIENTATION})", np.eye(3)[:, :2], "an axial one")
-    position = assume("position", f"position ({POSITION})", np.zeros(3), "the origin")
+    spacing = assume([plane.spacing for plane in planes], f"pixel spacing ({SPACING})", (1.0, 1.0), "1 mm")
+    axes = assume([plane.axes for plane in planes], f"orientation ({ORIENTATION})", np.eye(3)[:, :2], "an axial one")
+    position = assume([plane.position for plane in planes], f"position ({POSITION})", np.zeros(3), "the origin")
     return [
         Plane(
             plane.label,

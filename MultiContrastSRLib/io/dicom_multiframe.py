@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.errors import FileReadError, InputError
-from .dicom_geometry import Plane, place
-from .dicom_tags import acquisition_metadata, decoded, numbers, unreadable
+from .dicom_geometry import StatedPlane, place
+from .dicom_tags import acquisition_metadata, decoded, numbers, thickness_of, unreadable
 from .itk import itk_settings, readable_name
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _MEASURES, _VALUES = 0x00289110, 0x00289145
 _SHARED, _PER_FRAME = 0x52009229, 0x52009230
 
 
-def read_frames(path: Path) -> tuple[np.ndarray, np.ndarray, dict, str]:
+def read_frames(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, object], str]:
     """(array [k, j, i], affine to RAS mm, metadata, series description) of the frames in one file.
 
     Raises:
@@ -50,7 +50,7 @@ def read_frames(path: Path) -> tuple[np.ndarray, np.ndarray, dict, str]:
     if len(array) != len(frames):
         raise unreadable(path)
     planes = [
-        Plane.stated(
+        StatedPlane.of(
             f"frame {number}",
             array.shape[1:],
             frame.text(_POSITION, 0x00200032),
@@ -60,7 +60,7 @@ def read_frames(path: Path) -> tuple[np.ndarray, np.ndarray, dict, str]:
         for number, frame in enumerate(frames, start=1)
     ]
     metadata = acquisition_metadata(lambda tag: frames[0].text(_MEASURES, int(tag.replace(",", ""), 16)))
-    placed = place(f"File {path}", planes, metadata.get("slice_thickness", 1.0))
+    placed = place(f"File {path}", planes, thickness_of(metadata))
     if placed.warnings:
         metadata["warnings"] = tuple(placed.warnings)
     array = _rescaled(array, [frame.rescale for frame in frames])

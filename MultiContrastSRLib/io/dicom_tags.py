@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ..core.errors import FileReadError
@@ -59,6 +59,12 @@ def acquisition_metadata(read: Callable[[str], object]) -> dict[str, object]:
     if len(matrix) == 4 and all(n >= 0 and n == int(n) for n in matrix) and any(matrix):
         metadata["acquisition_matrix"] = tuple(int(n) for n in matrix)
     return metadata
+
+
+def thickness_of(metadata: Mapping[str, object]) -> float:
+    """The slice thickness in mm of `acquisition_metadata`; 1 where it is not stated."""
+    thickness = metadata.get("slice_thickness")
+    return thickness if isinstance(thickness, float) else 1.0
 
 
 def decoded(text: str, character_set: str) -> str:

@@ -58,7 +58,9 @@ def _affine_of(image: ImageFileReader | Image) -> np.ndarray:
     return ras_affine(direction, image.GetSpacing()[:3], image.GetOrigin()[:3])
 
 
-def ras_affine(direction: Sequence[float], spacing: Sequence[float], origin: Sequence[float]) -> np.ndarray:
+def ras_affine(
+    direction: Sequence[float] | np.ndarray, spacing: Sequence[float], origin: Sequence[float] | np.ndarray
+) -> np.ndarray:
     """4×4 to RAS mm from ITK's direction (row-major 3×3), spacing and origin in LPS."""
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(direction, (3, 3)) * np.asarray(spacing)

@@ -36,7 +36,7 @@ _SAME = 1e-3  # voxels between nibabel's and SimpleITK's affine that are roundin
 _HAS_NIBABEL = importlib.util.find_spec("nibabel") is not None
 
 
-def read_nifti(path: Path, labels: bool = False) -> tuple[np.ndarray, np.ndarray, dict]:
+def read_nifti(path: Path, labels: bool = False) -> tuple[np.ndarray, np.ndarray, dict[str, object]]:
     """(array [k, j, i], affine to RAS mm, metadata) of a file.
 
     Raises:
@@ -218,7 +218,7 @@ def write_nifti(volume: Volume, path: Path, packed: bool, monitor: Monitor) -> N
         write_itk(volume, path, packed, monitor)
         return
     header = _header(volume)
-    voxels = memoryview(np.ascontiguousarray(volume.array, "<f4")).cast("B")
+    voxels = np.ascontiguousarray(volume.array, "<f4").data.cast("B")
     with open(path, "wb") as file, _compressor(file) if packed else nullcontext(file) as stream:
         stream.write(header.binaryblock + bytes(4))  # four zeros: no extensions follow
         for start in range(0, len(voxels), _PIECE):
@@ -231,7 +231,7 @@ def _compressor(file: BinaryIO) -> gzip.GzipFile:
     return gzip.GzipFile("", "wb", _LEVEL, file, mtime=0)  # no name, no time: equal images make equal files
 
 
-def _header(volume: Volume):
+def _header(volume: Volume) -> Nifti1Header:
     import nibabel
 
     from .._version import __version__

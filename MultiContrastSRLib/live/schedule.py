@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..image.grid import Grid
+from ..pipeline.prepared_run import Refinement
 from .renderer import ViewRenderer
 from .request import Frame, Request
 
@@ -69,7 +70,7 @@ class Schedule:
         self._renderer, self._quality, self._is_cached = renderer, quality, is_cached
         self._pending: dict[str, PendingRequest] = {}
         self._numbers = itertools.count()
-        self._seconds_per_pixel: dict[tuple, float] = {}
+        self._seconds_per_pixel: dict[tuple[Refinement, bool], float] = {}
 
     def add(self, request: Request) -> PendingRequest:
         """Put `request` in the place of the earlier one of its view."""
@@ -170,7 +171,7 @@ class Schedule:
         known = self._seconds_per_pixel.get(self._kind(request, grid))
         return None if known is None else known * grid.size
 
-    def _kind(self, request: Request, grid: Grid) -> tuple:
+    def _kind(self, request: Request, grid: Grid) -> tuple[Refinement, bool]:
         """Views with the same speed a pixel."""
         return self._renderer.refinement(request.grid), self._renderer.is_parallel(grid)
 

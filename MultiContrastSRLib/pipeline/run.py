@@ -13,7 +13,7 @@ from ..core.devices import resolve_device
 from ..core.errors import InputError
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
 from ..image.grid import Grid, PerAxis
-from ..image.volume import Volume
+from ..image.volume import Volume, warnings_of
 from ..io import load_volume
 from ..methods import get
 from ..registration.align import align
@@ -152,10 +152,7 @@ def _begin(
         reference = None if reference is None else _as_volume(reference, "Reference")
         grid = checked_output_grid(method, target, *requested)
         check_memory_for(method, target, reference, grid)
-    stated = target.metadata.get("warnings")
-    warnings = list(stated) if isinstance(stated, (list, tuple)) else []
-    if device_note:
-        warnings.append(device_note)
+    warnings = [*warnings_of(target.metadata), *([device_note] if device_note else [])]
     notes = list(AcquisitionModel.estimate(target).assumptions)
     resolution = {"target": resolution_along(target, target.grid)}
     alignment: dict[str, object] = {}

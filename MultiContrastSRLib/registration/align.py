@@ -122,7 +122,8 @@ def align(target: Volume, reference: Volume, register: str = "auto", monitor: Mo
                 )
     registered = not np.array_equal(transform, none)
     moved = reference.moved(transform) if registered else reference
-    if similarity < max(MIN_SIMILARITY, probe.chance(moved)):
+    related = similarity >= max(MIN_SIMILARITY, probe.chance(moved))
+    if not related:
         remedy = (
             "neither at its position nor registered. Choose a scan of the same region that shows more in common."
             if tried
@@ -132,9 +133,15 @@ def align(target: Volume, reference: Volume, register: str = "auto", monitor: Mo
             f"Reference {name} shows no relation to the target (mutual information {similarity:.3f} nats), {remedy} "
             "It was not used."
         )
-        moved = None
     return Alignment(
-        moved, transform, registered, overlap, similarity, before, displacement(transform, target), tuple(warnings)
+        moved if related else None,
+        transform,
+        registered,
+        overlap,
+        similarity,
+        before,
+        displacement(transform, target),
+        tuple(warnings),
     )
 
 

@@ -10,6 +10,7 @@ from ..acquisition.model import AcquisitionModel
 from ..core.progress import Monitor
 from ..guided.level import Level
 from ..guided.regression import try_candidates
+from ..image.grid import per_axis
 from ..image.resample import resample_reference
 from ..image.volume import Volume
 
@@ -35,9 +36,9 @@ def explained_detail(target: Volume, reference: Volume, monitor: Monitor) -> flo
         low.append(np.take(target.array, [index], axis=across))
         high.append(resample_reference(reference, plane, plane, monitor.silent)[0])
     measured, other = np.concatenate(low, axis=across), np.concatenate(high, axis=across)
-    axes = [
+    axes = per_axis(
         replace(axis, kind="slab", samples=n, thickness=axis.spacing) if number == across else replace(axis, samples=n)
         for number, (axis, n) in enumerate(zip(AcquisitionModel.estimate(target).axes, measured.shape, strict=True))
-    ]
-    level = Level(tuple(axes), measured.shape, tuple(number != across for number in range(3)), monitor)
+    )
+    level = Level(axes, measured.shape, per_axis(number != across for number in range(3)), monitor)
     return float(try_candidates(level, level.weigh(measured), level.weigh(other)).explained[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..io.itk import itk_reason
 from .probe import Probe
 
 if TYPE_CHECKING:
-    from SimpleITK import Euler3DTransform
+    from SimpleITK import Euler3DTransform, Image, ImageRegistrationMethod
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS <-> LPS, its own inverse
 _COARSEST = 4.0  # mm: voxel size of the first level
@@ -116,7 +117,7 @@ def _ras_matrix(transform: Euler3DTransform) -> np.ndarray:
     return LPS @ matrix @ LPS
 
 
-def _watch(method, level: Monitor, sitk) -> list[bool]:
+def _watch(method: ImageRegistrationMethod, level: Monitor, sitk: ModuleType) -> list[bool]:
     """Report progress, and stop at the next iteration once cancelled: exceptions cannot pass through SimpleITK."""
     stopped: list[bool] = []
 
@@ -177,7 +178,7 @@ def rectangular(volume: Volume) -> Volume:
     return Volume.on(upright, sample(volume.array, volume.grid, upright, (kernels.linear,) * 3), volume.name)
 
 
-def _coarser(volume: Volume, size: float, flat: bool, sitk):
+def _coarser(volume: Volume, size: float, flat: bool, sitk: ModuleType) -> Image:
     """An ITK image of `volume`, smoothed and resampled to voxels of about `size` mm; coarser axes stay.
 
     Args:
