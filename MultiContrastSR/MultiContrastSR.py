@@ -66,6 +66,7 @@ class OutputSize(enum.Enum):
     spacing = "spacing"
 
     def label(self) -> str:
+        """The text of the menu."""
         return {"scale": _("Scale factor"), "spacing": _("Isotropic spacing")}[self.name]
 
 
@@ -77,6 +78,7 @@ class Registration(enum.Enum):
     on = "on"
 
     def label(self) -> str:
+        """The text of the menu."""
         return {"auto": _("Automatic, when it helps"), "off": _("Off"), "on": _("Always")}[self.name]
 
 
@@ -88,6 +90,7 @@ class LiveShow(enum.Enum):
     split = "split"
 
     def label(self) -> str:
+        """The text of the menu."""
         return {"view": _("Whole view"), "lens": _("Lens at the pointer"), "split": _("Right of a line")}[self.name]
 
 
@@ -99,6 +102,7 @@ class LiveQuality(enum.Enum):
     draft = "draft"
 
     def label(self) -> str:
+        """The text of the menu."""
         return {"auto": _("Automatic, coarse first"), "full": _("Every pixel"), "draft": _("Draft")}[self.name]
 
 
@@ -255,6 +259,7 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
         self._loads = {}
 
     def getParameterNode(self):
+        """The parameter node of the scene, wrapped."""
         return MultiContrastSRParameterNode(super().getParameterNode())
 
     def process(
@@ -313,13 +318,16 @@ class MultiContrastSRTest(ScriptedLoadableModuleTest):
     """Self-test inside Slicer, without network: a built-in phantom through the same logic as the panel."""
 
     def setUp(self):
+        """Begin with an empty scene."""
         slicer.mrmlScene.Clear()
 
     def runTest(self):
+        """Run every test; called by Slicer."""
         self.setUp()
         self.test_guided_doubles_a_phantom()
 
     def test_guided_doubles_a_phantom(self):
+        """Guided super-resolution of a phantom gives twice the pixels, and leaves the input as it is."""
         import numpy as np
 
         self.delayDisplay("Super-resolving a phantom")

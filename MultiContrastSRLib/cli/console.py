@@ -29,16 +29,22 @@ def prepare_streams() -> None:
     code page; file names that are not UTF-8) are printed as "?".
     """
     for number in range(3):  # a file opened later would get the number, and take what libraries print
-        try:
-            os.fstat(number)
-        except OSError:
+        if not _is_open(number):
             os.open(os.devnull, os.O_RDWR)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None or stream.closed:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (to the end of the process)
         elif getattr(stream, "errors", "") == "strict" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def discard_output() -> None:
@@ -92,6 +98,7 @@ class Bar:
             self._bar = None
 
     def __call__(self, fraction: float, stage: str) -> None:
+        """Show how far the work is, 0 to 1."""
         if self._bar is None:
             print(f"\r{stage[:12]:12} {100 * fraction:3.0f} %", end="", file=sys.stderr, flush=True)
             return

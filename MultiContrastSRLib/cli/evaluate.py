@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def scale(text: str) -> float | tuple[float, float]:
-    """A factor, or two: ROWSxCOLUMNS. (argparse names this function in its message.)"""
+    """A factor, or two (ROWSxCOLUMNS); argparse names this function in its message."""
     from ..evaluation.protocols.scales import parse_scale
 
     return parse_scale(text)

@@ -23,7 +23,7 @@ def problem(module: str) -> str | None:
         return None
     if found is None:
         return f"needs {module}, which is not installed; install it first"
-    if found.origin is None and found.loader is None or type(found.loader).__name__ == "NamespaceLoader":
+    if (found.origin is None and found.loader is None) or type(found.loader).__name__ == "NamespaceLoader":
         return _broken(module, f"its folder {next(iter(found.submodule_search_locations or ['']), '')} is incomplete")
     return None
 

@@ -262,7 +262,7 @@ class Grid:
 
 
 def spacing_along(grid: Grid, other: Grid) -> tuple[float, float, float]:
-    """mm between samples of `grid` along the axes (k, j, i) of `other`."""
+    """Spacing of `grid` in mm along the axes (k, j, i) of `other`."""
     directions = other.affine[:3, :3] / np.linalg.norm(other.affine[:3, :3], axis=0)
     steps = np.linalg.norm(np.linalg.solve(grid.affine[:3, :3], directions), axis=0)  # samples a mm
     return per_axis(float(1 / steps[column]) for column in REVERSE)

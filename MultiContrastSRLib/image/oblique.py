@@ -85,7 +85,7 @@ class ObliqueReader:
         several = np.array(grid.shape) > 1
         over = np.ones(3, int)
         over[several] = np.maximum(1, np.ceil(np.abs(matrix).max(axis=0) - 0.01).astype(int))[several]
-        bounds = np.array(domain) + (-1e-3, 1e-3)
+        bounds = np.add(domain, (-1e-3, 1e-3))
         shifts = np.stack(np.meshgrid(*[(np.arange(m) + 0.5) / m - 0.5 for m in over], indexing="ij"), axis=-1).reshape(
             -1, 3
         )

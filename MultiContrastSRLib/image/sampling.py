@@ -71,7 +71,7 @@ def sample(
     order = parallel_axes(matrix, grid.shape)
     if domain is None:
         domain = [(-0.5, n - 0.5) for n in array.shape]
-    bounds = np.array(domain) + (-1e-3, 1e-3)  # samples on the edge are inside in spite of rounding
+    bounds = np.add(domain, (-1e-3, 1e-3))  # samples on the edge are inside in spite of rounding
     if order is not None:
         return _parallel(array, matrix, offset, order, grid.shape, axis_kernels, fill, bounds, monitor)
     return _oblique(array, matrix, offset, grid.shape, axis_kernels, fill, bounds, monitor)

@@ -102,7 +102,7 @@ class Volume:
 
     @property
     def spacing(self) -> tuple[float, float, float]:
-        """mm between samples, (k, j, i)."""
+        """Distance between neighbouring samples in mm, (k, j, i)."""
         return self.grid.spacing
 
     def renamed(self, name: str) -> Volume:

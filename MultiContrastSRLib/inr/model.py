@@ -100,7 +100,7 @@ class SubjectModel:
 
     @property
     def half(self) -> float:
-        """mm of one normalised unit."""
+        """Length of one normalised unit in mm."""
         return float(self.size.max()) / 2
 
     @property
@@ -155,7 +155,8 @@ class SubjectModel:
         depth = max(1, (1 << 18) // (grid.shape[1] * grid.shape[2]))
         for k in range(0, grid.shape[0], depth):
             part = monitor.part(k / grid.shape[0], min(1.0, (k + depth) / grid.shape[0]))
-            index = np.indices((min(depth, grid.shape[0] - k), *grid.shape[1:])).reshape(3, -1).T + (k, 0, 0)
+            index = np.indices((min(depth, grid.shape[0] - k), *grid.shape[1:])).reshape(3, -1).T
+            index[:, 0] += k
             positions = grid.positions(index)
             values = self._read(positions, device, part)[1] * scale if exact else self.query(positions, device, part)
             for image, column in zip(images, values.T, strict=True):

@@ -5,6 +5,7 @@ Positions are normalised: the box around all scans, its longest side from −1 t
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -67,7 +68,7 @@ class Trunk(nn.Sequential):
 
     def __init__(self, inputs: int, width: int, depth: int) -> None:
         sizes = [inputs] + [width] * depth
-        layers = [(nn.Linear(a, b), nn.ReLU()) for a, b in zip(sizes, sizes[1:], strict=False)]
+        layers = [(nn.Linear(a, b), nn.ReLU()) for a, b in itertools.pairwise(sizes)]
         super().__init__(*[module for pair in layers for module in pair])
 
 

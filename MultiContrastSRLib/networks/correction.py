@@ -23,6 +23,7 @@ class ResidualBlock(nn.Module):
         self.conv2 = conv3(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W)."""
         return x + self.conv2(self.conv1(x).relu_())
 
 
@@ -112,7 +113,7 @@ class Correction(nn.Module):
         features: Tensor | None = None,
         scale: tuple[float, float] | None = None,
     ) -> Tensor:
-        """base and reference (B, C, H, W) in about 0…1, features (B, F, H, W) → correction (B, C, H, W).
+        """Base and reference (B, C, H, W) in about 0…1, features (B, F, H, W) → correction (B, C, H, W).
 
         Args:
             base: with an auxiliary image (B, 2·C, H, W), that image last.

@@ -22,7 +22,7 @@ def channels_last(x: Tensor) -> Tensor:
 
 
 def residual_add(x: Tensor, y: Tensor) -> Tensor:
-    """x + y, in place of x where no gradient needs x: an allocation costs more than the sum."""
+    """The sum x + y, in place of x where no gradient needs x: an allocation costs more than the sum."""
     return x + y if torch.is_grad_enabled() else x.add_(y)
 
 
@@ -38,6 +38,7 @@ class DenseBlock(nn.Module):
         self.fusion = nn.Conv2d(features * (1 + layers), features, 1)
 
     def forward(self, x: Tensor, buffer: Tensor | None) -> Tensor:
+        """(B, G, H, W) → (B, G, H, W)."""
         maps = [x]
         for layer in self.layers:
             maps.append(layer(_concatenate(maps, buffer)).relu_())
@@ -75,6 +76,7 @@ class RDN(nn.Module):
         self.fusion = nn.Sequential(nn.Conv2d(features * blocks, features, 1), conv3(features, features))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) → (B, G, H, W)."""
         first = channels_last(self.shallow1(x))
         x = self.shallow2(first)
         buffer = _buffer(x, max(1 + len(self.blocks[0].layers), len(self.blocks)))
@@ -100,6 +102,7 @@ class ChannelAttention(nn.Module):
         self.excite = nn.Conv2d(hidden, channels, 1, bias=not with_max)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, 1, 1)."""
         gate = self.excite(self.squeeze(x.mean((2, 3), keepdim=True)).relu())
         if self.with_max:
             gate = gate + self.excite(self.squeeze(x.amax((2, 3), keepdim=True)).relu())
@@ -118,6 +121,7 @@ class CBAM(nn.Module):
         self.spatial = nn.Conv2d(2, 1, 3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W)."""
         x = x * self.channel(x)
         summary = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
         weight = self.spatial(summary).sigmoid()
@@ -134,6 +138,7 @@ class RCAB(nn.Module):
         self.attention = ChannelAttention(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W)."""
         y = self.conv2(self.conv1(x).relu_())
         return torch.addcmul(x, y, self.attention(y))
 
@@ -147,6 +152,7 @@ class ResidualGroup(nn.Module):
         self.conv = conv3(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W)."""
         return residual_add(self.conv(self.blocks(x)), x)
 
 

@@ -131,12 +131,12 @@ def along(vector: Tensor, x: Tensor, dim: int) -> Tensor:
 
 
 def sample_nearest(x: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
-    """x (B, C, h, w) at the nearest pixels to rows (H,) and cols (W,): (B, C, H, W)."""
+    """`x` (B, C, h, w) at the nearest pixels to rows (H,) and cols (W,): (B, C, H, W)."""
     return take(take(x, nearest(rows, x.shape[2])[0], 2), nearest(cols, x.shape[3])[0], 3)
 
 
 def sample_linear(x: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
-    """x (B, C, h, w) bilinearly at rows (H,) and cols (W,), constant beyond the edges: (B, C, H, W)."""
+    """`x` (B, C, h, w) bilinearly at rows (H,) and cols (W,), constant beyond the edges: (B, C, H, W)."""
     for dim, positions in ((2, rows), (3, cols)):
         (low, _, _), (high, _, weight) = corners(positions, x.shape[dim])
         if weight.max() < 2 * _TIE:  # on the pixels

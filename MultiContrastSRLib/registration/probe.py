@@ -44,7 +44,7 @@ class Probe:
         rolled = []
         for axis in (1, 2):
             for part in (1 / 3, 2 / 3):
-                shift = int(round(part * values.shape[axis]))
+                shift = round(part * values.shape[axis])
                 rolled.append(_similarity(self.values[inside], np.roll(values, shift, axis)[inside]))
         return float(np.mean(rolled))
 

@@ -34,7 +34,7 @@ class _Ellipsoid:
     folds: float = 0.0
 
     def depth(self, position: np.ndarray) -> np.ndarray:
-        """mm inside the surface (negative outside), to first order; position (…, 3)."""
+        """Depth below the surface in mm (negative outside), to first order; position (…, 3)."""
         offset = position - self.center
         scaled = offset / self.axes
         radius = np.sqrt((scaled**2).sum(axis=-1)) + 1e-6
@@ -43,7 +43,7 @@ class _Ellipsoid:
         return depth - self.folds * _sulci(position) if self.folds else depth
 
     def reach(self) -> float:
-        """mm from the centre beyond which its contribution is negligible."""
+        """Distance from the centre in mm beyond which its contribution is negligible."""
         return max(self.axes) + 8 * _EDGE
 
 

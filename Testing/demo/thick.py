@@ -19,7 +19,7 @@ from MultiContrastSRLib.image.similarity import psnr
 from MultiContrastSRLib.samples.scans import sample_volumes
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 METHODS = {"bspline": "cubic spline", "joint-tv": "joint total variation", "subject-inr": "subject-specific network"}
 SIDES = (132, 164, 132)  # voxels of patient26's part

@@ -47,8 +47,10 @@ def test_pairs_of_all_subjects(evaluated, tmp_path):
     code, out, err = evaluated(f"{command} {outputs}")
     assert code == 0 and "×2×1.3" in out and "2 subjects (one, two)" in out
     assert err.count("one T2 ← T1: ×2 sinc ") == 1 and err.count("\n") == 4, "one line an evaluation as it is made"
-    assert {line["method"] for line in csv.DictReader(open("a.csv"))} >= {"guided", "half"}
-    assert json.load(open("a.json"))["pairs"] == [["T2", "T1"], ["T1", "T2"]]
+    assert {
+        line["method"] for line in csv.DictReader((tmp_path / "a.csv").read_text(encoding="utf-8").splitlines())
+    } >= {"guided", "half"}
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["pairs"] == [["T2", "T1"], ["T1", "T2"]]
     assert "| half |" in (tmp_path / "a.md").read_text(encoding="utf-8")
     assert len(list(tmp_path.glob("e-*.png"))) == 4 and len(list(tmp_path.iterdir())) == 7
     code, _, err = evaluated(f"{command} --figure e.png")

@@ -78,7 +78,7 @@ def test_an_inserted_lesion_has_its_size_and_contrast(masked_pair):
         plane = case.scored(change)[site.plane]
         assert abs(core.sum() - np.pi * site.radius**2) < 0.45 * np.pi * site.radius**2
         assert 0.8 * 200 < site.sign * inserted.contrast(plane, core, ring) <= 200.1
-        k, j, i = np.round(case.truth.grid.indices(site.center)).astype(int)
+        _, j, i = np.round(case.truth.grid.indices(site.center)).astype(int)
         assert case.brain[site.plane, j, i] and not case.lesions[site.plane, j, i]
 
 

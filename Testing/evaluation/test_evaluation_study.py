@@ -41,11 +41,11 @@ def test_every_subject_that_has_all_contrasts_is_found(cohort):
     assert Layout(cohort).subjects(["T1", "T1POST"]) == ["one"]
     named = Layout(cohort, "MNI/{subject}/{contrast}_?rain.nii.gz")
     assert named.subjects(["T2"]) == ["one", "two"] and named.scan("two", "T2").parent.name == "two"
-    with pytest.raises(FileReadError, match="No subject below .* has all of T1, PD as"):
+    with pytest.raises(FileReadError, match=r"No subject below .* has all of T1, PD as"):
         Layout(cohort).subjects(["T1", "PD"])
-    with pytest.raises(FileReadError, match="No scan .*two/PD_.*; expected one file"):
+    with pytest.raises(FileReadError, match=r"No scan .*two/PD_.*; expected one file"):
         evaluate_study(cohort, ["two"], [("T1", "PD")])
-    with pytest.raises(InputError, match="2 files match .*; expected one. Give a narrower template"):
+    with pytest.raises(InputError, match=r"2 files match .*; expected one. Give a narrower template"):
         Layout(cohort, "**/{subject}/{contrast}*.nii.gz").scan("one", "T1")
 
 

@@ -25,7 +25,7 @@ def test_tables_hold_one_block_per_scale(found):
     text = found.table("text")
     assert text.count("* best of its column") == 2 and f"{found.mean(3, 'sinc', 'ssim'):.4f}" in text
     assert "PSNR peak and SSIM data_range: maximum − minimum of each true slice." in text
-    with pytest.raises(InputError, match="Table format is 'html'; expected one of markdown, csv, json, text."):
+    with pytest.raises(InputError, match=r"Table format is 'html'; expected one of markdown, csv, json, text."):
         found.table("html")
 
 
@@ -86,5 +86,5 @@ def test_save_by_suffix_all_or_nothing(found, tmp_path):
     with pytest.raises(FileWriteError):
         found.save(tmp_path / "taken.png")
     assert len(list(tmp_path.iterdir())) == 6
-    with pytest.raises(InputError, match="Output is 'table.xls'; expected a name ending in .md, .csv, .json, .txt"):
+    with pytest.raises(InputError, match=r"Output is 'table.xls'; expected a name ending in .md, .csv, .json, .txt"):
         found.save(tmp_path / "table.xls")

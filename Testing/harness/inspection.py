@@ -114,9 +114,8 @@ def control(widget, panel) -> QtWidgets.QWidget:
     """The control as a module knows it: a part of a stand-in (the spin box in a ctkSliderWidget) gives the whole."""
     found, current = widget, widget
     while current is not None and current is not panel:
-        if "_stands_for_cpp_" in type(current).__dict__ and type(current).__name__ not in _CONTAINERS:
-            found = current
-        elif _is(current, QtWidgets.QAbstractSpinBox, QtWidgets.QComboBox) and found is widget:
+        stand_in = "_stands_for_cpp_" in type(current).__dict__ and type(current).__name__ not in _CONTAINERS
+        if stand_in or (_is(current, QtWidgets.QAbstractSpinBox, QtWidgets.QComboBox) and found is widget):
             found = current
         current = current.parentWidget()
     return found

@@ -23,7 +23,7 @@ except ImportError as error:
     packages = "libegl1 libgl1 libxkbcommon0 libdbus-1-3 libfontconfig1 libglib2.0-0 fonts-dejavu-core"
     raise ImportError(f"Qt cannot start: {error}. Install what it needs: apt-get install -y {packages}") from error
 
-from . import signals  # noqa: E402
+from . import signals
 
 _QT_MODULES = (QtUiTools, QtWidgets, QtGui, QtCore)
 _QObject = QtCore.QObject
@@ -191,9 +191,10 @@ def _patch_classes() -> None:
     for module in _QT_MODULES:
         for name in dir(module):
             cls = getattr(module, name)  # asking makes PySide6 create its lazy classes
-            if isinstance(cls, type) and issubclass(cls, _QObject) and cls is not _QObject:
-                if "__setattr__" in cls.__dict__:  # each PySide6 class carries a slot of its own
-                    cls.__setattr__ = _set
+            if not isinstance(cls, type) or not issubclass(cls, _QObject) or cls is _QObject:
+                continue
+            if "__setattr__" in cls.__dict__:  # each PySide6 class carries a slot of its own
+                cls.__setattr__ = _set
     _QObject.__getattribute__, _QObject.__setattr__ = _get, _set
     _QObject.className = lambda self: _meta_object(self).className()
     QtWidgets.QDialog.exec = QtWidgets.QDialog.exec_ = _refuse_modal

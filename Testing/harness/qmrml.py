@@ -1,6 +1,7 @@
 """Stand-ins for Slicer's MRML widgets: they show and choose nodes of a real MRML scene."""
 
 import types
+from typing import ClassVar
 
 import slicer
 from PySide6 import QtWidgets
@@ -17,7 +18,7 @@ class qMRMLWidget(QtWidgets.QWidget):
     """A widget that knows the scene and passes it on by `mrmlSceneChanged`."""
 
     _scene_changed = Signal(object)
-    _signatures_ = {"mrmlSceneChanged(vtkMRMLScene*)": ("_scene_changed", None)}
+    _signatures_: ClassVar = {"mrmlSceneChanged(vtkMRMLScene*)": ("_scene_changed", None)}
 
     def __init__(self, parent=None):
         super().__init__(parent)

@@ -103,7 +103,7 @@ def test_enums_are_unscoped_and_the_module_is_flat(qt):
 
 def test_scoped_enums_are_refused_when_a_module_loads(harness, tmp_path):
     (tmp_path / "Scoped.py").write_text("import qt\nalign = qt.Qt.AlignmentFlag.AlignLeft\n")
-    with pytest.raises(SyntaxError, match="write qt.Qt.AlignLeft for qt.Qt.AlignmentFlag.AlignLeft"):
+    with pytest.raises(SyntaxError, match=r"write qt.Qt.AlignLeft for qt.Qt.AlignmentFlag.AlignLeft"):
         harness.load(tmp_path / "Scoped.py")
 
 

@@ -155,7 +155,7 @@ def test_broken_affines_are_refused(matrix, message):
 
 @pytest.mark.parametrize("scale", [0, -1, np.nan, np.inf, (1, 2), "2x", None, (1, 0, 1)])
 def test_bad_scales_are_refused(scale):
-    with pytest.raises(InputError, match="Scale is .*; expected one number above 0, or three in the order"):
+    with pytest.raises(InputError, match=r"Scale is .*; expected one number above 0, or three in the order"):
         Grid((4, 5, 6), np.eye(4)).scaled(scale)
 
 

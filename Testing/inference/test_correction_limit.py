@@ -7,19 +7,19 @@ import pytest
 
 pytest.importorskip("torch", reason="Networks need torch, which is not installed here.")
 
-from live_fixtures import TOLERANCE, deviation, scans, trained, view  # noqa: E402
-from phantoms import pair  # noqa: E402
-from scipy import ndimage  # noqa: E402
+from live_fixtures import TOLERANCE, deviation, scans, trained, view
+from phantoms import pair
+from scipy import ndimage
 
-import MultiContrastSRLib as mc  # noqa: E402
-from MultiContrastSRLib import Volume  # noqa: E402
+import MultiContrastSRLib as mc
+from MultiContrastSRLib import Volume
 from MultiContrastSRLib.acquisition.axis import AxisModel
-from MultiContrastSRLib.acquisition.degrade import degrade  # noqa: E402
-from MultiContrastSRLib.core.cache import Cache  # noqa: E402
-from MultiContrastSRLib.image.sampling import apply_separable  # noqa: E402
-from MultiContrastSRLib.inference.correction_limit import limit_correction  # noqa: E402
-from MultiContrastSRLib.inference.slice_network import SliceNetwork  # noqa: E402
-from MultiContrastSRLib.methods import get  # noqa: E402
+from MultiContrastSRLib.acquisition.degrade import degrade
+from MultiContrastSRLib.core.cache import Cache
+from MultiContrastSRLib.image.sampling import apply_separable
+from MultiContrastSRLib.inference.correction_limit import limit_correction
+from MultiContrastSRLib.inference.slice_network import SliceNetwork
+from MultiContrastSRLib.methods import get
 
 AXES = (AxisModel("kspace", 20, 2.0), AxisModel("kspace", 16, 3.0))
 SENTENCE = "In {} of {} slices the network's correction exceeded the local range of the scan"

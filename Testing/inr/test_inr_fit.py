@@ -134,7 +134,7 @@ def test_saved_models_render_the_same(views, tmp_path, preset):
 def test_files_that_are_no_models_are_refused(tmp_path):
     (tmp_path / "broken.safetensors").write_bytes(b"12345678 and no header")
     for name in ("broken.safetensors", "missing.safetensors"):
-        with pytest.raises(FileReadError, match="expected a .safetensors file of `multicontrastsr fit`"):
+        with pytest.raises(FileReadError, match=r"expected a .safetensors file of `multicontrastsr fit`"):
             SubjectModel.load(tmp_path / name)
 
 

@@ -112,7 +112,7 @@ def test_mosaics_are_refused(series, count):
         path.unlink()
     for path in files[:count]:
         edit_slice(path, g0008_0008=b"ORIGINAL\\PRIMARY\\M\\ND\\MOSAIC", g0020_0032=position(0))
-    with pytest.raises(InputError, match="holds mosaics .* Convert the series to NIfTI first"):
+    with pytest.raises(InputError, match=r"holds mosaics .* Convert the series to NIfTI first"):
         mc.load_volume(folder)
 
 

@@ -42,7 +42,7 @@ def test_each_frame_has_its_own_rescaling(tmp_path):
 def test_frames_that_are_no_volume_are_refused(tmp_path):
     with pytest.raises(InputError, match="3 of 5 images lie at the place of another one"):
         mc.load_volume(write_multiframe(tmp_path / "a.dcm", ARRAY, PLACES[[0, 0, 1, 1, 1]]))
-    with pytest.raises(GeometryError, match="the gap after slice 4 of 5 is 8.000 mm"):
+    with pytest.raises(GeometryError, match=r"the gap after slice 4 of 5 is 8.000 mm"):
         mc.load_volume(write_multiframe(tmp_path / "a.dcm", ARRAY, PLACES + np.array([[0, 0, 0]] * 4 + [[0, 0, 4.0]])))
     with pytest.raises(InputError, match="holds 2 multi-frame files of one series"):
         write_multiframe(tmp_path / "b.dcm", ARRAY, PLACES)

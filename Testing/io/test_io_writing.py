@@ -145,7 +145,7 @@ def test_a_cancelled_result_leaves_neither_file(tmp_path, result):
     with pytest.raises(CancelledError):
         result.save(tmp_path / "a.nii", cancel=lambda: True)
     (tmp_path / "b.json").mkdir()
-    with pytest.raises(FileWriteError, match="Report .*b.json would overwrite"):
+    with pytest.raises(FileWriteError, match=r"Report .*b.json would overwrite"):
         result.save(tmp_path / "b.nii")
     assert [p.name for p in tmp_path.iterdir()] == ["b.json"]
 

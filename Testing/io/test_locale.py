@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -31,12 +32,10 @@ print(locale.setlocale(locale.LC_ALL) == before)
 def locales(tmp_path_factory) -> Path:
     """A folder with the locale de_DE."""
     folder = tmp_path_factory.mktemp("locales")
-    try:
+    with contextlib.suppress(FileNotFoundError):
         subprocess.run(
             ["localedef", "-i", "de_DE", "-f", "UTF-8", str(folder / "de_DE.UTF-8")], capture_output=True, check=False
         )
-    except FileNotFoundError:
-        pass
     if not (folder / "de_DE.UTF-8").exists():
         pytest.skip("No locale with a decimal comma can be made here")
     return folder

@@ -31,10 +31,10 @@ def test_nifti_with_a_name_that_is_not_utf8(tmp_path, scan, suffix):
 def test_itk_files_with_a_name_that_is_not_utf8_are_refused(tmp_path, scan, suffix):
     written = mc.save_volume(scan, tmp_path / f"a{suffix}")
     path = written.rename(tmp_path / f"{LATIN}{suffix}")
-    with pytest.raises(FileReadError, match="has a name that is not valid UTF-8 .* Rename the file or its folder"):
+    with pytest.raises(FileReadError, match=r"has a name that is not valid UTF-8 .* Rename the file or its folder"):
         mc.load_volume(path)
     (tmp_path / LATIN).mkdir()
-    with pytest.raises(FileWriteError, match="Output folder .* has a name that is not valid UTF-8"):
+    with pytest.raises(FileWriteError, match=r"Output folder .* has a name that is not valid UTF-8"):
         mc.save_volume(scan, tmp_path / LATIN / f"a{suffix}")
     assert not list((tmp_path / LATIN).iterdir())
 
@@ -73,7 +73,7 @@ def test_the_longest_name_is_written(tmp_path, scan, suffix):
     path = tmp_path / ("a" * (255 - len(suffix)) + suffix)
     assert np.array_equal(mc.load_volume(mc.save_volume(scan, path)).array, scan.array)
     assert [place.name for place in tmp_path.iterdir()] == [path.name]
-    with pytest.raises(FileWriteError, match="File name too long. Nothing was left behind. Choose another name"):
+    with pytest.raises(FileWriteError, match=r"File name too long. Nothing was left behind. Choose another name"):
         check_output(path.with_name("a" + path.name))
     with pytest.raises(FileReadError, match="cannot be read: File name too long"):
         mc.load_volume(path.with_name("a" + path.name))
@@ -82,7 +82,7 @@ def test_the_longest_name_is_written(tmp_path, scan, suffix):
 def test_names_with_the_separator_of_series(tmp_path, scan):
     path = mc.save_volume(scan, tmp_path / "a::b.nii")
     assert np.array_equal(mc.load_volume(path).array, scan.array)
-    with pytest.raises(InputError, match="names the DICOM series '1.2.3' of a file; .* Give .*b.nii alone"):
+    with pytest.raises(InputError, match=r"names the DICOM series '1.2.3' of a file; .* Give .*b.nii alone"):
         mc.load_volume(f"{path}::1.2.3")
     with pytest.raises(FileReadError, match=r"File .*absent does not exist"):
         mc.load_volume(tmp_path / "absent::1.2.3")

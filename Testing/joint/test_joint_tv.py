@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import time
@@ -36,7 +37,7 @@ def test_the_objective_falls(views, truths):
     seen = []
     reconstruct(channels_of(views, truths[0].grid), (1.0, 1.0, 1.0), iterations=40, on_objective=seen.append)
     assert len(seen) == 11
-    assert all(after <= before * (1 + 1e-4) for before, after in zip(seen, seen[1:], strict=False))
+    assert all(after <= before * (1 + 1e-4) for before, after in itertools.pairwise(seen))
     assert seen[-1] < 0.6 * seen[0]
     assert seen[-3] - seen[-1] < 0.05 * seen[-1]  # and has nearly settled
 

@@ -242,7 +242,7 @@ def test_an_error_outside_of_any_step_reaches_every_request(engine_of, monkeypat
 def test_waiting_for_a_frame_ends_with_the_engine_or_the_limit(engine_of, held_preparation):
     target, reference = scans()
     engine = engine_of(target, reference)
-    with pytest.raises(mc.MultiContrastSRError, match="not rendered within 0.05 s.*try again"):
+    with pytest.raises(mc.MultiContrastSRError, match=r"not rendered within 0.05 s.*try again"):
         engine.render(view(target.grid, "sagittal"), 0.05)
     threading.Timer(0.1, engine.close).start()
     with pytest.raises(CancelledError):

@@ -51,7 +51,7 @@ def test_names_are_unique_and_capabilities_required():
             raise NotImplementedError
 
     registry.register(One)
-    with pytest.raises(InputError, match="Method name 'one' of .* is taken by .*; choose another name."):
+    with pytest.raises(InputError, match=r"Method name 'one' of .* is taken by .*; choose another name."):
         registry.register(One)
 
     class Two(One):

@@ -173,7 +173,7 @@ def test_a_scripted_session(module, shown, harness, lock):
         harness.scene.RemoveNode(shown[0])
         harness.process_events()
         assert module.logic.liveZoom is None and our_nodes() == []
-        target, reference = make_pair()
+        target, _ = make_pair()
         module.ui.targetSelector.setCurrentNode(target)
         harness.click(module.ui.liveButton)
         harness.run_for(0.05)

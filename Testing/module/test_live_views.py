@@ -167,7 +167,7 @@ def test_another_background_stays_and_the_target_lies_between(module, shown, har
 
 
 def test_layers_of_others_stay(module, shown, harness):
-    target, reference = shown
+    _, reference = shown
     composite = harness.view("Red").mrmlSliceCompositeNode()
     composite.SetNthLayerVolume(3, reference)
     composite.SetNthLayerOpacity(3, 0.4)
@@ -285,7 +285,7 @@ def test_keeping_a_view_waits_for_a_limited_time(module, shown, harness, monkeyp
     monkeypatch.setattr(ViewRenderer, "ready", lambda self, grid: False)
     monkeypatch.setattr(ViewRenderer, "prepare", lambda self, grid, cancel: time.sleep(0.2))
     zoom(harness.view("Red"), 2)
-    with pytest.raises(MultiContrastSRError, match="not rendered within 0.05 s"):
+    with pytest.raises(MultiContrastSRError, match=r"not rendered within 0.05 s"):
         session.keep("Red")
     assert session.on
 

@@ -99,7 +99,7 @@ def test_library_is_found_from_source_and_installed(tmp_path, monkeypatch, modul
     assert finder.library_folder() == tmp_path / "MultiContrastSRLib"
     monkeypatch.setattr(finder, "FOLDERS", (tmp_path / "no", tmp_path / "where"))
     with pytest.raises(
-        ImportError, match="MultiContrastSRLib was not found in .*Install the MultiContrastSR extension again"
+        ImportError, match=r"MultiContrastSRLib was not found in .*Install the MultiContrastSR extension again"
     ):
         finder.library_folder()
 
@@ -165,7 +165,7 @@ def test_a_double_click_starts_one_run_and_does_not_cancel_it(module, pair, harn
 
 def test_apply_waits_for_a_target(module, harness):
     assert not module.ui.applyButton.enabled and module.ui.applyButton.toolTip == "<p>Choose a target volume first.</p>"
-    target, _ = make_pair()
+    make_pair()
     harness.process_events()
     assert module.ui.applyButton.enabled  # Slicer's selector takes the first volume by itself
 

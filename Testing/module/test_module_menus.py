@@ -50,7 +50,7 @@ def test_method_menu_is_grouped_and_explained(module, dummy_method):
     assert all("\n" not in tip and tip for _, tip, _ in chosen.values())
     assert not any(enabled for text, name, _, enabled in rows if not name)
     assert chosen["dummy-net"] == ("Dummy network (unavailable)", "needs weights, which are not there", False)
-    text, tip, enabled = chosen["dummy-torch"]
+    _, tip, enabled = chosen["dummy-torch"]
     assert enabled and tip.endswith("Needs torch_that_is_not_there, which Apply offers to install.")
 
 

@@ -204,7 +204,7 @@ def test_closing_the_scene_cancels_the_run(module, pair, harness, monkeypatch):
         harness.new_scene()
     wait_idle(module, harness)
     assert state(module) == "idle" and volume_names(harness) == []
-    target, reference = make_pair()
+    target, _ = make_pair()
     module.ui.targetSelector.setCurrentNode(target)
     run_to_end(module, harness)
     assert state(module) == "done"

@@ -75,7 +75,7 @@ def test_a_black_reference_is_none():
 def test_a_base_is_required():
     with pytest.raises(InputError, match="pass `base`"):
         small()(None, None)
-    with pytest.raises(InputError, match="'base'.*'none'.*'sinc', 'guided'"):
+    with pytest.raises(InputError, match=r"'base'.*'none'.*'sinc', 'guided'"):
         light("swift", base="none")
 
 

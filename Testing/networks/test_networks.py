@@ -68,21 +68,21 @@ def test_spec_survives_json_and_builds_the_same_network(network) -> None:
 def test_wrong_specs_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="expected one of dual-arbnet, dinet, minet"):
         published("unet")
-    with pytest.raises(InputError, match="has no fields .'depth'."):
+    with pytest.raises(InputError, match=r"has no fields .'depth'."):
         published("dinet", depth=3)
-    with pytest.raises(InputError, match="'alignment' .* is 'cubic'; expected one of 'nearest', 'bilinear'"):
+    with pytest.raises(InputError, match=r"'alignment' .* is 'cubic'; expected one of 'nearest', 'bilinear'"):
         published("dual-arbnet", alignment="cubic")
-    with pytest.raises(InputError, match="'scale' .* is 5; expected one of 2, 3, 4"):
+    with pytest.raises(InputError, match=r"'scale' .* is 5; expected one of 2, 3, 4"):
         published("minet", scale=5)
-    with pytest.raises(InputError, match="'features' .* is True; expected a whole number of at least 1"):
+    with pytest.raises(InputError, match=r"'features' .* is True; expected a whole number of at least 1"):
         published("minet", features=True)
     with pytest.raises(InputError, match="expected an even number"):
         published("dinet", dimension=7)
     values = published("minet").as_dict()
     del values["stages"]
-    with pytest.raises(InputError, match="lacks .'stages'."):
+    with pytest.raises(InputError, match=r"lacks .'stages'."):
         from_dict({**values})
-    with pytest.raises(InputError, match="unknown fields .'width'."):
+    with pytest.raises(InputError, match=r"unknown fields .'width'."):
         from_dict({**published("minet").as_dict(), "width": 3})
 
 

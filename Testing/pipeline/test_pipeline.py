@@ -46,7 +46,7 @@ def test_default_scale_is_two_and_spacing_replaces_it(scans):
     assert mc.super_resolve(target, method="linear").volume.shape == (6, 96, 88)
     cubes = mc.super_resolve(target, method="linear", spacing=1.0).volume
     assert cubes.shape == (18, 96, 88) and cubes.spacing == pytest.approx((1, 1, 1))
-    with pytest.raises(InputError, match="Both scale .* and spacing .* are given; expected one of them."):
+    with pytest.raises(InputError, match=r"Both scale .* and spacing .* are given; expected one of them."):
         mc.super_resolve(target, method="linear", scale=2, spacing=1.0)
 
 

@@ -99,7 +99,7 @@ def test_an_unrelated_reference_falls_back_with_a_warning(sigma):
 
 
 def test_another_word_for_register_is_refused():
-    with pytest.raises(InputError, match="Registration is 'maybe'; expected one of auto, off, on."):
+    with pytest.raises(InputError, match=r"Registration is 'maybe'; expected one of auto, off, on."):
         align(*head(), register="maybe")
 
 

@@ -72,7 +72,7 @@ def test_resume_equals_uninterrupted(muon_learning_rate, tmp_path):
     pack, r = phantom_pack(), recipe(**{**RICH, "optimisation": optimisation})
     whole = loop.train(r, pack, tmp_path / "whole")
     asked = iter([False, False, True])
-    with pytest.raises(loop.StoppedError, match="Stopped after step 3; .* Run the same command again"):
+    with pytest.raises(loop.StoppedError, match=r"Stopped after step 3; .* Run the same command again"):
         loop.train(r, pack, tmp_path / "parts", cancel=lambda: next(asked))
     late = loop.train(r, pack, tmp_path / "parts", minutes=0.0)  # time is over at once; every call does a step
     assert (late.step, late.finished) == (4, False)
@@ -180,7 +180,7 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):
     (tmp_path / checkpoint.NAME).write_bytes(b"no checkpoint")
-    with pytest.raises(FileReadError, match="damaged.*Remove it"):
+    with pytest.raises(FileReadError, match=r"damaged.*Remove it"):
         loop.train(recipe(), phantom_pack(), tmp_path)
     with pytest.raises(FileReadError, match="Train first"):
         load_state(tmp_path / "gone")
@@ -225,7 +225,7 @@ def test_a_step_that_is_not_a_number_is_skipped(tmp_path, monkeypatch):
 def test_gradients_that_stay_not_a_number_stop_the_training(tmp_path, monkeypatch):
     poison(monkeypatch, {2, 3, 4})
     r = recipe(optimisation={"steps": 20, "validate_every": 0, "save_every": 1, "max_skipped_steps": 3})
-    with pytest.raises(loop.DivergedError, match="not finite in 3 steps.*last checkpoint is unchanged.*Lower"):
+    with pytest.raises(loop.DivergedError, match=r"not finite in 3 steps.*last checkpoint is unchanged.*Lower"):
         loop.train(r, phantom_pack(), tmp_path)
     state = load_state(tmp_path)
     assert state.step == 4 and all(torch.isfinite(t).all() for t in state.model.values())
@@ -317,12 +317,12 @@ def test_export_is_what_was_trained(tmp_path):
     assert all(w in text for w in ("# Tiny", card["file"]["sha256"], "Research use only", "- Phantoms only.", "| ×2 |"))
     with pytest.raises(FileWriteError, match="exists already"):
         export(tmp_path / "run", tmp_path / "tiny.safetensors", pack)
-    with pytest.raises(FileWriteError, match="expected .safetensors"):
+    with pytest.raises(FileWriteError, match=r"expected .safetensors"):
         export(tmp_path / "run", tmp_path / "tiny.pt", pack)
     assert problems({**card, "parameters": "many"}) == ["card.parameters is 'many'; expected integer"]
     assert problems({k: v for k, v in card.items() if k != "licence"}) == ["card lacks 'licence'"]
     files[1].write_text("{}")
-    with pytest.raises(FileReadError, match="lacks 'title'. Restore"):
+    with pytest.raises(FileReadError, match=r"lacks 'title'. Restore"):
         load_card(files[1])
 
 

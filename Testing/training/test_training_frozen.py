@@ -88,7 +88,7 @@ def test_a_training_may_begin_with_such_a_file(trained, tmp_path):
 
 def test_only_shipped_weights_can_stay():
     with pytest.raises(
-        InputError, match="optimisation.freeze_initial_weights is true, and initial_weights is ''; expected a method"
+        InputError, match=r"optimisation.freeze_initial_weights is true, and initial_weights is ''; expected a method"
     ):
         recipe(optimisation={"freeze_initial_weights": True})
 
@@ -97,7 +97,7 @@ def test_weights_that_stay_must_all_have_a_place(tmp_path):
     """Found out before the training, not when it is exported."""
     wanted = recipe("dual-arbnet", model={**LIGHT, "base": "guided"}, optimisation=WANTED)
     with pytest.raises(
-        InputError, match="'correction.auxiliary_head.bias'; expected all.*the same base .'guided.joint-tv'"
+        InputError, match=r"'correction.auxiliary_head.bias'; expected all.*the same base .'guided.joint-tv'"
     ):
         loop.train(wanted, phantom_pack(), tmp_path)
 

@@ -63,7 +63,7 @@ def test_label_maps_are_read_only_where_they_are_used(tmp_path):
         'base = "swift"\n[[source]]\nvalidation_share = 0.5\n'
         'contrasts.T2 = "{subject}/t2.nii.gz"\ncontrasts.T1 = "{subject}/t1.nii.gz"\n'
     )
-    with pytest.raises(InputError, match="No label maps were found.*set augmentation.synthetic to 0"):
+    with pytest.raises(InputError, match=r"No label maps were found.*set augmentation.synthetic to 0"):
         build_pack(load_recipe(tmp_path / "mine.toml"), tmp_path)
     without = load_recipe(tmp_path / "mine.toml", {"augmentation.synthetic": "0.0"})
     assert build_pack(without, tmp_path).labels == ()

@@ -55,7 +55,7 @@ def test_a_changed_file_is_refused(file):
 def test_a_cut_file_is_refused(file, cut):
     path, _ = file
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(FileReadError, match="are no safetensors file: .*Download"):
+    with pytest.raises(FileReadError, match=r"are no safetensors file: .*Download"):
         load_weights(path)
 
 
@@ -87,7 +87,7 @@ def test_what_is_no_safetensors_file_is_refused(tmp_path, data):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(FileReadError, match="cannot be read.*expected a .safetensors file"):
+    with pytest.raises(FileReadError, match=r"cannot be read.*expected a .safetensors file"):
         load_weights(tmp_path / "w.safetensors")
 
 
@@ -101,13 +101,13 @@ def test_specs_that_cannot_be(tmp_path):
     with pytest.raises(UnknownNameError, match="Unknown network 'other'"):
         load_weights(path)
     path.write_bytes(encode(tensors, {"spec": json.dumps({**SPEC.as_dict(), "depth": 3})}))
-    with pytest.raises(InputError, match="unknown fields .'depth'."):
+    with pytest.raises(InputError, match=r"unknown fields .'depth'."):
         load_weights(path)
 
 
 def test_numbers_that_half_precision_cannot_hold(tmp_path):
     for value in (1e6, np.nan):
-        with pytest.raises(InputError, match="Tensor 'a' holds .*float16"):
+        with pytest.raises(InputError, match=r"Tensor 'a' holds .*float16"):
             save_weights(tmp_path / "w.safetensors", SPEC, {"a": np.array([value])})
     assert not list(tmp_path.iterdir())
     with pytest.raises(InputError, match="type complex64"):
@@ -120,7 +120,7 @@ def test_networks_take_only_what_fits(file, tmp_path):
 
     with pytest.raises(InputError, match="belong to 'minet'; expected 'dinet'"):
         load_network(file[0], network="dinet")
-    with pytest.raises(InputError, match="do not fit 'minet': .* tensors differ"):
+    with pytest.raises(InputError, match=r"do not fit 'minet': .* tensors differ"):
         load_network(file[0])
     module = build(SPEC)
     path = tmp_path / "whole.safetensors"

@@ -146,7 +146,7 @@ def ensure_package(name: str) -> None:
 
 
 def _probe_torch() -> ModuleType | None:
-    """torch if it works, None if it is not there; `MethodUnavailableError` if it is there but broken."""
+    """The module torch if it works, None if it is not there; `MethodUnavailableError` if it is there but broken."""
     try:
         torch = importlib.import_module("torch")
         library("core.packages").probe_torch(torch)

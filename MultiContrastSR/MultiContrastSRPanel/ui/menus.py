@@ -39,7 +39,7 @@ def _method_item(method: Any) -> MenuItem:
 
 
 def device_items(method: Any, loading: bool = False) -> list[MenuItem]:
-    """auto (and the device that it stands for), the CPU, and each GPU for methods that can use one.
+    """The choices "auto" (and the device that it stands for), the CPU, and each GPU for methods that can use one.
 
     Args:
         loading: whether the packages that list the GPUs are being imported, see `needs_loading`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import time
@@ -182,7 +183,7 @@ class Panel:
     def _order_tabs(self) -> None:
         """Options are made late, and Qt would visit them last: put them between their section and the output."""
         chain = [self.ui.advancedButton, *self._form.widgets, self.ui.liveSectionButton]
-        for before, after in zip(chain, chain[1:], strict=False):
+        for before, after in itertools.pairwise(chain):
             qt.QWidget.setTabOrder(before, after)
 
     # ------------------------------------------------------------------ runs

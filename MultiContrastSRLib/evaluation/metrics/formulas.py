@@ -85,10 +85,11 @@ def hfen(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
     NaN for slices without structure.
     """
     kernel = laplacian_of_gaussian()[None]
-    norms = []
-    for image in (np.asarray(prediction, np.float64) - truth, np.asarray(truth, np.float64)):
-        norms.append(np.linalg.norm(_per_slice(signal.fftconvolve(image, kernel, mode="same", axes=(1, 2))), axis=1))
-    return _ratio(norms[0], norms[1])
+    error, original = (
+        np.linalg.norm(_per_slice(signal.fftconvolve(image, kernel, mode="same", axes=(1, 2))), axis=1)
+        for image in (np.asarray(prediction, np.float64) - truth, np.asarray(truth, np.float64))
+    )
+    return _ratio(error, original)
 
 
 def nmse(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:

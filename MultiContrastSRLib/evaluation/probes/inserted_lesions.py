@@ -109,14 +109,14 @@ def remove_lesions(volume: Volume, lesions: Volume) -> Volume:
 
 
 def site_regions(case: Case, site: LesionSite) -> tuple[np.ndarray, np.ndarray]:
-    """bool (rows, columns) of the site's plane: the lesion's core, and its surroundings."""
+    """Masks (rows, columns) in the site's plane: the lesion's core, and its surroundings."""
     distance = _distance(case.plane_grid(site.plane), site.center).squeeze(case.plane_axis)
     ring = (distance > site.radius + RING[0]) & (distance <= site.radius + RING[1])
     return distance <= site.radius, ring
 
 
 def mask_regions(lesions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """bool (slices, rows, columns): a lesion mask, and its surroundings from 3 to 5 pixels away."""
+    """Masks (slices, rows, columns): the lesion, and its surroundings from 3 to 5 pixels away."""
     cross = ndimage.generate_binary_structure(2, 1)[None]
     near, far = (ndimage.binary_dilation(lesions, cross, iterations=n) for n in (2, 5))
     return lesions, far & ~near

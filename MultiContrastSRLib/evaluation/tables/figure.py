@@ -140,7 +140,7 @@ class _View:
         row = shape[0] - 1 - focus[0] if self.flipped else focus[0]
         column = shape[1] - 1 - focus[1] if self.mirrored else focus[1]
         side = min(max(CROP, min(shape) // 3), *shape)
-        tall = min(shape[0], max(1, int(round(side / self.aspect))))
+        tall = min(shape[0], max(1, round(side / self.aspect)))
         top = int(np.clip(row - tall // 2, 0, shape[0] - tall))
         left = int(np.clip(column - side // 2, 0, shape[1] - side))
         self.window = (slice(top, top + tall), slice(left, left + side))

@@ -75,7 +75,7 @@ def _focus(region: np.ndarray, error: np.ndarray, lesions: bool) -> tuple[int, i
     if lesions:
         labels, _ = ndimage.label(region)
         largest = labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
-        return tuple(int(round(center)) for center in ndimage.center_of_mass(largest))
+        return tuple(round(float(center)) for center in ndimage.center_of_mass(largest))
     # far from the edge, where a crop shows tissue only
     depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
     deep = depth > 0.5 * depth.max()

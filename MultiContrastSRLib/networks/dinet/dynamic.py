@@ -28,7 +28,7 @@ class DynamicConvolution(nn.Module):
             self.key = nn.Linear(hidden, kernels, bias=False)
 
     def forward(self, x: Tensor, y: Tensor | None, scale: tuple[float, float]) -> tuple[Tensor, Tensor | None]:
-        """x (B, G, h, w), y (B, G, any size) or None, scale (rows, columns) → both, shapes kept."""
+        """`x` (B, G, h, w), y (B, G, any size) or None, scale (rows, columns) → both, shapes kept."""
         x = x + self.kernels[0](x)
         if y is not None:
             y = y + self.kernels[0](y)
@@ -49,7 +49,7 @@ class DynamicConvolution(nn.Module):
 
 
 def _conv_per_sample(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x (B, I, h, w), weight (B, O, I, 3, 3), bias (B, O) → (B, O, h, w), each sample by its own kernel."""
+    """`x` (B, I, h, w), weight (B, O, I, 3, 3), bias (B, O) → (B, O, h, w), each sample by its own kernel."""
     b, _, h, w = x.shape
     y = F.conv2d(x.reshape(1, -1, h, w), weight.flatten(0, 1), bias.flatten(), padding=1, groups=b)
     return y.reshape(b, -1, h, w)

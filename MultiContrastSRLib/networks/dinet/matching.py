@@ -57,7 +57,7 @@ def _best(target: Tensor, reference: Tensor, radius: int) -> tuple[Tensor, Tenso
 
 
 def _gather(x: Tensor, row: Tensor, col: Tensor) -> Tensor:
-    """x (B, C, h, w) at whole pixels row, col (B, H, W): (B, C, H, W); outside the image the nearest pixel."""
+    """`x` (B, C, h, w) at whole pixels row, col (B, H, W): (B, C, H, W); outside the image the nearest pixel."""
     b, c, h, w = x.shape
     index = (row.clamp(0, h - 1) * w + col.clamp(0, w - 1)).flatten(1)
     return x.flatten(2).gather(2, index[:, None].expand(b, c, -1)).view(b, c, *row.shape[1:])
@@ -77,7 +77,7 @@ def _fold(reference: Tensor, row: Tensor, col: Tensor) -> Tensor:
 
 
 def _shifted(x: Tensor, dy: int, dx: int) -> Tensor:
-    """x (B, H, W) at p − (dy, dx); −9 from outside."""
+    """`x` (B, H, W) at p − (dy, dx); −9 from outside."""
     h, w = x.shape[1:]
     return F.pad(x, (1, 1, 1, 1), value=-9)[:, 1 - dy : 1 - dy + h, 1 - dx : 1 - dx + w]
 

@@ -26,6 +26,7 @@ class Modulation(nn.Module):
         self.beta = conv3(channels, channels)
 
     def forward(self, target: Tensor, reference: Tensor) -> Tensor:
+        """Target and reference (B, R, H, W) → (B, R, H, W)."""
         channels = self.channels(target.mean((2, 3))).view(len(target), self.rank, -1).sigmoid()
         rows, cols = self.rows(target.mean(3)).sigmoid(), self.cols(target.mean(2)).sigmoid()
         cube = torch.einsum("bmc,bmh,bmw->bchw", channels, rows, cols) / self.rank * target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -60,7 +61,7 @@ class DINet(Network):
         self.merge = nn.Conv2d(2 * r, r, 1)
         self.expand = nn.Conv2d(r, d, 1)
         widths = [d, spec.hidden, spec.hidden, spec.hidden]
-        hidden = [m for a, b in zip(widths, widths[1:], strict=False) for m in (nn.Conv2d(a, b, 1), nn.ReLU())]
+        hidden = [m for a, b in itertools.pairwise(widths) for m in (nn.Conv2d(a, b, 1), nn.ReLU())]
         self.mlp = nn.Sequential(*hidden, nn.Conv2d(spec.hidden, channels, 1))
         if spec.base_image is not None:
             self.correction = self.make_correction(d)
@@ -69,12 +70,12 @@ class DINet(Network):
     # ------------------------------------------------------------------ encoding
 
     def encode_target(self, target: Tensor) -> Encoded:
-        """target (B, in_channels, h, w) → its encoding, on the same grid."""
+        """Target (B, in_channels, h, w) → its encoding, on the same grid."""
         image = 2 * target - 1
         return Encoded(self.target_encoder(image), image)
 
     def encode_reference(self, reference: Tensor) -> Encoded:
-        """reference (B, in_channels, any size) → its encoding, on the same grid."""
+        """Reference (B, in_channels, any size) → its encoding, on the same grid."""
         image = 2 * reference - 1
         head = channels_last(self.reference_head(image))
         return Encoded(residual_add(self.reference_body(head), head), image)

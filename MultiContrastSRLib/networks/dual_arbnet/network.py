@@ -35,6 +35,7 @@ class Sine(nn.Module):
     """Elementwise sine."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Any shape, which is kept."""
         return x.sin()
 
 
@@ -50,6 +51,7 @@ class FusionLayer(nn.Module):
         self.attention = CBAM(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, 2G, H, W) → (B, 2G, H, W)."""
         y = x
         for conv in self.convs:
             y = residual_add(conv(y).relu_(), y)
@@ -106,13 +108,13 @@ class DualArbNet(Network):
     # ------------------------------------------------------------------ encoding
 
     def encode_target(self, target: Tensor) -> Encoded:
-        """target (B, in_channels, h, w) → its encoding, on the same grid."""
+        """Target (B, in_channels, h, w) → its encoding, on the same grid."""
         features = self.encoder(2 * target - 1)
         fusion = F.conv2d(features, self.fuse_in.weight[:, : self.spec.features], self.fuse_in.bias, padding=1)
         return Encoded(fusion, self._before(self.skip_target, features), target)
 
     def encode_reference(self, reference: Tensor) -> Encoded:
-        """reference (B, in_channels, any size) → its encoding, on the same grid."""
+        """Reference (B, in_channels, any size) → its encoding, on the same grid."""
         features = self.encoder(2 * reference - 1)
         if self.spec.detach_reference:
             features = features.detach()

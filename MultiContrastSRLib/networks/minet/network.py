@@ -44,6 +44,7 @@ class Integration(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1)) if gamma else None
 
     def forward(self, stages: Tensor) -> Tensor:
+        """(B, N, C, H, W) → (B, N, C, H, W)."""
         flat = stages.flatten(2)
         affinity = (flat @ flat.transpose(1, 2) / flat.shape[2]).softmax(dim=2)
         mixed = (affinity @ flat).view_as(stages)
@@ -62,6 +63,7 @@ class ChannelSpatialAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1)) if gamma else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W)."""
         gate = self.conv(x[:, None])[:, 0].sigmoid()
         return torch.addcmul(x, x, gate if self.gamma is None else self.gamma * gate)
 
@@ -121,11 +123,11 @@ class MINet(Network):
         return Positions.regular(size, ((step, 0.0), (step, 0.0)), ((1.0, 0.0), (1.0, 0.0)))
 
     def encode_target(self, target: Tensor) -> Tensor:
-        """target (B, in_channels, h, w) → head feature (B, G, scale·h, scale·w)."""
+        """Target (B, in_channels, h, w) → head feature (B, G, scale·h, scale·w)."""
         return channels_last(self.target_head(target))
 
     def encode_reference(self, reference: Tensor) -> Encoded:
-        """reference (B, in_channels, scale·h, scale·w) → its encoding, on the same grid."""
+        """Reference (B, in_channels, scale·h, scale·w) → its encoding, on the same grid."""
         maps = [channels_last(self.reference_head(reference))]
         for stage in self.reference_stages:
             maps.append(stage(maps[-1]))
