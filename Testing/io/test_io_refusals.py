@@ -106,7 +106,8 @@ def test_damaged_compression_is_refused(tmp_path, scan):
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 2] ^= 0xFF
     path.write_bytes(raw)
-    with pytest.raises(FileReadError, match=r"its compressed data end early or are damaged\. Copy or download it"):
+    expected = r"its compressed data end early or are damaged\. Copy or download it again\."
+    with pytest.raises(FileReadError, match=expected):
         mc.load_volume(path)
 
 
