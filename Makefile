@@ -14,10 +14,10 @@ export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help install demo test bench docs-blocks lint clean
+.PHONY: help install demo test test-fast bench docs-blocks lint clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?/  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?/  make \1\t/' | expand -t 20
 
 install: $(INSTALLED)  ## create .venv and install the library, its extras and what the tests need
 
@@ -27,14 +27,19 @@ demo: $(INSTALLED)  ## super-resolve a real scan: volumes, Slicer scene, table a
 test: $(INSTALLED)  ## run every test
 	$(RUN) -m pytest $(TESTS)
 
+test-fast: $(INSTALLED)  ## run the tests that take no long, in about two minutes
+	$(RUN) -m pytest -m "not slow" $(TESTS)
+
 bench: $(INSTALLED)  ## time every method and stage side by side: bench-output/bench.md and .json
 	$(RUN) Testing/bench.py
 
 docs-blocks: $(INSTALLED)  ## rewrite what commands print in docs/: methods, results (MULTICONTRASTSR_DATA), benchmark (after make bench)
 	PYTHONPATH=. $(RUN) Testing/documentation.py
 
-lint: $(INSTALLED)  ## check style
+lint: $(INSTALLED)  ## check style and types
 	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
 
 clean:  ## remove .venv and everything that these commands made
 	rm -rf $(VENV) build dist *.egg-info demo-output bench-output test-output .pytest_cache .hypothesis .mypy_cache .ruff_cache

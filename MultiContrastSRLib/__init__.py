@@ -19,10 +19,12 @@ from .image.grid import Grid
 from .image.volume import Volume
 
 if TYPE_CHECKING:
-    from . import methods
     from .acquisition.degrade import degrade
     from .io import load_volume, save_volume
+    from .methods import _CallableModule
     from .pipeline import prepare, super_resolve
+
+    methods: _CallableModule
 
 __all__ = [
     "Grid",

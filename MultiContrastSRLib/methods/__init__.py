@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
+from collections.abc import Callable
 from types import ModuleType
 
 from ..image.prepared import Prepared
@@ -25,6 +26,8 @@ def _discover() -> None:
 
 class _CallableModule(ModuleType):
     """`MultiContrastSRLib.methods()` and this package share a name; this class makes the package callable."""
+
+    get: Callable[[str], Method]
 
     def __call__(self) -> tuple[Method, ...]:
         """All methods, in menu order."""
