@@ -14,7 +14,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help install demo test test-fast bench docs-blocks lint clean
+.PHONY: help install demo evaluate test test-fast bench docs-blocks lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?/  make \1\t/' | expand -t 20
@@ -23,6 +23,10 @@ install: $(INSTALLED)  ## create .venv and install the library, its extras and w
 
 demo: $(INSTALLED)  ## super-resolve a real scan: volumes, Slicer scene, table and pictures in demo-output/
 	PYTHONPATH=Testing $(RUN) -m demo
+
+evaluate: $(INSTALLED)  ## compare all methods on the validation patient, about an hour (needs MULTICONTRASTSR_DATA)
+	$(VENV)/bin/multicontrastsr evaluate --data "$$MULTICONTRASTSR_DATA" --preset P3 --subjects patient26 --alone \
+		--methods sinc guided swift dual-arbnet dinet minet --scales 2 3 4
 
 test: $(INSTALLED)  ## run every test
 	$(RUN) -m pytest $(TESTS)

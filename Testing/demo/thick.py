@@ -1,4 +1,4 @@
-"""Thick slices made isotropic by the subject-specific methods: with known truth, and as a scanner gave them.
+"""Thick slices made isotropic by the joint methods: with known truth, and as a scanner gave them.
 
 Known truth: a part of patient26, T1 in sagittal and FLAIR in coronal slices of 4 mm. As acquired: a part of patient12,
 FLAIR and T2, both in axial slices of 3 mm; two scans in one view hold little of what lies between their slices, and the
@@ -21,7 +21,7 @@ from MultiContrastSRLib.samples.scans import sample_volumes
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-METHODS = {"bspline": "cubic spline", "joint-tv": "joint total variation", "subject-inr": "subject-specific network"}
+METHODS = {"bspline": "cubic spline", "joint-tv": "joint total variation", "joint-nonlocal": "joint non-local means"}
 SIDES = (132, 164, 132)  # voxels of patient26's part
 ISOTROPIC, EXTENT = 1.0, 100.0  # mm: patient12's voxels, and how much of its slices is shown
 VIEWS = {"axial": 2, "coronal": 1, "sagittal": 0}  # the RAS axis that lies across
@@ -74,11 +74,13 @@ def as_acquired(output: Path, say: Callable[[str], None]) -> list[Path]:
         shown = [min(n, round(EXTENT / mm)) for n, mm in zip(volume.shape[1:], volume.spacing[1:], strict=True)]
         scans.append(part(volume, (volume.shape[0], *shown)))
     grid = scans[0].grid.isotropic(ISOTROPIC)
-    run = mc.prepare(*scans, "subject-inr", grid=grid)
+    run = mc.prepare(*scans, "joint-nonlocal", grid=grid)
     results = [run.render(grid), run.companion.render(grid)]
     plain = [mc.prepare(scan, None, "linear", data_consistency=False, grid=grid).render(grid) for scan in scans]
     folder = output / f"{samples.patient}-isotropic"
-    written = [mc.save_volume(r, _named(folder, f"{s.name}-subject-inr")) for r, s in zip(results, scans, strict=True)]
+    written = [
+        mc.save_volume(r, _named(folder, f"{s.name}-joint-nonlocal")) for r, s in zip(results, scans, strict=True)
+    ]
     picture = output / f"{samples.patient}-isotropic.png"
     _draw_acquired(picture, scans, plain, results)
     return [picture, *written]
