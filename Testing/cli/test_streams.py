@@ -49,6 +49,7 @@ def test_output_that_cannot_be_written_is_a_file_error(folder):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii", "utf-8:strict"])
 def test_characters_that_the_encoding_lacks_are_replaced(folder, encoding):
     printed = shell(f"{COMMAND} evaluate t2.nii --scales 2 --methods sinc", folder, PYTHONIOENCODING=encoding)

@@ -102,6 +102,7 @@ def test_patient26(target, reference, scale):
             assert score["guided"] > max(score["sinc"], score["bspline"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reference", ["T1W", "FLAIR"])
 def test_raw_patient12_with_registration_never_falls_below_sinc(reference):
     folder = ("open_ms_data", "longitudinal", "raw", "patient12")

@@ -17,7 +17,7 @@ pytest.importorskip("slicer")
 pytest.importorskip("matplotlib")
 
 
-pytestmark = pytest.mark.timeout(900)  # of the whole demo, 140 s where nothing else runs
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # of the whole demo, 140 s where nothing else runs
 
 
 @pytest.fixture(scope="module")
