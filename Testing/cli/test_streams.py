@@ -13,6 +13,8 @@ import pytest
 
 import MultiContrastSRLib as mc
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(mc.__file__).parents[1]
 COMMAND = f'"{sys.executable}" -m MultiContrastSRLib.cli'
 posix = pytest.mark.skipif(sys.platform == "win32", reason="streams are closed in another way on Windows")
@@ -49,7 +51,6 @@ def test_output_that_cannot_be_written_is_a_file_error(folder):
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii", "utf-8:strict"])
 def test_characters_that_the_encoding_lacks_are_replaced(folder, encoding):
     printed = shell(f"{COMMAND} evaluate t2.nii --scales 2 --methods sinc", folder, PYTHONIOENCODING=encoding)

@@ -79,6 +79,7 @@ def test_no_reference_means_sinc():
 PAIRS = [("T2", "T1"), ("FLAIR", "T1"), ("T1POST", "T1"), ("FLAIR", "T2"), ("T1", "FLAIR")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "reference"), PAIRS)
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_patient26(target, reference, scale):
