@@ -13,6 +13,8 @@ import pytest
 
 import MultiContrastSRLib as mc
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(mc.__file__).parents[1]
 COMMAND = f'"{sys.executable}" -m MultiContrastSRLib.cli'
 posix = pytest.mark.skipif(sys.platform == "win32", reason="streams are closed in another way on Windows")

@@ -25,6 +25,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BROKEN)
 @pytest.mark.parametrize("verb", ["super-resolve", "fit"])
 def test_a_broken_torch_ends_with_code_3_and_the_remedy(tmp_path, kind, verb):

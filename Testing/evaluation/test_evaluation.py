@@ -254,6 +254,7 @@ def test_importing_needs_neither_matplotlib_nor_torch():
 # ---------------------------------------------------------------------------------------------------- real scans
 
 
+@pytest.mark.slow
 def test_real_pair_ranks_guided_above_sinc_above_bspline():
     scans = [real_volume("open_ms_data/cross_sectional/MNI/patient26", f"{name}_*.nii.gz") for name in ("T2", "T1")]
     lesions = real_volume("open_ms_data/cross_sectional/MNI/patient26", "GOLD_STANDARD_*.nii.gz")

@@ -41,6 +41,7 @@ def test_rows_as_typed():
         parse_row("magic:x=1")
 
 
+@pytest.mark.slow
 def test_pairs_of_all_subjects(evaluated, tmp_path):
     command = "--preset P3 --pairs T2:T1,T1:T2 --scales 2 2x1.3 --methods guided guided:strength=0.5,label=half"
     outputs = "--markdown a.md --csv a.csv --json-file a.json --figure e.png"

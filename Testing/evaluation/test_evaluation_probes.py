@@ -219,6 +219,7 @@ def test_methods_that_take_no_reference_have_nothing_to_be_robust_against():
 # ------------------------------------------------------------------------------------------------ real scans
 
 
+@pytest.mark.slow
 def test_guided_keeps_lesions_of_a_real_patient():
     folder = "open_ms_data/cross_sectional/MNI/patient26"
     scans = [real_volume(folder, f"{name}_*.nii.gz") for name in ("FLAIR", "T1", "GOLD_STANDARD")]

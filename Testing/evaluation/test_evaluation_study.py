@@ -216,6 +216,7 @@ def test_p4_in_a_study(isotropic, tmp_path):
         evaluate_study(layout, None, [("T2", "T1")], **settings, register="auto")
 
 
+@pytest.mark.slow
 def test_real_patient_by_name():
     folder = real_scan("open_ms_data").parent
     study = evaluate_study(

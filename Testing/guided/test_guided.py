@@ -79,6 +79,7 @@ def test_no_reference_means_sinc():
 PAIRS = [("T2", "T1"), ("FLAIR", "T1"), ("T1POST", "T1"), ("FLAIR", "T2"), ("T1", "FLAIR")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "reference"), PAIRS)
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_patient26(target, reference, scale):
@@ -102,6 +103,7 @@ def test_patient26(target, reference, scale):
             assert score["guided"] > max(score["sinc"], score["bspline"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reference", ["T1W", "FLAIR"])
 def test_raw_patient12_with_registration_never_falls_below_sinc(reference):
     folder = ("open_ms_data", "longitudinal", "raw", "patient12")

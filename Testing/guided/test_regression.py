@@ -70,6 +70,7 @@ def test_nothing_is_added_where_no_slice_is_helped(scene):
     assert not model.helps and not transfer(level, model, target, reference).any()
 
 
+@pytest.mark.slow
 def test_invalid_intensities_of_one_slice_leave_the_others_alone(scene):
     _, _, reference = scene
     acquisition = SliceAcquisition.of(SHAPE[1:], (2.0, 3.0))
@@ -80,6 +81,7 @@ def test_invalid_intensities_of_one_slice_leave_the_others_alone(scene):
     assert torch.equal(found[[0, 2]], expected[[0, 2]])
 
 
+@pytest.mark.slow
 def test_gradients_reach_target_and_reference(scene):
     _, _, reference = scene
     acquisition = SliceAcquisition.of(SHAPE[1:], (2.0, 3.0))

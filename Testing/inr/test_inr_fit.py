@@ -24,7 +24,7 @@ from MultiContrastSRLib.inr.plateau import has_plateaued  # noqa: E402
 from MultiContrastSRLib.inr.presets import PRESETS, Settings  # noqa: E402
 from MultiContrastSRLib.joint.volumes import joint_images  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("no_earlier_fits")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_earlier_fits")]
 
 
 def test_a_curve_settles_at_its_plateau():

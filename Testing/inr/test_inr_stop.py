@@ -22,6 +22,8 @@ from MultiContrastSRLib.inr.model import SubjectModel  # noqa: E402
 from MultiContrastSRLib.inr.presets import PRESETS, Settings  # noqa: E402
 from MultiContrastSRLib.joint import solver, volumes  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 FAST = Settings(PRESETS["fast"])
 
 

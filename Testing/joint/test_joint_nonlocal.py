@@ -21,6 +21,8 @@ from MultiContrastSRLib.joint.nonlocal_means import nonlocal_means  # noqa: E402
 from MultiContrastSRLib.joint.reconstruction import reconstruct  # noqa: E402
 from MultiContrastSRLib.joint.volumes import joint_images  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 SCENE = ((28, 32, 24), 29, 8)
 DATA = os.environ.get("MULTICONTRASTSR_DATA", "")
 

@@ -40,6 +40,7 @@ def test_it_ends_within_an_iteration(views, lattice, monkeypatch):
         assert np.isfinite(image).all() and 0 < np.abs(image - channel.initial).max() < np.ptp(channel.initial)
 
 
+@pytest.mark.slow
 def test_it_ends_within_a_round_of_nonlocal_means_which_is_dropped(views, lattice, monkeypatch):
     rounds, checks, real = [], [], solver.nonlocal_means
     monkeypatch.setattr(solver, "nonlocal_means", lambda *args: (rounds.append(1), real(*args))[1])

@@ -58,6 +58,7 @@ def test_detail_passes_between_the_contrasts(views, truths):
         assert decibel(companion, other) > decibel(fit(reference, None, grid, "bspline").render(grid), other) + 1.5
 
 
+@pytest.mark.slow
 def test_more_views_of_one_contrast_and_more_contrasts_help(views, truths):
     model = AcquisitionModel.estimate(views[0])
     lattice = model.lattice(truths[0].shape)

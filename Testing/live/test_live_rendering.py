@@ -30,6 +30,7 @@ from MultiContrastSRLib.pipeline.sliced import SlicedImage
 # ---------------------------------------------------------------------- a viewport is the crop of the whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plane", PLANES)
 @pytest.mark.parametrize("method", [m.name for m in all_methods()])
 def test_a_viewport_is_the_crop_of_the_whole(method, plane):
@@ -47,6 +48,7 @@ def test_a_viewport_is_the_crop_of_the_whole(method, plane):
         assert deviation(crop, expected, target) <= TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["linear", "bspline", "sinc", "guided", *TINY])
 def test_a_view_shows_what_apply_would_make(method):
     target, reference = scans((4, 40, 36))

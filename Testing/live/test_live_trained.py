@@ -22,6 +22,8 @@ from MultiContrastSRLib.live.view import Rectangle, neighbours, part_of
 from MultiContrastSRLib.methods import get
 from MultiContrastSRLib.pipeline.sliced import SlicedImage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def small() -> tuple[Volume, Volume]:

@@ -26,7 +26,7 @@ from MultiContrastSRLib.inr.curve_plot import draw_curve  # noqa: E402
 from MultiContrastSRLib.inr.fitting import fit  # noqa: E402
 from MultiContrastSRLib.inr.presets import PRESETS, Settings  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("no_earlier_fits")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_earlier_fits")]
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,8 @@ from MultiContrastSRLib.samples.phantom import head_phantom
 from MultiContrastSRLib.weights import registry as models
 from MultiContrastSRLib.weights.file import save_weights
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = ("dual-arbnet", "dinet", "minet", "swift")
 
 

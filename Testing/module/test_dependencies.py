@@ -232,6 +232,7 @@ def test_installed_packages_are_imported_by_load_only(monkeypatch, tmp_path):
     assert len(stages) == 1 and dependencies.loading_text(("torch",)) == "Starting PyTorch…"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 def test_the_large_library_of_torch_is_loaded_before_the_import(monkeypatch):
     """`import torch` would load it with Python's lock held, and the interface would stand still meanwhile."""

@@ -16,6 +16,8 @@ from live_fixtures import live_threads  # noqa: E402
 from live_view_fixtures import VIEWS, finish, frame_of, our_nodes, pixels_of, start  # noqa: E402
 from panel_fixtures import scene_text, volume_names  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def everything(harness) -> tuple:
     """What live zoom may not change: nodes, layers, what would be saved."""

@@ -116,6 +116,7 @@ def test_packages_are_imported_by_another_thread(module, shown, harness, slow_sl
 # ---------------------------------------------------------------------- a session
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lock", ["released", "held"])
 def test_a_scripted_session(module, shown, harness, lock):
     """Pan, zoom 1× to 12×, scroll, oblique turn, window drag, resize, another method, target deleted, scene closed."""

@@ -64,6 +64,7 @@ def transformed(images: SliceStack, code: int) -> SliceStack:
     return SliceStack(images.axes[::-1] if code & 4 else images.axes, *arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "base"), [("swift", "guided"), ("dual-arbnet", "none"), ("dinet", "none"), ("minet", "none")]
 )
@@ -82,6 +83,7 @@ def test_the_mean_over_all_transforms_is_invariant(name, base):
         assert np.abs(back - mean).max() < 1e-4 * scale
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dual-arbnet", "dinet", "minet"])
 def test_features_are_computed_once_and_transformed_with_the_images(name):
     torch.manual_seed(1)

@@ -217,6 +217,7 @@ print(peak, check_memory_for(get(method), target, reference, target.grid.scaled(
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="peak memory is read the POSIX way")
 @pytest.mark.parametrize("method", ["nearest", "bspline", "sinc", "guided"])
 def test_the_memory_estimate_is_above_the_real_peak(method):

@@ -31,6 +31,7 @@ def files(request, tmp_path) -> tuple[Path, Path]:
     )
 
 
+@pytest.mark.slow
 def test_same_voxels_everywhere(files, tmp_path, harness, module):
     import slicer
 

@@ -7,6 +7,8 @@ import pytest
 
 import MultiContrastSRLib as mc
 
+pytestmark = pytest.mark.slow
+
 METHODS = ("sinc", "guided", "swift", "dual-arbnet", "minet", "joint-tv", "joint-nonlocal")
 
 

@@ -17,7 +17,7 @@ pytest.importorskip("slicer")
 pytest.importorskip("matplotlib")
 
 
-pytestmark = pytest.mark.timeout(900)  # of the whole demo
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # of the whole demo
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ def head(seed=0):
     return Volume(one, affine, "T2"), Volume(two, affine, "T1")
 
 
+@pytest.mark.slow
 def test_aligned_pairs_are_left_where_they_are():
     target, reference = head()
     outcome = align(target, reference)
@@ -35,6 +36,7 @@ def test_aligned_pairs_are_left_where_they_are():
     assert outcome.overlap == 1.0 and outcome.similarity > 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("register", ["auto", "on"])
 def test_a_moved_reference_is_brought_back(register):
     target, reference = head()
@@ -52,6 +54,7 @@ def test_a_moved_reference_is_brought_back(register):
     assert np.array_equal(outcome.reference.array, reference.array)
 
 
+@pytest.mark.slow
 def test_registration_is_repeatable():
     target, reference = head()
     move = np.eye(4)

@@ -11,6 +11,8 @@ from MultiContrastSRLib.registration.align import align
 from MultiContrastSRLib.registration.rigid import normalized, rectangular
 from MultiContrastSRLib.samples.phantom import head_phantom
 
+pytestmark = pytest.mark.slow
+
 GRID = Grid((20, 96, 96), np.array([[2.0, 0, 0, -95], [0, 2.0, 0, -95], [0, 0, 6.0, -57], [0, 0, 0, 1]]))
 FINE = Grid((40, 96, 96), np.array([[2.0, 0, 0, -95], [0, 2.0, 0, -95], [0, 0, 3.0, -58.5], [0, 0, 0, 1]]))
 

@@ -29,7 +29,7 @@ from MultiContrastSRLib.training.validation import Validation  # noqa: E402
 from MultiContrastSRLib.weights.card import load_card, problems  # noqa: E402
 from MultiContrastSRLib.weights.file import load_network  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 # ---------------------------------------------------------------------- the loop

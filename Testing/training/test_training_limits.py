@@ -22,7 +22,7 @@ from MultiContrastSRLib.training.recipe_names import RENAMED, current_names  # n
 from MultiContrastSRLib.training.time_limit import TimeLimit  # noqa: E402
 from MultiContrastSRLib.training.validation import Validation  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 # ---------------------------------------------------------------------- the time limit

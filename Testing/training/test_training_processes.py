@@ -21,7 +21,7 @@ from MultiContrastSRLib.training.checkpoint import load_state  # noqa: E402
 from MultiContrastSRLib.training.data.pack import save_pack  # noqa: E402
 from MultiContrastSRLib.training.process_group import ProcessGroup  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 ROOT = Path(__file__).resolve().parents[2]
 
