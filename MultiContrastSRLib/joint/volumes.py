@@ -12,12 +12,14 @@ import torch
 from ..acquisition.axis import AxisModel
 from ..acquisition.model import AcquisitionModel
 from ..core.progress import Monitor
+from ..core.threads import single_threaded
 from ..image.grid import Grid
 from ..image.volume import Volume
 from .channel import Channel, make_channel
 from .noise import noise_level
 from .observation import Observation, observe, observe_target
 from .reconstruction import reconstruct
+from .solver import remove_measured
 
 _BATCH = 1 << 20  # lattice samples of independent slices that are reconstructed at once
 
@@ -122,6 +124,17 @@ class JointReconstruction:
         self.notes += ("The GPU's memory did not suffice; joint total variation ran on the CPU.",)
         return filled(reconstruct(list(channels.values()), self._rates, device=self._device, **arguments))
 
+    def added_detail(self, part: Part, images: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
+        """What `images` of `part` add to the interpolated scans, without the part of it that the scans measured.
+
+        An image minus its added detail is the interpolated scan, as consistent with the data as the image is. None
+        where a contrast has no image or is constant.
+        """
+        return [
+            None if image is None or number not in self._channels else _unmeasured(image, self._channels[number], part)
+            for number, image in enumerate(images)
+        ]
+
     def _observe(
         self, contrasts: Sequence[Sequence[Volume]], lattice: Grid, monitor: Monitor, stop: Stop | None
     ) -> list[list[tuple[Observation, float]]]:
@@ -157,6 +170,7 @@ def joint_images(
     stop: Stop | None = None,
     max_seconds: float = math.inf,
     preview: Preview | None = None,
+    weights: Sequence[float] = (),
     **settings: float,
 ) -> tuple[list[np.ndarray | None], tuple[str, ...]]:
     """(the image of every contrast on `lattice`, sentences for the report).
@@ -168,6 +182,8 @@ def joint_images(
         stop: asked often; once it is true the images are returned as they are then.
         max_seconds: time limit with the effect of `stop`. Batches of slices get equal shares of it.
         preview: called with the images of a volume before rounds of non-local means.
+        weights: per contrast, the share of the detail added to its interpolated scans that is kept, 0 to 1
+            (`trial.detail_weights`); all of it by default.
         settings: smoothness, iterations and rounds of `reconstruction.reconstruct`.
     """
     monitor, end = monitor or Monitor(), time.perf_counter() + max_seconds
@@ -188,6 +204,10 @@ def joint_images(
             preview=preview if len(parts) == 1 else None,
             **settings,
         )
+        if any(weight < 1 for weight in weights):
+            for image, detail, weight in zip(found, joint.added_detail(part, found), weights, strict=True):
+                if detail is not None and weight < 1:
+                    image -= np.float32(1 - weight) * detail
         for number, image in enumerate(found):
             if len(parts) == 1:
                 images[number] = image
@@ -196,6 +216,15 @@ def joint_images(
                     images[number] = np.empty(lattice.shape, np.float32)
                 images[number][part] = image
     return images, joint.notes
+
+
+def _unmeasured(image: np.ndarray, channel: Channel, part: Part) -> np.ndarray:
+    """The difference of `image` and the initial image of `channel` in `part`, without what its scans measured."""
+    channel = channel.slices(part)
+    difference = torch.from_numpy(image - channel.initial)
+    with single_threaded():
+        remove_measured(difference, channel.data_terms(1.0, difference))
+    return difference.numpy()
 
 
 def _model(scan: Volume, across: int | None) -> AcquisitionModel:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 COPIES = 22  # arrays on the lattice that live at once for two contrasts
 _CACHE_BYTES = 512 << 20  # of images of both contrasts
+_WORSE = 0.5  # weight of the added detail below which the whole of it makes the image worse
 
 
 @register
@@ -75,14 +76,32 @@ class JointTV(Method):
         model, lattice, across = joint_lattice(target, reference, refine)
         check_memory("The lattice of joint total variation", lattice.shape, COPIES, "Crop the target first.")
         scans = [[target]] if reference is None else [[target], [reference]]
-        images, notes = self._reconstructed(scans, lattice, across, chosen, device, monitor)
+        images, weights, notes = self._reconstructed(scans, lattice, across, chosen, device, monitor)
         companion = images[1] if len(images) > 1 else None
         if companion is None:
             notes = ("No reference was used; the result was made from the target alone.", *notes)
-        result = LatticeImage(target, model, images[0], notes)
+        sentence, warnings = self._trial_sentence("target", weights[0]), ()
+        if weights[0] < _WORSE:
+            warnings = sentence
+        else:
+            notes += sentence
+        if companion is not None:
+            notes += self._trial_sentence("reference", weights[1])
+        result = LatticeImage(target, model, images[0], notes, warnings)
         if companion is not None:
             result.companion = LatticeImage(reference, model, companion)
         return result
+
+    def _trial_sentence(self, scan: str, weight: float) -> tuple[str, ...]:
+        """A sentence about the trial on "target" or "reference"; none where all of the detail was kept."""
+        label = self.label[0].lower() + self.label[1:]
+        if weight < _WORSE:
+            how = f"{label} was worse than interpolation; its detail was weighted by {weight:.2g}."
+        elif weight < 1:
+            how = f"the detail of {label} was better when weighted by {weight:.2g}, as it was then."
+        else:
+            return ()
+        return (f"In a trial on the {scan} itself {how}",)
 
     def _reconstructed(
         self,
@@ -92,22 +111,30 @@ class JointTV(Method):
         settings: dict[str, bool | int | float | str],
         device: str,
         monitor: Monitor,
-    ) -> tuple[list[np.ndarray | None], tuple[str, ...]]:
-        """(the image of every contrast, notes), from the cache where there are those of the same scans and settings."""
+    ) -> tuple[list[np.ndarray | None], list[float], tuple[str, ...]]:
+        """(images, weights of their added detail, notes), from the cache for the same scans and settings."""
+        import numpy as np
+
         from ..joint.digest import digest_of
+        from ..joint.trial import detail_weights
         from ..joint.volumes import joint_images
 
         key = digest_of(scans, lattice.shape, lattice.affine.tobytes(), across, sorted(settings.items()), device)
-        images = self._images.get(key)
-        if images is not None:
-            return images, ()
-        images, notes = joint_images(scans, lattice, across, device=device, monitor=monitor, **settings)
+        found = self._images.get(key)
+        if found is not None:
+            images, weights = found
+            return images, weights.tolist(), ()
+        trial, rest = monitor.part(0.0, 0.2), monitor.part(0.2, 1.0)
+        weights = detail_weights([scan for (scan,) in scans], lattice, device=device, monitor=trial, **settings)
+        images, notes = joint_images(
+            scans, lattice, across, device=device, monitor=rest, weights=weights, **settings
+        )
         for image in images:
             if image is not None:
                 image.flags.writeable = False
         if not notes:
-            self._images.put(key, images)
-        return images, notes
+            self._images.put(key, (images, np.array(weights)))
+        return images, weights, notes
 
 
 def joint_lattice(
