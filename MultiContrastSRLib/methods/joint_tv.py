@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..acquisition.lattice import LatticeImage, default_refinement, lattice_samples, through_plane_factor
 from ..acquisition.model import AcquisitionModel
-from ..core.cache import Cache
+from ..core.cache import Cache, nbytes_of
 from ..core.memory import check_memory
 from ..core.progress import Monitor
 from ..image.grid import Grid
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
 COPIES = 22  # arrays on the lattice that live at once for two contrasts
 _CACHE_BYTES = 512 << 20  # of images of both contrasts
 _WORSE = 0.5  # weight of the added detail below which the whole of it makes the image worse
+
+
+@dataclass(frozen=True)
+class _Reconstruction:
+    """The image of every contrast, the weights of the detail added to them, and notes for the report."""
+
+    images: tuple[np.ndarray | None, ...]
+    weights: tuple[float, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the images."""
+        return nbytes_of(self.images)
 
 
 @register
@@ -76,18 +91,18 @@ class JointTV(Method):
         model, lattice, across = joint_lattice(target, reference, refine)
         check_memory("The lattice of joint total variation", lattice.shape, COPIES, "Crop the target first.")
         scans = [[target]] if reference is None else [[target], [reference]]
-        images, weights, notes = self._reconstructed(scans, lattice, across, chosen, device, monitor)
-        companion = images[1] if len(images) > 1 else None
+        made = self._reconstructed(scans, lattice, across, chosen, device, monitor)
+        companion, notes = made.images[1] if len(made.images) > 1 else None, made.notes
         if companion is None:
             notes = ("No reference was used; the result was made from the target alone.", *notes)
-        sentence, warnings = self._trial_sentence("target", weights[0]), ()
-        if weights[0] < _WORSE:
+        sentence, warnings = self._trial_sentence("target", made.weights[0]), ()
+        if made.weights[0] < _WORSE:
             warnings = sentence
         else:
             notes += sentence
         if companion is not None:
-            notes += self._trial_sentence("reference", weights[1])
-        result = LatticeImage(target, model, images[0], notes, warnings)
+            notes += self._trial_sentence("reference", made.weights[1])
+        result = LatticeImage(target, model, made.images[0], notes, warnings)
         if companion is not None:
             result.companion = LatticeImage(reference, model, companion)
         return result
@@ -96,9 +111,9 @@ class JointTV(Method):
         """A sentence about the trial on "target" or "reference"; none where all of the detail was kept."""
         label = self.label[0].lower() + self.label[1:]
         if weight < _WORSE:
-            how = f"{label} was worse than interpolation; its detail was weighted by {weight:.2g}."
+            how = f"{label} was worse than interpolation; its detail was weighted by {round(weight, 2):g}."
         elif weight < 1:
-            how = f"the detail of {label} was better when weighted by {weight:.2g}, as it was then."
+            how = f"the detail of {label} was better when weighted by {round(weight, 2):g}, as it is here."
         else:
             return ()
         return (f"In a trial on the {scan} itself {how}",)
@@ -111,10 +126,8 @@ class JointTV(Method):
         settings: dict[str, bool | int | float | str],
         device: str,
         monitor: Monitor,
-    ) -> tuple[list[np.ndarray | None], list[float], tuple[str, ...]]:
-        """(images, weights of their added detail, notes), from the cache for the same scans and settings."""
-        import numpy as np
-
+    ) -> _Reconstruction:
+        """The reconstruction, from the cache where there is one of the same scans and settings."""
         from ..joint.digest import digest_of
         from ..joint.trial import detail_weights
         from ..joint.volumes import joint_images
@@ -122,19 +135,17 @@ class JointTV(Method):
         key = digest_of(scans, lattice.shape, lattice.affine.tobytes(), across, sorted(settings.items()), device)
         found = self._images.get(key)
         if found is not None:
-            images, weights = found
-            return images, weights.tolist(), ()
+            return found
         trial, rest = monitor.part(0.0, 0.2), monitor.part(0.2, 1.0)
         weights = detail_weights([scan for (scan,) in scans], lattice, device=device, monitor=trial, **settings)
-        images, notes = joint_images(
-            scans, lattice, across, device=device, monitor=rest, weights=weights, **settings
-        )
+        images, notes = joint_images(scans, lattice, across, device=device, monitor=rest, weights=weights, **settings)
         for image in images:
             if image is not None:
                 image.flags.writeable = False
+        made = _Reconstruction(tuple(images), tuple(weights), notes)
         if not notes:
-            self._images.put(key, (images, np.array(weights)))
-        return images, weights, notes
+            self._images.put(key, made)
+        return made
 
 
 def joint_lattice(

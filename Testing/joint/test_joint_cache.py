@@ -26,8 +26,8 @@ def method():
 @pytest.fixture
 def reconstructions(monkeypatch):
     """A list that grows with every reconstruction."""
-    made, real = [], volumes.reconstruct
-    monkeypatch.setattr(volumes, "reconstruct", lambda *args, **settings: (made.append(1), real(*args, **settings))[1])
+    made, real = [], volumes.joint_images
+    monkeypatch.setattr(volumes, "joint_images", lambda *args, **settings: (made.append(1), real(*args, **settings))[1])
     return made
 
 
