@@ -6,5 +6,6 @@
 - `coupling`: the regulariser, a function of the structure tensor over all contrasts;
 - `channel`: one contrast to be reconstructed;
 - `solver`, `reconstruction`: joint total variation and, after it, rounds of non-local means (`nonlocal_means`);
+- `trial`: how much of the detail that it adds a trial on the scans themselves supports;
 - `volumes`, `slices`: the same for whole volumes, and for batches of slices that networks are given.
 """
