@@ -65,7 +65,7 @@ def run(parsed: argparse.Namespace) -> None:
             from ..inr.curve_plot import draw_curve
 
             files.append(str(draw_curve(fitted.curve, parsed.curve)))
-    warn([*warnings, *([note] if note else [])])
+    warn([*warnings, *fitted.warnings, *([note] if note else [])])
     if parsed.json:
         print_json({"files": files, "notes": fitted.notes, **fitted.model.provenance})
         return

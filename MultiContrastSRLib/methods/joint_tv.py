@@ -34,7 +34,7 @@ class JointTV(Method):
     reference = "optional"
     makes_companion = True
     requires = ("torch",)
-    devices = ("cpu", "cuda")
+    devices = ("cpu", "accelerator")
     order = 20
     options = (
         Option(
@@ -75,11 +75,11 @@ class JointTV(Method):
         model, lattice, across = joint_lattice(target, reference, refine)
         check_memory("The lattice of joint total variation", lattice.shape, COPIES, "Crop the target first.")
         scans = [[target]] if reference is None else [[target], [reference]]
-        images, notes = self._reconstructed(scans, lattice, across, chosen, device, monitor)
+        images, notes, warnings = self._reconstructed(scans, lattice, across, chosen, device, monitor)
         companion = images[1] if len(images) > 1 else None
         if companion is None:
             notes = ("No reference was used; the result was made from the target alone.", *notes)
-        result = LatticeImage(target, model, images[0], notes)
+        result = LatticeImage(target, model, images[0], notes, warnings)
         if companion is not None:
             result.companion = LatticeImage(reference, model, companion)
         return result
@@ -92,22 +92,22 @@ class JointTV(Method):
         settings: dict[str, bool | int | float | str],
         device: str,
         monitor: Monitor,
-    ) -> tuple[list[np.ndarray | None], tuple[str, ...]]:
-        """(the image of every contrast, notes), from the cache where there are those of the same scans and settings."""
+    ) -> tuple[list[np.ndarray | None], tuple[str, ...], tuple[str, ...]]:
+        """(the image of every contrast, notes, warnings), from the cache for scans and settings that it knows."""
         from ..joint.digest import digest_of
         from ..joint.volumes import joint_images
 
         key = digest_of(scans, lattice.shape, lattice.affine.tobytes(), across, sorted(settings.items()), device)
         images = self._images.get(key)
         if images is not None:
-            return images, ()
-        images, notes = joint_images(scans, lattice, across, device=device, monitor=monitor, **settings)
+            return images, (), ()
+        images, notes, warnings = joint_images(scans, lattice, across, device=device, monitor=monitor, **settings)
         for image in images:
             if image is not None:
                 image.flags.writeable = False
-        if not notes:
+        if not (notes or warnings):
             self._images.put(key, images)
-        return images, notes
+        return images, notes, warnings
 
 
 def joint_lattice(

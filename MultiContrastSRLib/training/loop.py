@@ -83,7 +83,8 @@ def train(
 
     Args:
         folder: for checkpoint.pt, curve.json, curve.png and TensorBoard events; created when missing.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda:0" or another of `core.devices.list_devices`. Of several processes each takes
+            the GPU of its rank.
         minutes: time limit. At least one step is done; the checkpoint can be resumed.
         report: called with a line of text at each validation.
 
@@ -117,11 +118,11 @@ def _check_batch_sizes(recipe: Recipe, group: ProcessGroup) -> None:
 
 
 def _local_device(device: str, group: ProcessGroup) -> torch.device:
-    if device != "cuda":
-        return torch.device(device)
-    local = torch.device(device, group.local_rank)
-    torch.cuda.set_device(local)
-    return local
+    chosen = torch.device(device)
+    if chosen.type == "cuda" and group.size > 1:
+        chosen = torch.device("cuda", group.local_rank)
+        torch.cuda.set_device(chosen)
+    return chosen
 
 
 class _Training:
@@ -310,9 +311,13 @@ def _bfloat16_is_faster(device: torch.device) -> bool:
     """Whether training is faster in bfloat16. On a CPU without AMX it takes a quarter longer than in float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
+    if device.type != "cpu":
+        return False  # not measured
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not in the oldest PyTorch that is supported
     return bool(capabilities.get("amx_bf16"))
 
 
 def _hardware(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    if device.type == "cpu":
+        return f"CPU, {torch.get_num_threads()} threads"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
