@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ..core.errors import CancelledError, InputError, MultiContrastSRError
+from ..core.errors import CancelledError, InputError, MultiContrastSRError, NotEnoughMemoryError
+from ..core.fallback import is_out_of_memory
 from ..core.progress import CancelCallback, ProgressCallback
 from ..io.files import replaced_together
 from ..networks.registry import build
@@ -93,6 +94,7 @@ def train(
             processes.
         MethodUnavailableError: the installed PyTorch lacks the recipe's optimiser.
         DivergedError: gradients stay non-finite.
+        NotEnoughMemoryError: the device's memory does not suffice for a batch.
         StoppedError: `cancel()` returned True; the checkpoint was written.
     """
     limit = TimeLimit(minutes)
@@ -101,7 +103,16 @@ def train(
         _check_batch_sizes(recipe, group)
         place = Path(folder)
         place.mkdir(parents=True, exist_ok=True)
-        return _Training(recipe, pack, place, _local_device(device, group), group).run(limit, report, progress, cancel)
+        try:
+            training = _Training(recipe, pack, place, _local_device(device, group), group)
+            return training.run(limit, report, progress, cancel)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise NotEnoughMemoryError(
+                f"Training with optimisation.batch_size = {recipe.optimisation.batch_size} ran out of the memory of "
+                f"{device}; the last checkpoint is unchanged. Lower optimisation.batch_size or optimisation.patch."
+            ) from error
 
 
 def _check_batch_sizes(recipe: Recipe, group: ProcessGroup) -> None:

@@ -70,26 +70,21 @@ def _run_in_own_process(items: list[pytest.Item]) -> None:
     config = items[0].config
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder, "reports.jsonl")
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "--basetemp",
-            str(Path(folder, "tmp")),
-        ]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", f"{folder}/tmp"]
         environment = {
             **os.environ,
-            "OMP_NUM_THREADS": "1",
             _REPORTS: str(place),
-        }  # threads wait longer than tiny scans take
+            "OMP_NUM_THREADS": "1",  # several threads wait for each other longer than the tiny scans take
+            # an environment that is not activated has ninja beside its Python
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        }
         names = [item.nodeid for item in items]
         done = subprocess.run([*command, *names], cwd=config.rootpath, env=environment, capture_output=True, text=True)
         lines = place.read_text(encoding="utf-8").splitlines() if place.exists() else []
     for line in lines:
         report = config.hook.pytest_report_from_serializable(config=config, data=json.loads(line))
+        if isinstance(report.longrepr, list):  # of a skipped test; JSON has no tuples
+            report.longrepr = tuple(report.longrepr)
         _reports.setdefault(report.nodeid, []).append(report)
     missing = [name for name in names if name not in _reports]
     if missing:

@@ -13,6 +13,7 @@ from strict_device_loader import StrictDevice
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
+from MultiContrastSRLib.acquisition import operators
 from MultiContrastSRLib.methods import all_methods
 
 TOLERANCE = 1e-5  # of the image's range
@@ -42,15 +43,19 @@ class Memory:
     """What `work` does to the device's memory.
 
     Attributes:
+        result: of `work`.
+        launches: calls of operators on the device.
         needed: most bytes that were held in it.
-        left: bytes that are held afterwards and were not before.
+        left: bytes that are held afterwards and were not before, without the matrices that are cached within a bound.
     """
 
     def __init__(self, device: StrictDevice, work: Callable[[], Any]) -> None:
+        operators._tensor.cache.clear()
         gc.collect()
         device.reset()
         before = device.counts.bytes
         self.result = work()
         gc.collect()
+        operators._tensor.cache.clear()
         self.launches, self.needed = device.counts.launches, device.counts.peak - before
         self.left = device.counts.bytes - before

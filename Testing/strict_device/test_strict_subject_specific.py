@@ -118,7 +118,7 @@ def test_a_fit_is_the_cpus_and_can_be_saved_loaded_and_gone_on_from(strict_devic
 
 
 def test_a_fit_halves_its_pieces_then_begins_anew_on_the_cpu(strict_device):
-    preset = replace(PRESETS["paper"], width=32, layers=2, epochs=1, batch=2048)
+    preset = replace(PRESETS["paper"], width=32, depth=2, epochs=1, batch=2048)
     expected = fitted("cpu", preset=preset)
     whole = Memory(strict_device, lambda: fitted(strict_device.name, preset=preset))
     assert images_equal(whole.result.model.images(lattice()), expected.model.images(lattice()))

@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch", reason="Training needs torch, which is not 
 from strict_comparison import Memory  # noqa: E402
 from training_fixtures import phantom_pack, recipe  # noqa: E402
 
+from MultiContrastSRLib.core.errors import NotEnoughMemoryError  # noqa: E402
 from MultiContrastSRLib.training import loop  # noqa: E402
 from MultiContrastSRLib.training.checkpoint import load_state  # noqa: E402
 
@@ -36,3 +37,14 @@ def test_five_steps_with_validation_and_a_stop_between(network, strict_device, t
     for found, point in zip(memory.result.curve, expected.curve, strict=True):
         assert found["step"] == point["step"] and found["loss"] == pytest.approx(point["loss"], rel=1e-4)
     assert load_state(tmp_path / "parts").device == "strict:0"
+
+
+def test_a_batch_that_is_too_large_is_an_error_with_the_remedy(strict_device, tmp_path):
+    def run() -> None:
+        with (
+            strict_device.limited(1_000_000),
+            pytest.raises(NotEnoughMemoryError, match="Lower optimisation.batch_size"),
+        ):
+            loop.train(recipe("swift"), phantom_pack(), tmp_path, device=strict_device.name)
+
+    assert Memory(strict_device, run).left == 0
