@@ -99,7 +99,7 @@ def resolve_device(name: str, kinds: Collection[str], method: str) -> tuple[str,
 
 
 def _first_that_works(accelerators: list[Device]) -> tuple[str, str | None]:
-    failures = []
+    failures: list[str] = []
     for device in accelerators:
         failure = _failure(device.name)
         if not failure:

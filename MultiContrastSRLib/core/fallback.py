@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -24,12 +25,10 @@ def release_memory(device: str) -> None:
     """Return the memory that PyTorch holds for later use on `device` to other programs; none for the CPU."""
     import torch
 
-    module = getattr(torch, device.partition(":")[0], None)
-    if device != "cpu" and hasattr(module, "empty_cache"):
-        try:
-            module.empty_cache()
-        except RuntimeError:  # a device that failed
-            pass
+    empty_cache = getattr(getattr(torch, device.partition(":")[0], None), "empty_cache", None)
+    if device != "cpu" and empty_cache is not None:
+        with suppress(RuntimeError):  # of a device that failed
+            empty_cache()
 
 
 def retry_smaller(work: Callable[[], Result], smaller: Callable[[], Result] | None, device: str) -> Result:

@@ -221,8 +221,10 @@ class SubjectModel:
 
     @contextmanager
     def placed(self, device: str) -> Iterator[None]:
-        """A context in which `network` and `initial` are copies on `device`; unless it ends by an error, the weights
-        are kept."""
+        """A context in which `network` and `initial` are copies on `device`.
+
+        Unless it ends by an error, the copy's weights are kept.
+        """
         if next(self.network.parameters()).device == torch.device(device):
             yield
             return

@@ -48,7 +48,7 @@ def test_auto_passes_over_a_gpu_that_does_not_compute(two_gpus):
 
 def test_only_the_gpu_that_is_asked_for_is_touched(two_gpus):
     assert resolve_device("cuda:1", ("cpu", "cuda"), "swift") == ("cuda:1", None) and two_gpus == ["cuda:1"]
-    with pytest.raises(MethodUnavailableError, match="GPU 0: Old .* cannot be used .* or choose cpu"):
+    with pytest.raises(MethodUnavailableError, match=r"GPU 0: Old .* cannot be used .* or choose cpu"):
         resolve_device("cuda", ANY, "swift")
     with pytest.raises(MethodUnavailableError, match="'mps' is not there; found cpu, cuda:0, cuda:1"):
         resolve_device("mps", ANY, "swift")

@@ -48,7 +48,7 @@ def test_a_device_that_the_installed_torch_does_not_know_is_named_with_the_remed
         "GPU 0: Strict device (strict:0) cannot be used by the installed PyTorch: CUDA error: no kernel image is "
         "available for execution on the device. It ran on the CPU. Install a PyTorch build for it"
     )
-    with pytest.raises(MethodUnavailableError, match="no kernel image is available .* Install a PyTorch build"):
+    with pytest.raises(MethodUnavailableError, match=r"no kernel image is available .* Install a PyTorch build"):
         resolve_device("strict:0", ANY, "swift")
     monkeypatch.undo()
     assert resolve_device("auto", ANY, "swift") == ("strict:0", None)  # it is asked again

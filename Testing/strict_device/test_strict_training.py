@@ -43,7 +43,7 @@ def test_a_batch_that_is_too_large_is_an_error_with_the_remedy(strict_device, tm
     def run() -> None:
         with (
             strict_device.limited(1_000_000),
-            pytest.raises(NotEnoughMemoryError, match="Lower optimisation.batch_size"),
+            pytest.raises(NotEnoughMemoryError, match=r"Lower optimisation\.batch_size"),
         ):
             loop.train(recipe("swift"), phantom_pack(), tmp_path, device=strict_device.name)
 
