@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask", metavar="FILE", help="foreground mask")
     parser.add_argument("--lesions", metavar="FILE", help="lesion mask")
     parser.add_argument("--register", default="off", help="off (default), auto or on")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N, mps or xpu")
     parser.add_argument("--probe", choices=("lesions", "robustness"), help="run a probe instead of the usual scores")
     folder = parser.add_argument_group("a folder of subjects")
     folder.add_argument("--data", metavar="FOLDER", help="instead of files; laid out as open_ms_data, or see --scans")

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--register", default="auto", help="auto (default), off or on: rigid registration to the target"
     )
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N, mps or xpu")
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of subject-inr; repeatable"
     )
@@ -65,7 +65,7 @@ def run(parsed: argparse.Namespace) -> None:
             from ..inr.curve_plot import draw_curve
 
             files.append(str(draw_curve(fitted.curve, parsed.curve)))
-    warn([*warnings, *([note] if note else [])])
+    warn([*warnings, *fitted.warnings, *([note] if note else [])])
     if parsed.json:
         print_json({"files": files, "notes": fitted.notes, **fitted.model.provenance})
         return

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--export", metavar="FILE", help="write the weights in --output (.safetensors) and their card")
     parser.add_argument("--set", action="append", default=[], metavar="PART.FIELD=VALUE", help="change the recipe")
     parser.add_argument("--minutes", type=float, metavar="M", help="time limit of the command; run it again to go on")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N, mps or xpu")
     add_overwrite(parser)
 
 
@@ -91,11 +91,12 @@ def _train_or_export(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict
     from ..core.errors import MethodUnavailableError
 
     try:
-        import torch
+        import torch  # noqa: F401
     except ImportError as error:
         raise MethodUnavailableError(
             f"Training needs PyTorch ({error}); install it: pip install 'multicontrastsr[train]'."
         ) from error
+    from ..core.devices import ACCELERATOR, resolve_device
     from ..training.export import export
     from ..training.loop import train
     from ..training.optimiser import check_optimiser
@@ -105,15 +106,16 @@ def _train_or_export(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict
         files = [str(path) for path in export(parsed.output, parsed.export, pack, overwrite=parsed.overwrite)]
         return {"files": files, "summary": "\n".join(files)}
     check_optimiser(recipe.optimisation)
-    device = "cuda" if parsed.device == "auto" and torch.cuda.is_available() else parsed.device
-    device = "cpu" if device == "auto" else device
-    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
-        raise MethodUnavailableError(f"Device {parsed.device!r} is not available; choose cpu, or auto.")
+    # of torchrun's processes each touches its own GPU only
+    requested = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if parsed.device == "cuda" else parsed.device
+    device, note = resolve_device(requested, ("cpu", ACCELERATOR), recipe.spec.network)
 
     def report(text: str) -> None:
         if not parsed.quiet:
             print(text, file=sys.stderr, flush=True)
 
+    if note:
+        report(note)
     pack = _data(parsed, recipe, callbacks)
     elapsed = (time.monotonic() - started) / 60
     if parsed.minutes is not None and elapsed > parsed.minutes / 2 and not parsed.packed:

@@ -28,9 +28,9 @@ class JointTVSlices:
         self._across = across
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What was done about a device that ran out of memory."""
-        return self._joint.notes
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences for the report about a device that ran out of memory or failed."""
+        return self._joint.warnings
 
     @property
     def nbytes(self) -> int:

@@ -99,18 +99,20 @@ class PreparedStep:
     @property
     def notes(self) -> list[str]:
         """Plain sentences for the report."""
-        auxiliary = [note for inputs in self._inputs for slices in inputs.auxiliary.values() for note in slices.notes]
-        return self._notes + auxiliary + list(self.network.notes if self.network else ())
+        return list(self._notes)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences for the report that the user should read, about the slices computed so far."""
-        if not self._replaced:
-            return ()
-        return (
-            f"In {len(self._replaced)} of {len(self._computed)} slices the network's correction exceeded the local "
-            f"range of the scan; the {self.base_method} image is shown there instead.",
-        )
+        found = [text for inputs in self._inputs for slices in inputs.auxiliary.values() for text in slices.warnings]
+        if self.network is not None:
+            found += self.network.warnings
+        if self._replaced:
+            found.append(
+                f"In {len(self._replaced)} of {len(self._computed)} slices the network's correction exceeded the local "
+                f"range of the scan; the {self.base_method} image is shown there instead."
+            )
+        return tuple(dict.fromkeys(found))
 
     @property
     def base_method(self) -> str:
@@ -168,7 +170,7 @@ class PreparedStep:
         """The auxiliary images by stack axis."""
         if self.network.spec.auxiliary_image is None:
             return {}
-        lattice, device = self._model.lattice(self._network_samples), str(self.network.device)
+        lattice, device = self._model.lattice(self._network_samples), self.network.device
         return {
             across: JointTVSlices(volume, reference, lattice, across, device, monitor) for across in self._stack_axes
         }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.fallback import FallbackDevice, release_memory, retry_smaller
 from ..core.progress import Monitor
 from ..networks.intensity import IntensityNormalisation, estimate_normalisation
 from ..networks.network import Network
@@ -37,26 +40,36 @@ class _CancellationHook:
     def __call__(self, *_: object) -> None:
         self.monitor.check()
 
+    def __deepcopy__(self, memo: dict) -> _CancellationHook:
+        return self  # copies of a network have the same one
+
 
 class SliceNetwork:
     """A network on a device, applied to stacks of slices.
 
     Args:
+        net: on the CPU, where it stays: the device gets a copy.
         test_time_augmentation: see `Network.test_time_augmentation`.
-
-    Attributes:
-        notes: what was done about a device that ran out of memory.
     """
 
     def __init__(self, net: Network, device: str, test_time_augmentation: int = 1) -> None:
-        self.device = torch.device(device)
-        self.net = net.to(self.device)
+        self.net, self._copy = net, None
         self.net.test_time_augmentation = test_time_augmentation
-        self.notes: tuple[str, ...] = ()
+        self._device = FallbackDevice(device, "the network")
         self._hook = _CancellationHook()
         for layer in net.modules():
             if next(layer.children(), None) is None:
                 layer.register_forward_pre_hook(self._hook)
+
+    @property
+    def device(self) -> str:
+        """The device that it runs on now."""
+        return self._device.name
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences for the report about a device that ran out of memory or failed."""
+        return self._device.warnings
 
     @property
     def spec(self) -> Spec:
@@ -98,46 +111,49 @@ class SliceNetwork:
         for start in range(0, len(selected), step):
             monitor.update(start / len(selected))
             numbers = selected[start : start + step]
-            result[numbers] = self._batch(stack.part(numbers), target, reference)
+            part = stack.part(numbers)
+            result[numbers] = self._device.run(partial(self._batch, part, target, reference))
         return result
 
+    def _net_on(self, device: str) -> Network:
+        """The network itself on the CPU, else its copy, which is kept until the device fails."""
+        if device == "cpu":
+            if self._copy is not None:
+                failed, self._copy = next(self._copy.parameters()).device, None
+                release_memory(str(failed))
+            return self.net
+        if self._copy is None:
+            self._copy = copy.deepcopy(self.net).to(device)
+        self._copy.test_time_augmentation = self.net.test_time_augmentation
+        return self._copy
+
     def _batch(
-        self, stack: SliceStack, target: IntensityNormalisation, reference: IntensityNormalisation | None
+        self, stack: SliceStack, target: IntensityNormalisation, reference: IntensityNormalisation | None, device: str
     ) -> np.ndarray:
-        try:
-            return self._run(stack, target, reference)
-        except torch.OutOfMemoryError:
-            if self.device.type == "cpu":
-                raise
-        # outside the handler, which would keep the failed attempt's tensors alive
-        torch.cuda.empty_cache()
+        def halves() -> np.ndarray:
+            parts = slice(None, half), slice(half, None)
+            return np.concatenate([self._batch(stack.part(part), target, reference, device) for part in parts])
+
         half = len(stack.target) // 2
-        if half:
-            parts = (slice(None, half), slice(half, None))
-            return np.concatenate([self._batch(stack.part(part), target, reference) for part in parts])
-        self.notes = (f"{self.device} ran out of memory; the CPU went on.",)
-        self.device = torch.device("cpu")
-        self.net = self.net.to(self.device)
-        torch.cuda.empty_cache()
-        return self._run(stack, target, reference)
+        whole = partial(self._run, stack, target, reference, device)
+        return retry_smaller(whole, halves if half else None, device)
 
     @torch.inference_mode()
     def _run(
-        self, stack: SliceStack, target: IntensityNormalisation, reference: IntensityNormalisation | None
+        self, stack: SliceStack, target: IntensityNormalisation, reference: IntensityNormalisation | None, device: str
     ) -> np.ndarray:
-        # here, since the device changes when it runs out of memory
-        target, reference = (None if x is None else x.to(self.device) for x in (target, reference))
+        def upload(images: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None].to(device)
+
+        target, reference = (None if x is None else x.to(device) for x in (target, reference))
         base = None
         if self.spec.base_image is not None:
             images = [x for x in (stack.base, stack.auxiliary) if x is not None]
-            base = torch.cat([target.apply(self._tensor(x)) for x in images], dim=1)
-        image = self.net(
-            target.apply(self._tensor(stack.target)),
-            None if stack.reference is None else reference.apply(self._tensor(stack.reference)),
+            base = torch.cat([target.apply(upload(x)) for x in images], dim=1)
+        image = self._net_on(device)(
+            target.apply(upload(stack.target)),
+            None if stack.reference is None else reference.apply(upload(stack.reference)),
             stack.positions,
             base=base,
         )
         return target.undo(image.float())[:, 0].cpu().numpy()
-
-    def _tensor(self, images: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None].to(self.device)

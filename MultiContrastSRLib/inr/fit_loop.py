@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from ..core.fallback import FallbackDevice, retry_smaller
 from ..core.progress import Monitor
 from ..image.similarity import mutual_information
 from .callbacks import CurvePoint, FitCallbacks
@@ -36,7 +37,7 @@ class FitLoop:
         model: whose network is fitted; afterwards it has the best weights.
         samples: of every scan.
         settings: the preset and its stopping rule.
-        device: "cpu" or "cuda:N".
+        device: "cpu", "cuda:0" or another of `core.devices.list_devices`.
         callbacks: get the points of the curve.
         limits: what ends the fit from outside.
     """
@@ -51,34 +52,33 @@ class FitLoop:
         limits: FitLimits,
     ) -> None:
         self.model, self.settings, self.preset = model, settings, settings.preset
-        self.device, self.callbacks, self.limits = device, callbacks, limits
+        self.callbacks, self.limits = callbacks, limits
+        self._computing = FallbackDevice(device, "the fit")
         self.notes: tuple[str, ...] = ()
         self.stage = "fit"
         self._next_preview = 0.0
         self._step_seconds = 0.0
         self.rng = np.random.default_rng(settings.seed)
         self.scans = [ScanPoints(s, model, self.rng) for s in samples]
+        self._random_state = self.rng.bit_generator.state  # so that a fit that begins anew is the same
         total = sum(len(scan.fitted) for scan in self.scans)
         self.steps = max(1, math.ceil(total / self.preset.batch))
-        self.points = model.points_at_once(device, passes=3)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences for the report about a device that ran out of memory or failed."""
+        return self._computing.warnings
 
     # -------------------------------------------------------------- the loop
 
     def run(self, monitor: Monitor) -> tuple[list[CurvePoint], str]:
         """(the curve, what ended the fit)."""
-        try:
-            return self._run(monitor)
-        except torch.cuda.OutOfMemoryError:
-            if self.device == "cpu":
-                raise
-        # outside the handler, so that the failed call's tensors are gone
-        torch.cuda.empty_cache()
-        self.device, self.points = "cpu", self.model.points_at_once("cpu", passes=3)
-        self.notes += ("The GPU's memory did not suffice; the fit ran on the CPU.",)
-        return self._run(monitor)
+        return self._computing.run(partial(self._run, monitor))
 
-    def _run(self, monitor: Monitor) -> tuple[list[CurvePoint], str]:
-        with self.model.placed(self.device):
+    def _run(self, monitor: Monitor, device: str) -> tuple[list[CurvePoint], str]:
+        self.rng.bit_generator.state = self._random_state
+        self.device, self.points = device, self.model.points_at_once(device, passes=3)
+        with self.model.placed(device):
             use_bfloat16(self.model.network, self.settings.precision == "bfloat16")
             try:
                 curve, reason = self._epochs(monitor)
@@ -109,7 +109,6 @@ class FitLoop:
                 for group in optimiser.param_groups:
                     group["lr"] = self.preset.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
                 monitor.part(0.0, 1.0, self.stage).update(share)
-                optimiser.zero_grad(set_to_none=True)
                 losses.append(self._backward([order[step] for order in orders], monitor))
                 optimiser.step()
                 taken += 1
@@ -178,32 +177,30 @@ class FitLoop:
     # -------------------------------------------------------------- one step
 
     def _backward(self, chosen: Sequence[np.ndarray], monitor: Monitor) -> float:
-        """The loss of a batch, its gradients accumulated piece by piece; pieces are halved when memory runs out."""
+        """The loss of a batch, with gradients, computed in pieces; these are halved when memory runs out."""
+
+        def smaller() -> float:
+            self.points //= 2
+            return self._backward(chosen, monitor)
+
+        enough = self.points // 2 >= _FEWEST
+        return retry_smaller(partial(self._accumulate, chosen, monitor), smaller if enough else None, self.device)
+
+    def _accumulate(self, chosen: Sequence[np.ndarray], monitor: Monitor) -> float:
+        """The loss of a batch; the gradients of its pieces are summed."""
+        for parameter in self.model.network.parameters():
+            parameter.grad = None
         counts = np.zeros(len(self.model.contrasts))
         for scan, rows in zip(self.scans, chosen, strict=True):
             counts[scan.contrast] += len(rows)
-        jobs = [
-            (scan, scan.fitted[rows], 1.0 / counts[scan.contrast])
-            for scan, rows in zip(self.scans, chosen, strict=True)
-            if len(rows)
-        ]
-        queue = [(s, r[i : i + self._rows(s)], w) for s, r, w in jobs for i in range(0, len(r), self._rows(s))]
         loss = 0.0
-        while queue:
-            scan, rows, weight = queue.pop()
-            monitor.check()
-            try:
-                value = self._loss(scan, rows) * weight
+        for scan, rows in reversed(list(zip(self.scans, chosen, strict=True))):
+            for first in reversed(range(0, len(rows), self._rows(scan))):
+                monitor.check()
+                piece = scan.fitted[rows[first : first + self._rows(scan)]]
+                value = self._loss(scan, piece) * (1.0 / counts[scan.contrast])
                 value.backward()
-            except torch.cuda.OutOfMemoryError:
-                if len(rows) * scan.points_per_sample <= _FEWEST:
-                    raise
-                torch.cuda.empty_cache()
-                self.points = max(_FEWEST, self.points // 2)
-                half = len(rows) // 2
-                queue += [(scan, rows[:half], weight), (scan, rows[half:], weight)]
-                continue
-            loss += float(value.detach())
+                loss += float(value.detach())
         return loss
 
     def _rows(self, scan: ScanPoints) -> int:

@@ -32,12 +32,14 @@ class Fit:
         curve: one point an epoch; empty when the fit was ended before the first.
         notes: sentences for the report.
         outputs: for every contrast that was given, the output of the model; None when no scan of it was used.
+        warnings: sentences for the report about a device that ran out of memory or failed.
     """
 
     model: SubjectModel
     curve: tuple[CurvePoint, ...]
     notes: tuple[str, ...]
     outputs: tuple[int | None, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -66,7 +68,7 @@ def fit(
         lattice: for presets with initial images: where these are reconstructed (a lattice of the first scan's model).
         settings: the preset and further choices.
         across: lattice axis across slices that joint total variation reconstructs independently.
-        device: "cpu" or "cuda:N".
+        device: "cpu", "cuda:0" or another of `core.devices.list_devices`.
         earlier: a model of the same settings and scans to continue from.
         callbacks: default: those of `fit_callbacks`.
 
@@ -76,11 +78,13 @@ def fit(
     """
     monitor, callbacks = monitor or Monitor(), callbacks or current_callbacks()
     limits = FitLimits(callbacks.should_stop, settings.max_seconds)
-    scans, images, outputs, notes = list(contrasts), None, tuple(range(len(contrasts))), ()
+    scans, images, outputs = list(contrasts), None, tuple(range(len(contrasts)))
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     if settings.preset.start:
         # a network that is independent of the other contrasts must not correct images that depend on them
         taken = contrasts[:1] if settings.variant == "single-contrast" else contrasts
-        found, notes = joint_images(
+        found, notes, warnings = joint_images(
             taken,
             lattice,
             across,
@@ -109,14 +113,14 @@ def fit(
     else:
         loop = FitLoop(model, samples, settings, device, callbacks, limits)
         curve, limit = loop.run(monitor.part(0.3 if settings.preset.start else 0.0, 1.0))
-        notes += loop.notes
+        notes, warnings = notes + loop.notes, warnings + loop.warnings
     model.provenance = {
         "scans": [[scan.name for scan in group] for group in scans],
         "settings": {"variant": settings.variant, "seed": settings.seed, "stop": settings.stop},
         "stopped_by": limit,
         "curve": [point.as_dict() for point in curve],
     }
-    return Fit(model, tuple(curve), notes, outputs)
+    return Fit(model, tuple(curve), notes, outputs, warnings)
 
 
 def _preview(

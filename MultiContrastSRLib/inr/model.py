@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..core.errors import FileReadError
+from ..core.fallback import FallbackDevice, release_memory, retry_smaller
 from ..core.progress import Monitor
 from ..image.grid import Grid
 from ..io.files import replaced_together
@@ -22,7 +26,8 @@ from .presets import Architecture
 
 FORMAT = "multicontrastsr subject model 1"
 _AT_ONCE = 6e9  # multiplications between checks for a cancel: about a tenth of a second on a CPU
-_MOST = {"cpu": 1 << 15, "cuda": 1 << 18}  # points at once
+_MOST, _MOST_ON_CPU = 1 << 18, 1 << 15  # points at once
+_FEWEST = 64
 _EMPTY = 0.05  # of a contrast's range: below it lies background, which is not corrected
 
 
@@ -131,37 +136,48 @@ class SubjectModel:
         """How many points to compute at once. `passes`: 1, or 3 with gradients."""
         dense = parameter_count(self.network)
         dense -= sum(p.numel() for m in self.network.modules() if isinstance(m, FeatureGrids) for p in m.parameters())
-        kind = device.partition(":")[0]
-        limit = _AT_ONCE / (dense * passes) if kind == "cpu" else np.inf
-        return int(max(64, min(_MOST[kind], limit)))
+        most = min(_MOST_ON_CPU, _AT_ONCE / (dense * passes)) if device == "cpu" else _MOST
+        return int(max(_FEWEST, most))
 
     def query(self, positions: np.ndarray, device: str = "cpu", monitor: Monitor | None = None) -> np.ndarray:
         """Intensities (p, contrasts), in the scans' units, at RAS mm (p, 3)."""
-        low, scale, _ = self._units()
-        base, found = self._read(positions, device, monitor or Monitor())
-        return (found if base is None else base + found) * scale + low
+        computing = FallbackDevice(device, "the fitted network")
+        base, found = computing.run(partial(self._read, positions, monitor=monitor or Monitor()))
+        return self._in_units_of_scans(base, found)
 
     def images(self, grid: Grid, device: str = "cpu", monitor: Monitor | None = None) -> list[np.ndarray]:
         """The image of every contrast on `grid`, (k, j, i), in the scans' units; computed a few slices at once.
 
         On their own lattice the initial images are not interpolated.
         """
-        monitor = monitor or Monitor()
+        found, _ = self.images_with_warnings(grid, device, monitor)
+        return found
+
+    def images_with_warnings(
+        self, grid: Grid, device: str = "cpu", monitor: Monitor | None = None
+    ) -> tuple[list[np.ndarray], tuple[str, ...]]:
+        """(`images`, warnings for the report about a device that ran out of memory or failed)."""
+        computing = FallbackDevice(device, "the fitted network")
+        images = computing.run(partial(self._images, grid, monitor or Monitor()))
+        return images, computing.warnings
+
+    def _images(self, grid: Grid, monitor: Monitor, device: str) -> list[np.ndarray]:
         _, scale, correction = self._units()
         exact = self.initial is not None and grid.same_as(self.initial.lattice)
         images = [image.copy() if exact else np.empty(grid.shape, np.float32) for image in self._templates()]
         if exact and not correction.any():
             return images
         depth = max(1, (1 << 18) // (grid.shape[1] * grid.shape[2]))
-        for k in range(0, grid.shape[0], depth):
-            part = monitor.part(k / grid.shape[0], min(1.0, (k + depth) / grid.shape[0]))
-            index = np.indices((min(depth, grid.shape[0] - k), *grid.shape[1:])).reshape(3, -1).T
-            index[:, 0] += k
-            positions = grid.positions(index)
-            values = self._read(positions, device, part)[1] * scale if exact else self.query(positions, device, part)
-            for image, column in zip(images, values.T, strict=True):
-                block = column.reshape(-1, *grid.shape[1:])
-                image[k : k + depth] = image[k : k + depth] + block if exact else block
+        with self.placed(device):
+            for k in range(0, grid.shape[0], depth):
+                part = monitor.part(k / grid.shape[0], min(1.0, (k + depth) / grid.shape[0]))
+                index = np.indices((min(depth, grid.shape[0] - k), *grid.shape[1:])).reshape(3, -1).T
+                index[:, 0] += k
+                base, found = self._read(grid.positions(index), device, part)
+                values = found * scale if exact else self._in_units_of_scans(base, found)
+                for image, column in zip(images, values.T, strict=True):
+                    block = column.reshape(-1, *grid.shape[1:])
+                    image[k : k + depth] = image[k : k + depth] + block if exact else block
         return images
 
     def _templates(self) -> Sequence[np.ndarray | None]:
@@ -169,7 +185,6 @@ class SubjectModel:
 
     def _read(self, positions: np.ndarray, device: str, monitor: Monitor) -> tuple[np.ndarray | None, np.ndarray]:
         """(initial image or None, correction), each (p, contrasts) in units of 0 to 1, at RAS mm (p, 3)."""
-        _, _, correction = self._units()
         base = None if self.initial is None else np.empty((len(positions), len(self.contrasts)), np.float32)
         found = np.empty((len(positions), len(self.contrasts)), np.float32)
         step = self.points_at_once(device)
@@ -177,19 +192,51 @@ class SubjectModel:
             for first in range(0, len(positions), step):
                 monitor.update(first / len(positions))
                 part = slice(first, first + step)
-                initial, output = self.output(self.normalised(positions[part]).to(device))
-                found[part] = output.cpu().numpy() * correction
-                if base is not None:
-                    base[part] = initial.cpu().numpy()
+                self._read_part(positions[part], None if base is None else base[part], found[part], device)
         return base, found
+
+    def _read_part(self, positions: np.ndarray, base: np.ndarray | None, found: np.ndarray, device: str) -> None:
+        """Fill `base` and `found` for some positions."""
+
+        def whole() -> None:
+            initial, output = self.output(self.normalised(positions).to(device))
+            found[:] = output.cpu().numpy() * self._units()[2]
+            if base is not None:
+                base[:] = initial.cpu().numpy()
+
+        def halves() -> None:
+            for part in (slice(None, half), slice(half, None)):
+                self._read_part(positions[part], None if base is None else base[part], found[part], device)
+
+        half = len(positions) // 2
+        retry_smaller(whole, halves if half >= _FEWEST else None, device)
+
+    def _in_units_of_scans(self, base: np.ndarray | None, found: np.ndarray) -> np.ndarray:
+        low, scale, _ = self._units()
+        return (found if base is None else base + found) * scale + low
 
     def _units(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         table = np.array([(c.low, c.scale, c.correction) for c in self.contrasts], np.float32)
         return table[:, 0], table[:, 1], table[:, 2]
 
-    def placed(self, device: str) -> _Placed:
-        """A context in which network and initial images are on `device`; afterwards they are where they were."""
-        return _Placed(self, device)
+    @contextmanager
+    def placed(self, device: str) -> Iterator[None]:
+        """A context in which `network` and `initial` are copies on `device`.
+
+        Unless it ends by an error, the copy's weights are kept.
+        """
+        if next(self.network.parameters()).device == torch.device(device):
+            yield
+            return
+        before = self.network, self.initial
+        try:
+            self.network, self.initial = (None if part is None else _copy_on(device, part) for part in before)
+            yield
+            weights = {name: tensor.cpu() for name, tensor in self.network.state_dict().items()}
+        finally:
+            self.network, self.initial = before
+            release_memory(device)
+        self.network.load_state_dict(weights)
 
     # ------------------------------------------------------------------ files
 
@@ -254,19 +301,12 @@ class SubjectModel:
         return model
 
 
-class _Placed:
-    def __init__(self, model: SubjectModel, device: str) -> None:
-        self._parts = [part for part in (model.network, model.initial) if part is not None]
-        self._device, self._before = device, next(model.network.parameters()).device
-
-    def __enter__(self) -> None:
-        self._move(self._device)
-
-    def __exit__(self, *_: object) -> None:
-        self._move(self._before)
-        if self._before.type == "cpu" and self._device != "cpu":
-            torch.cuda.empty_cache()
-
-    def _move(self, device: str | torch.device) -> None:
-        for part in self._parts:
-            part.to(device)
+def _copy_on(device: str, module: nn.Module) -> nn.Module:
+    """A copy of `module` with its tensors on `device`; arrays are shared."""
+    memo: dict[int, object] = {}
+    for tensor in (*module.parameters(), *module.buffers()):
+        moved = tensor.detach().to(device)
+        memo[id(tensor)] = nn.Parameter(moved, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else moved
+    if isinstance(module, InitialImages):
+        memo |= {id(image): image for image in module.images}
+    return copy.deepcopy(module, memo)

@@ -52,7 +52,7 @@ def reconstruct(
         smoothness: λ in units of its default.
         iterations: of the solver for joint total variation.
         rounds: of non-local means afterwards.
-        device: "cpu" or "cuda:N".
+        device: "cpu", "cuda:0" or another of `core.devices.list_devices`.
         stop: asked often; once it is true the images are returned as they are then.
         on_objective: called with the objective divided by λ, whenever the majoriser changes and at the end.
         preview: called with the images of joint total variation before the first round.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
-import torch
 
 from ..acquisition.axis import AxisModel
 from ..acquisition.model import AcquisitionModel
+from ..core.fallback import FallbackDevice, retry_smaller
 from ..core.progress import Monitor
 from ..core.threads import single_threaded
 from ..image.grid import Grid
@@ -36,11 +37,11 @@ class JointReconstruction:
             belongs to (`AcquisitionModel.estimate(scan).lattice(samples)`).
         lattice: where the images are reconstructed.
         across: lattice axis across slices that are reconstructed independently; None for one volume.
-        device: "cpu" or "cuda:N".
+        device: "cpu", "cuda:0" or another of `core.devices.list_devices`.
         stop: once it is true, the scans that were not read yet are left out, except for the first.
 
     Attributes:
-        notes: sentences for the report: a device that ran out of memory, scans that were left out.
+        notes: sentences for the report: scans that were left out.
     """
 
     def __init__(
@@ -53,7 +54,8 @@ class JointReconstruction:
         stop: Stop | None = None,
     ) -> None:
         monitor = monitor or Monitor()
-        self.shape, self.across, self._device = lattice.shape, across, device
+        self.shape, self.across = lattice.shape, across
+        self._device = FallbackDevice(device, "joint total variation")
         self._rates = _rates(lattice, across)
         self.notes: tuple[str, ...] = ()
         self._count = len(contrasts)
@@ -68,6 +70,11 @@ class JointReconstruction:
                 self._constant[number] = image
             else:
                 self._channels[number] = channel
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences for the report about a device that ran out of memory or failed."""
+        return self._device.warnings
 
     @property
     def batches(self) -> list[Part]:
@@ -99,30 +106,46 @@ class JointReconstruction:
             preview: called with the images of joint total variation before rounds of non-local means.
             settings: smoothness, iterations and rounds of `reconstruction.reconstruct`.
         """
-        images = [self._constant[n][part] if n in self._constant else None for n in range(self._count)]
-        channels = {number: channel.slices(part) for number, channel in self._channels.items()}
-
-        def filled(found: Sequence[np.ndarray]) -> list[np.ndarray | None]:
-            known = dict(zip(channels, found, strict=True))
-            return [known.get(number, image) for number, image in enumerate(images)]
-
-        if not channels:
-            return images
+        if not self._channels:
+            return self._filled(part, [])
         if stop is not None and stop():
-            return filled([np.array(channel.initial, np.float32) for channel in channels.values()])
-        arguments = {
-            "monitor": monitor,
-            "stop": stop,
-            "preview": None if preview is None else lambda found: preview(filled(found)),
-            **settings,
-        }
-        try:
-            return filled(reconstruct(list(channels.values()), self._rates, device=self._device, **arguments))
-        except torch.cuda.OutOfMemoryError:
-            torch.cuda.empty_cache()
-        self._device = "cpu"
-        self.notes += ("The GPU's memory did not suffice; joint total variation ran on the CPU.",)
-        return filled(reconstruct(list(channels.values()), self._rates, device=self._device, **arguments))
+            initial = [channel.slices(part).initial for channel in self._channels.values()]
+            return self._filled(part, [np.array(image, np.float32) for image in initial])
+        return self._device.run(partial(self._reconstruct, part, monitor, stop, preview, settings))
+
+    def _reconstruct(
+        self,
+        part: Part,
+        monitor: Monitor | None,
+        stop: Stop | None,
+        preview: Preview | None,
+        settings: Mapping[str, float],
+        device: str,
+    ) -> list[np.ndarray | None]:
+        def whole() -> list[np.ndarray | None]:
+            found = reconstruct(
+                [channel.slices(part) for channel in self._channels.values()],
+                self._rates,
+                device=device,
+                monitor=monitor,
+                stop=stop,
+                preview=None if preview is None else lambda images: preview(self._filled(part, images)),
+                **settings,
+            )
+            return self._filled(part, found)
+
+        def halves() -> list[np.ndarray | None]:
+            found = [self._reconstruct(half, monitor, stop, None, settings, device) for half in smaller]
+            return [None if a is None else np.concatenate([a, b], self.across) for a, b in zip(*found, strict=True)]
+
+        smaller = _halves(part, self.across, self.shape)
+        return retry_smaller(whole, halves if smaller else None, device)
+
+    def _filled(self, part: Part, found: Sequence[np.ndarray]) -> list[np.ndarray | None]:
+        """The image of every contrast, given those that were reconstructed."""
+        known = dict(zip(self._channels, found, strict=True)) if found else {}
+        constant = {number: image[part] for number, image in self._constant.items()}
+        return [known.get(number, constant.get(number)) for number in range(self._count)]
 
     def added_detail(self, part: Part, images: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
         """What `images` of `part` add to the interpolated scans, without the part of it that the scans measured.
@@ -172,8 +195,8 @@ def joint_images(
     preview: Preview | None = None,
     weights: Sequence[float] = (),
     **settings: float,
-) -> tuple[list[np.ndarray | None], tuple[str, ...]]:
-    """(the image of every contrast on `lattice`, sentences for the report).
+) -> tuple[list[np.ndarray | None], tuple[str, ...], tuple[str, ...]]:
+    """(the image of every contrast on `lattice`, notes and warnings for the report).
 
     An image is None where no scan of the contrast overlaps the lattice.
 
@@ -215,7 +238,17 @@ def joint_images(
                 if images[number] is None:
                     images[number] = np.empty(lattice.shape, np.float32)
                 images[number][part] = image
-    return images, joint.notes
+    return images, joint.notes, joint.warnings
+
+
+def _halves(part: Part, across: int | None, shape: tuple[int, int, int]) -> list[Part]:
+    """Both halves of the independent slices in `part`; none of a single slice, or of a volume."""
+    if across is None:
+        return []
+    start, stop, _ = part[across].indices(shape[across])
+    middle = (start + stop) // 2
+    bounds = [slice(start, middle), slice(middle, stop)] if stop - start > 1 else []
+    return [(*part[:across], bound, *part[across + 1 :]) for bound in bounds]
 
 
 def _unmeasured(image: np.ndarray, channel: Channel, part: Part) -> np.ndarray:

@@ -120,7 +120,8 @@ class Method(ABC):
         options: extra keywords of `prepare`.
         citation: paper or textbook, with year.
         requires: modules that must be importable, e.g. ("torch",).
-        devices: kinds of device it can use; "cpu" always.
+        devices: kinds of device it can use: "cpu" always; "accelerator" for every GPU and the like that torch knows, or
+            single types such as "cuda".
         order: place within its group in menus and tables, small first.
         oversampling: samples of the working lattice for one of the target's along refined axes, at least.
         lattice_copies: float32 arrays of the working lattice's shape that exist at once while the method and data
@@ -207,7 +208,7 @@ class Method(ABC):
             reference: a scan of another contrast, already aligned in RAS; any grid, field of view and orientation.
             refine: which axes (k, j, i) are to be super-resolved; grids rendered later are no finer than the target
                 along the others. Default: in plane for a 2-D acquisition, else all (`lattice.default_refinement`).
-            device: "cpu" or "cuda:N".
+            device: "cpu", "cuda:0" or another of `core.devices.list_devices`.
             monitor: reports progress and raises `CancelledError`, see `core.progress.Monitor`; None does neither.
             options: as listed in `options`; missing ones take their defaults.
 

@@ -24,11 +24,12 @@ _WORSE = 0.5  # weight of the added detail below which the whole of it makes the
 
 @dataclass(frozen=True)
 class _Reconstruction:
-    """The image of every contrast, the weights of the detail added to them, and notes for the report."""
+    """The image of every contrast, the weights of the detail added to them, notes and warnings for the report."""
 
     images: tuple[np.ndarray | None, ...]
     weights: tuple[float, ...]
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     @property
     def nbytes(self) -> int:
@@ -50,7 +51,7 @@ class JointTV(Method):
     reference = "optional"
     makes_companion = True
     requires = ("torch",)
-    devices = ("cpu", "cuda")
+    devices = ("cpu", "accelerator")
     order = 20
     options = (
         Option(
@@ -95,9 +96,9 @@ class JointTV(Method):
         companion, notes = made.images[1] if len(made.images) > 1 else None, made.notes
         if companion is None:
             notes = ("No reference was used; the result was made from the target alone.", *notes)
-        sentence, warnings = self._trial_sentence("target", made.weights[0]), ()
+        sentence, warnings = self._trial_sentence("target", made.weights[0]), made.warnings
         if made.weights[0] < _WORSE:
-            warnings = sentence
+            warnings += sentence
         else:
             notes += sentence
         if companion is not None:
@@ -138,12 +139,14 @@ class JointTV(Method):
             return found
         trial, rest = monitor.part(0.0, 0.2), monitor.part(0.2, 1.0)
         weights = detail_weights([scan for (scan,) in scans], lattice, device=device, monitor=trial, **settings)
-        images, notes = joint_images(scans, lattice, across, device=device, monitor=rest, weights=weights, **settings)
+        images, notes, warnings = joint_images(
+            scans, lattice, across, device=device, monitor=rest, weights=weights, **settings
+        )
         for image in images:
             if image is not None:
                 image.flags.writeable = False
-        made = _Reconstruction(tuple(images), tuple(weights), notes)
-        if not notes:
+        made = _Reconstruction(tuple(images), tuple(weights), notes, warnings)
+        if not (notes or warnings):
             self._images.put(key, made)
         return made
 

@@ -37,7 +37,7 @@ class SubjectINR(Method):
     reference = "optional"
     makes_companion = True
     requires = ("torch",)
-    devices = ("cpu", "cuda")
+    devices = ("cpu", "accelerator")
     order = 30
     options = (
         Option(
@@ -112,8 +112,8 @@ class SubjectINR(Method):
         else:
             scans = [[target]] if reference is None else [[target], [reference]]
             fitted = self._fitted(scans, lattice, settings(chosen), across, device, monitor.part(0.0, 0.8))
-        images = fitted.model.images(lattice, device, monitor.part(0.8, 1.0))
-        result = LatticeImage(target, model, images[0], fitted.notes)
+        images, warnings = fitted.model.images_with_warnings(lattice, device, monitor.part(0.8, 1.0))
+        result = LatticeImage(target, model, images[0], fitted.notes, (*fitted.warnings, *warnings))
         result.fit = fitted
         if reference is not None and fitted.outputs[1] is not None:
             result.companion = LatticeImage(reference, model, images[fitted.outputs[1]])

@@ -56,7 +56,7 @@ class TrainedMethod(Method):
     group = "trained"
     reference = "optional"
     requires = ("torch",)
-    devices = ("cpu", "cuda")
+    devices = ("cpu", "accelerator")
     options = (CHECK_REFERENCE, TEST_TIME_AUGMENTATION, WEIGHTS)
     finest: ClassVar[float] = 6.5  # networks are trained up to this scale
 

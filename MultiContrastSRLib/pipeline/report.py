@@ -20,7 +20,7 @@ class Report:
         target, reference: names of the inputs (reference None when none was given).
         scale: effective factor per axis (k, j, i) of the target.
         spacing: mm per axis (k, j, i) of the result; `shape` its samples.
-        device: "cpu" or "cuda:N".
+        device: "cpu", "cuda:0" or another of `core.devices.list_devices`.
         options: the method's options, defaults included.
         times: seconds per stage: load, register, prepare, consistency, render.
         consistency: see `acquisition.consistency.ConsistencyReport`.

@@ -51,7 +51,7 @@ def prepare(
         method: a name from `methods()`.
         register: "auto", "off" or "on", see `registration.align`.
         data_consistency: whether the result must agree with the acquired data, see `acquisition.consistency`.
-        device: "auto", "cpu", "cuda" or "cuda:N".
+        device: "auto", "cpu", "cuda", "cuda:N" or another, see `core.devices.resolve_device`.
         grid: a grid that will be rendered; it states along which axes detail is wanted. Others can be rendered as well;
             what they need beyond it is prepared then. Default: in plane for a 2-D acquisition, else along all axes.
         by_slices: a `core.cache.Cache`: methods that can (`Method.prepare_slices`) compute slices on demand and keep

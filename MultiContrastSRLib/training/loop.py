@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ..core.errors import CancelledError, InputError, MultiContrastSRError
+from ..core.errors import CancelledError, InputError, MultiContrastSRError, NotEnoughMemoryError
+from ..core.fallback import is_out_of_memory
 from ..core.progress import CancelCallback, ProgressCallback
 from ..io.files import replaced_together
 from ..networks.registry import build
@@ -83,7 +84,8 @@ def train(
 
     Args:
         folder: for checkpoint.pt, curve.json, curve.png and TensorBoard events; created when missing.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda:0" or another of `core.devices.list_devices`. Of several processes each takes
+            the GPU of its rank.
         minutes: time limit. At least one step is done; the checkpoint can be resumed.
         report: called with a line of text at each validation.
 
@@ -92,6 +94,7 @@ def train(
             processes.
         MethodUnavailableError: the installed PyTorch lacks the recipe's optimiser.
         DivergedError: gradients stay non-finite.
+        NotEnoughMemoryError: the device's memory does not suffice for a batch.
         StoppedError: `cancel()` returned True; the checkpoint was written.
     """
     limit = TimeLimit(minutes)
@@ -100,7 +103,16 @@ def train(
         _check_batch_sizes(recipe, group)
         place = Path(folder)
         place.mkdir(parents=True, exist_ok=True)
-        return _Training(recipe, pack, place, _local_device(device, group), group).run(limit, report, progress, cancel)
+        try:
+            training = _Training(recipe, pack, place, _local_device(device, group), group)
+            return training.run(limit, report, progress, cancel)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise NotEnoughMemoryError(
+                f"Training with optimisation.batch_size = {recipe.optimisation.batch_size} ran out of the memory of "
+                f"{device}; the last checkpoint is unchanged. Lower optimisation.batch_size or optimisation.patch."
+            ) from error
 
 
 def _check_batch_sizes(recipe: Recipe, group: ProcessGroup) -> None:
@@ -117,11 +129,11 @@ def _check_batch_sizes(recipe: Recipe, group: ProcessGroup) -> None:
 
 
 def _local_device(device: str, group: ProcessGroup) -> torch.device:
-    if device != "cuda":
-        return torch.device(device)
-    local = torch.device(device, group.local_rank)
-    torch.cuda.set_device(local)
-    return local
+    chosen = torch.device(device)
+    if chosen.type == "cuda" and group.size > 1:
+        chosen = torch.device("cuda", group.local_rank)
+        torch.cuda.set_device(chosen)
+    return chosen
 
 
 class _Training:
@@ -310,9 +322,13 @@ def _bfloat16_is_faster(device: torch.device) -> bool:
     """Whether training is faster in bfloat16. On a CPU without AMX it takes a quarter longer than in float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
+    if device.type != "cpu":
+        return False  # not measured
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not in the oldest PyTorch that is supported
     return bool(capabilities.get("amx_bf16"))
 
 
 def _hardware(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    if device.type == "cpu":
+        return f"CPU, {torch.get_num_threads()} threads"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

@@ -13,6 +13,13 @@ from MultiContrastSRLib.inference.slice_stack import SliceStack  # noqa: E402
 from MultiContrastSRLib.networks.registry import light  # noqa: E402
 
 
+class Seen(list):
+    """The same list for copies of a network."""
+
+    def __deepcopy__(self, memo: dict) -> Seen:
+        return self
+
+
 class Stub(torch.nn.Module):
     """Stands for a network: remembers the devices of its inputs and returns its base image, on the CPU.
 
@@ -25,7 +32,7 @@ class Stub(torch.nn.Module):
         self.spec = light("swift", base="guided+joint-tv")
         self.correction = torch.nn.Identity()
         self.weight = torch.nn.Parameter(torch.zeros(1))
-        self.enough_memory, self.devices = enough_memory, []
+        self.enough_memory, self.devices = enough_memory, Seen()
 
     def forward(self, target, reference, positions, base=None):
         self.devices.append({x.device.type for x in (target, reference, base, self.weight)})
@@ -43,17 +50,19 @@ def stack() -> SliceStack:
 def test_a_network_sees_images_and_intensities_on_its_own_device():
     net, images = Stub(enough_memory=True), stack()
     intensities = [volume_normalisation(image, net.spec) for image in (images.target, images.reference)]
-    with pytest.raises(NotImplementedError, match="meta"):  # a meta tensor holds no numbers to bring back
-        SliceNetwork(net, "meta")(images, *intensities)
-    assert net.devices == [{"meta"}]
+    network = SliceNetwork(net, "meta")
+    made = network(images, *intensities)  # a meta tensor holds no numbers to bring back
+    assert net.devices == [{"meta"}, {"cpu"}] and network.device == "cpu"
+    (warning,) = network.warnings
+    assert warning.startswith("meta failed (") and warning.endswith("; the network ran on the CPU.")
+    assert np.abs(made - images.base).max() < 1e-4
 
 
 def test_after_running_out_of_memory_the_same_is_made_on_the_cpu():
     net, images = Stub(enough_memory=False), stack()
     intensities = [volume_normalisation(image, net.spec) for image in (images.target, images.reference)]
     network = SliceNetwork(net, "meta")
-    net.weight = torch.nn.Parameter(torch.zeros(1))  # weights of a meta device cannot be brought back
-    net.devices.clear()
     made = network(images, *intensities)
-    assert net.devices[-1] == {"cpu"} and network.device.type == "cpu" and len(network.notes) == 1
+    assert net.devices == [{"meta"}, {"meta"}, {"cpu"}] and network.device == "cpu"  # both slices, one, then the CPU
+    assert network.warnings == ("meta ran out of memory; the network ran on the CPU.",)
     assert np.abs(made - images.base).max() < 1e-4

@@ -164,9 +164,9 @@ def test_a_gpu_that_cannot_hold_a_few_samples_is_given_up(views, monkeypatch):
     monkeypatch.setattr(fit_loop.FitLoop, "_loss", full)
     lattice, settings = lattice_of(views[0]), Settings(replace(PLAIN, epochs=1), stop="never")
     done = fit([[v] for v in views], lattice, settings, device="cpu:0")  # stands for a GPU: not called "cpu"
-    assert done.notes == ("The GPU's memory did not suffice; the fit ran on the CPU.",)
+    assert done.warnings == ("cpu:0 ran out of memory; the fit ran on the CPU.",)
     alone = fit([[v] for v in views], lattice, settings)
-    assert not alone.notes and len(done.curve) == len(alone.curve) == 1
+    assert not alone.warnings and len(done.curve) == len(alone.curve) == 1
     monkeypatch.setattr(fit_loop.FitLoop, "_loss", lambda self, *_: full(type("", (), {"device": "cuda"}), None, None))
     with pytest.raises(torch.cuda.OutOfMemoryError):  # nowhere left to fall back to
         fit([[v] for v in views], lattice, settings)

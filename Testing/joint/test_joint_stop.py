@@ -70,7 +70,7 @@ def test_a_cancel_is_no_stop(views, lattice):
 
 
 def test_scans_that_were_not_read_are_left_out(views, lattice):
-    images, notes = joint_images([[views[0]], [views[1]]], lattice, stop=lambda: True)
+    images, notes, _ = joint_images([[views[0]], [views[1]]], lattice, stop=lambda: True)
     assert images[1] is None and images[0].shape == lattice.shape
     assert notes == ("The fit was stopped before T1 was read; it was not used.",)
 
@@ -82,9 +82,9 @@ def test_batches_that_were_not_begun_are_interpolated(monkeypatch):
     monkeypatch.setattr(volumes, "_BATCH", 2 * 24 * 20)
     calls, real = [], volumes.reconstruct
     monkeypatch.setattr(volumes, "reconstruct", lambda *args, **settings: (calls.append(1), real(*args, **settings))[1])
-    whole, _ = joint_images([[low], [truths[1]]], lattice, 0, iterations=4)
+    whole, *_ = joint_images([[low], [truths[1]]], lattice, 0, iterations=4)
     calls.clear()
-    images, _ = joint_images([[low], [truths[1]]], lattice, 0, iterations=4, stop=lambda: len(calls) == 2)
+    images, *_ = joint_images([[low], [truths[1]]], lattice, 0, iterations=4, stop=lambda: len(calls) == 2)
     assert len(calls) == 2 and np.array_equal(images[0][:2], whole[0][:2])
     assert np.isfinite(images[0]).all() and not np.array_equal(images[0][4:], whole[0][4:])
 

@@ -60,7 +60,7 @@ def test_a_clear_gain_stays_bit_for_bit(views, truths, method):
     run = fit(*views, truths[0].grid, method)
     lattice = AcquisitionModel.estimate(views[0]).lattice(truths[0].shape)
     rounds = {"joint-tv": 0, "joint-nonlocal": 4}[method]
-    plain, _ = joint_images([[view] for view in views], lattice, rounds=rounds)
+    plain, *_ = joint_images([[view] for view in views], lattice, rounds=rounds)
     assert np.array_equal(run.companion.lattice_array(), plain[1])
     assert not any("trial" in sentence for sentence in (*run.warnings, *run.notes))
 

@@ -64,9 +64,9 @@ def test_more_views_of_one_contrast_and_more_contrasts_help(views, truths):
     lattice = model.lattice(truths[0].shape)
     again = mc.degrade(truths[0], "slab", 4, axis="k")
     third = mc.degrade(Volume(300 - truths[1].array, truths[1].affine, "PD"), "slab", 4, axis="k")
-    two, _ = volumes.joint_images([[views[0]], [views[1]]], lattice)
-    more, _ = volumes.joint_images([[views[0], again], [views[1]]], lattice)
-    three, _ = volumes.joint_images([[views[0]], [views[1]], [third]], lattice)
+    two, *_ = volumes.joint_images([[views[0]], [views[1]]], lattice)
+    more, *_ = volumes.joint_images([[views[0], again], [views[1]]], lattice)
+    three, *_ = volumes.joint_images([[views[0]], [views[1]], [third]], lattice)
     scores = [decibel(Volume(images[0], lattice.affine), truths[0]) for images in (two, more, three)]
     assert scores[1] > scores[0] + 2.0
     assert scores[2] > scores[0] + 0.2
@@ -220,8 +220,8 @@ def test_a_full_gpu_falls_back_to_the_cpu(truths, views, monkeypatch):
 
     monkeypatch.setattr(volumes, "reconstruct", full)
     lattice = AcquisitionModel.estimate(views[0]).lattice(CUBE)
-    images, notes = volumes.joint_images([[views[0]], [views[1]]], lattice, device="cuda:0", iterations=4)
-    assert notes == ("The GPU's memory did not suffice; joint total variation ran on the CPU.",)
+    images, _, warnings = volumes.joint_images([[views[0]], [views[1]]], lattice, device="cuda:0", iterations=4)
+    assert warnings == ("cuda:0 ran out of memory; joint total variation ran on the CPU.",)
     assert len(images) == 2
 
 

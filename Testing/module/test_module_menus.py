@@ -72,7 +72,7 @@ def test_packages_are_imported_on_the_worker_when_a_method_is_chosen(
     from MultiContrastSRLib.core import devices
 
     found = [devices.Device("cpu", "CPU"), devices.Device("cuda:0", "GPU 0: H200")]
-    monkeypatch.setattr(devices, "list_devices", lambda: found)
+    monkeypatch.setattr(devices, "list_devices", lambda kinds: [each for each in found if each.type in kinds])
     method = dummy_method(requires=(slow_package,), devices=("cpu", "cuda"))
     module.ui.methodName.text = method.name
     harness.process_events()
@@ -121,7 +121,7 @@ def test_device_menu_says_what_auto_means(module, dummy_method, monkeypatch):
     from MultiContrastSRLib.core import devices
 
     found = [devices.Device("cpu", "CPU"), devices.Device("cuda:0", "GPU 0: H200")]
-    monkeypatch.setattr(devices, "list_devices", lambda: found)
+    monkeypatch.setattr(devices, "list_devices", lambda kinds: [each for each in found if each.type in kinds])
     assert [(i.label, i.name) for i in device_items(dummy_method(devices=("cpu", "cuda")))] == [
         ("Automatic: GPU 0: H200", "auto"),
         ("CPU", "cpu"),

@@ -45,19 +45,16 @@ def device_items(method: Any, loading: bool = False) -> list[MenuItem]:
         loading: whether the packages that list the GPUs are being imported, see `needs_loading`.
     """
     devices = library("core.devices")
-    cpu = devices.Device("cpu", "CPU")
-    if "cuda" not in method.devices:
-        found, tip = [cpu], _("This method runs on the CPU.")
-    else:
-        found, tip = [cpu] if needs_loading(method) else devices.list_devices(), _("The first GPU, else the CPU.")
-    labels = {device.name: device.label for device in found}
-    chosen = "cpu" if len(found) == 1 else devices.resolve_device("auto", method.devices, method.name)[0]
-    automatic = _("Automatic: {device}").format(device=labels.get(chosen, chosen))
+    cpu_only = set(method.devices) == {"cpu"}
+    tip = _("This method runs on the CPU.") if cpu_only else _("The first GPU, else the CPU.")
+    found = devices.list_devices(("cpu",) if needs_loading(method) else method.devices)
+    preferred = devices.preferred_device(found)
+    automatic = _("Automatic: {device}").format(device=preferred.label)
     first = MenuItem(loading_text(method.requires) if loading else automatic, "auto", tip)
     return [first, *(MenuItem(device.label, device.name, tip) for device in found)]
 
 
 def needs_loading(method: Any) -> bool:
     """Whether GPUs of `method` are known only once installed packages are imported, which may take seconds."""
-    packages = method.requires if "cuda" in method.devices else ()
+    packages = () if set(method.devices) == {"cpu"} else method.requires
     return all(is_installed(package) for package in packages) and not are_loaded(packages)

@@ -190,7 +190,7 @@ def frame_label(method: str, frame: Any, device: str) -> str:
     if frame.final and not frame.seconds:
         state = _("from cache")
     first = _("{method} ×{scale:.1f} · {state} · {device}").format(
-        method=method, scale=frame.scale, state=state, device="GPU" if device.startswith("cuda") else "CPU"
+        method=method, scale=frame.scale, state=state, device="CPU" if device == "cpu" else "GPU"
     )
     second = _("detail within slices · research use") if frame.within_slices else _("research use")
     return f"{first}\n{second}"

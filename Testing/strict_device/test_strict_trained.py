@@ -1,0 +1,129 @@
+"""Trained methods and the live renderer on another device than the CPU."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="Trained methods need torch, which is not installed here.")
+
+from network_fixtures import TINY  # noqa: E402
+from strict_comparison import Memory, equal, scans, super_resolved  # noqa: E402
+
+from MultiContrastSRLib import Volume  # noqa: E402
+from MultiContrastSRLib.core.cache import Cache  # noqa: E402
+from MultiContrastSRLib.image.grid import Grid  # noqa: E402
+from MultiContrastSRLib.inference.slice_network import SliceNetwork  # noqa: E402
+from MultiContrastSRLib.live.renderer import ViewRenderer  # noqa: E402
+from MultiContrastSRLib.networks.registry import build, light  # noqa: E402
+from MultiContrastSRLib.weights.file import save_weights  # noqa: E402
+
+METHODS = ("dual-arbnet", "dinet", "minet", "swift")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> dict[str, str]:
+    """Files of small networks that were never trained, with corrections of a few per cent."""
+    folder = tmp_path_factory.mktemp("weights")
+    files = {}
+    for name in METHODS:
+        torch.manual_seed(0)
+        spec = light(name, base="guided+joint-tv", correction_width=16, correction_blocks=1, **TINY.get(name, {}))
+        net = build(spec)
+        for parameter in net.parameters():
+            parameter.data.add_(0.01 * torch.randn_like(parameter))
+        files[name] = str(folder / f"{name}.safetensors")
+        save_weights(files[name], spec, {key: value.numpy() for key, value in net.state_dict().items()})
+    return files
+
+
+def references() -> dict[str, Volume | None]:
+    _, reference = scans()
+    half = Volume.on(reference.grid.crop((0, 0, 0), (4, 56, 26)), np.array(reference.array[:, :, :26]), "half")
+    noise = np.random.default_rng(0).permuted(reference.array, axis=2)
+    return {"none": None, "whole": reference, "half": half, "wrong": Volume.on(reference.grid, noise, "wrong")}
+
+
+def assert_as_on_the_cpu(device, method: str, reference: Volume | None, **options) -> str:
+    """Returns the notes of the report."""
+    expected = super_resolved(method, "cpu", reference, **options)
+    memory = Memory(device, lambda: super_resolved(method, device.name, reference, **options))
+    found = memory.result
+    assert memory.needed > 0 and memory.left == 0
+    assert found.report.device == device.name and found.report.warnings == expected.report.warnings
+    assert equal(found.volume.array, expected.volume.array)
+    return " ".join(found.report.notes)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_weights_that_ship(method, strict_device):
+    assert_as_on_the_cpu(strict_device, method, scans()[1], test_time_augmentation=1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_ones_own_weights_with_test_time_augmentation(method, strict_device, weights):
+    assert_as_on_the_cpu(strict_device, method, scans()[1], test_time_augmentation=8, weights=weights[method])
+
+
+@pytest.mark.parametrize("shown", ["none", "half", "wrong"])
+@pytest.mark.parametrize("method", METHODS)
+def test_references_that_are_missing_partial_or_rejected(method, shown, strict_device, weights):
+    notes = assert_as_on_the_cpu(strict_device, method, references()[shown], weights=weights[method])
+    assert ("the reference did not help the network" in notes) == (shown == "wrong")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_detail_across_slices(method, strict_device, weights):
+    options = {"scale": (2, 2, 2), "test_time_augmentation": 1, "weights": weights[method]}
+    assert_as_on_the_cpu(strict_device, method, scans()[1], **options)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_out_of_memory_halves_the_batch_then_takes_the_cpu(method, strict_device, weights):
+    options = {"test_time_augmentation": 1, "weights": weights[method], "check_reference": False}
+    whole = Memory(strict_device, lambda: super_resolved(method, strict_device.name, scans()[1], **options))
+    with strict_device.limited(int(0.7 * whole.needed)):
+        less = Memory(strict_device, lambda: super_resolved(method, strict_device.name, scans()[1], **options))
+    assert less.launches > whole.launches and less.result.report.warnings == () and less.left == 0
+    assert equal(less.result.volume.array, whole.result.volume.array)
+    with strict_device.limited(50_000):
+        none = Memory(strict_device, lambda: super_resolved(method, strict_device.name, scans()[1], **options))
+    assert "strict:0 ran out of memory; the network ran on the CPU." in none.result.report.warnings and none.left == 0
+    assert equal(none.result.volume.array, whole.result.volume.array)
+
+
+def test_a_device_that_fails_in_the_middle_gives_way_to_the_cpu(strict_device, monkeypatch):
+    expected, right, calls = super_resolved("swift", "cpu", scans()[1]), SliceNetwork._run, []
+
+    def failing(network, *arguments):
+        calls.append(arguments[-1])
+        if len(calls) == 3:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered\nmore")
+        return right(network, *arguments)
+
+    monkeypatch.setattr(SliceNetwork, "_run", failing)
+    memory = Memory(strict_device, lambda: super_resolved("swift", strict_device.name, scans()[1]))
+    assert calls[2:4] == [strict_device.name, "cpu"] and memory.left == 0
+    assert memory.result.report.warnings == (
+        "strict:0 failed (CUDA error: an illegal memory access was encountered); the network ran on the CPU.",
+    )
+    assert equal(memory.result.volume.array, expected.volume.array)
+
+
+@pytest.mark.parametrize("method", ["swift", "dual-arbnet"])
+def test_live_views_compute_their_slices_on_the_device(method, strict_device, weights):
+    target, reference = scans()
+    view = Grid((1, 70, 60), np.array([[0.8, 0, 0, 0], [0, 0.7, 0, 0], [0, 0, 3.0, 3.0], [0, 0, 0, 1]]))
+
+    def shown(device: str) -> np.ndarray:
+        options = {"register": "off", "weights": weights[method], "device": device}
+        renderer = ViewRenderer(target, reference, Cache(1 << 24), method=method, **options)
+        renderer.prepare(view, lambda: False)
+        assert renderer.ready(view) and renderer.report.warnings == ()
+        return renderer.render(view)
+
+    memory = Memory(strict_device, lambda: shown(strict_device.name))
+    gc.collect()
+    assert memory.needed > 0 and memory.left == 0 and equal(memory.result, shown("cpu"))
