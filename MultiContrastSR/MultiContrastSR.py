@@ -11,7 +11,7 @@ from typing import Annotated
 import slicer
 import vtk
 from MultiContrastSRPanel.logic import dependencies, sample_data
-from MultiContrastSRPanel.logic.library import library
+from MultiContrastSRPanel.logic.library import clear_method_caches, library
 from MultiContrastSRPanel.logic.live.layers import remove_stale_layers
 from MultiContrastSRPanel.logic.live.live_zoom_logic import LiveZoomLogic
 from MultiContrastSRPanel.logic.pump import Pump
@@ -305,13 +305,17 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
         self._pump.watch(job, lambda fraction, stage: None, lambda: self._loads.pop(job, lambda error: None)(job.error))
 
     def cleanup(self) -> None:
-        """Cancel this logic's runs, switch live zoom off and end the worker thread; it starts when it is needed."""
+        """Cancel this logic's runs, switch live zoom off, end the worker thread and free what methods keep.
+
+        The thread starts again when it is needed.
+        """
         self.stopLiveZoom()
         for run in self._runs:
             run.abandon()
         self._runs = []
         self._loads.clear()
         self.worker.stop()
+        clear_method_caches()
 
 
 class MultiContrastSRTest(ScriptedLoadableModuleTest):

@@ -295,3 +295,19 @@ def test_closing_the_application_ends_the_worker(harness):
     assert names() == ["MultiContrastSR worker"]
     harness.unload_all()
     assert names() == []
+
+
+def test_cleaning_up_clears_the_caches_of_the_methods(module, dummy_method):
+    cleared = []
+    dummy_method(clear_cache=lambda self: cleared.append(self.name))
+    module.logic.cleanup()
+    assert cleared == ["dummy"]
+
+
+def test_cleaning_up_does_not_import_the_library(module, monkeypatch):
+    from MultiContrastSRPanel.logic.library import clear_method_caches
+
+    for name in [name for name in sys.modules if name.startswith("MultiContrastSRLib")]:
+        monkeypatch.delitem(sys.modules, name)
+    clear_method_caches()
+    assert not any(name.startswith("MultiContrastSRLib") for name in sys.modules)
