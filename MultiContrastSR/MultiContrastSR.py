@@ -335,11 +335,12 @@ class MultiContrastSRTest(ScriptedLoadableModuleTest):
         import numpy as np
 
         self.delayDisplay("Super-resolving a phantom")
-        k, j, i = np.mgrid[0:4, 0:48, 0:48]
-        disc = ((j - 24) ** 2 + (i - 24) ** 2 < 300).astype(np.float32)
-        affine = np.diag([-1.0, -1.0, 3.0, 1.0])
-        target = slicer.util.addVolumeFromArray(100 * disc + k, ijkToRAS=affine, name="T2")
-        reference = slicer.util.addVolumeFromArray(300 - 200 * disc, ijkToRAS=affine, name="T1")
+        k, j, i = np.mgrid[0:4, 0:96, 0:96]
+        disc = ((j - 48) ** 2 + (i - 48) ** 2 < 1200) * (1 + 0.5 * np.sin(i / 3) * np.cos(j / 4))
+        means = (100 * disc + k).reshape(4, 48, 2, 48, 2).mean((2, 4))
+        fine, coarse = np.diag([-0.5, -0.5, 3.0, 1.0]), np.diag([-1.0, -1.0, 3.0, 1.0])
+        target = slicer.util.addVolumeFromArray(means, ijkToRAS=coarse, name="T2")
+        reference = slicer.util.addVolumeFromArray(400 - 200 * disc, ijkToRAS=fine, name="T1")
         result = MultiContrastSRLogic().process(target, reference, method="guided", scale=2, register="off")
         self.assertEqual(slicer.util.arrayFromVolume(result).shape, (4, 96, 96))
         self.assertEqual(slicer.util.arrayFromVolume(target).shape, (4, 48, 48))

@@ -136,7 +136,7 @@ def test_the_sliders_inexact_values_are_rounded(module, pair, harness):
     assert module.ui.scaleSlider.value == 3.2999999999999994
     run_to_end(module, harness)
     assert volume_names(harness)[-1] == "T2 guided 3.3x" and module.widget.panel.settings()["scale"] == 3.3
-    assert "guided, 3.3x;" in module.ui.resultLabel.text
+    assert "Guided (local regression) with T1, ×3.3 in plane:" in module.ui.resultLabel.text
 
 
 def test_target_and_reference_must_differ(module, pair, harness):

@@ -6,6 +6,7 @@ import itertools
 import logging
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import qt
@@ -19,7 +20,8 @@ from .live.section import LiveSection
 from .menus import device_items, method_items, needs_loading
 from .named_combo_box import NamedComboBox
 from .option_form import OptionForm
-from .panel_state import PanelState, show_state
+from .panel_state import PanelState, show_state, show_warnings
+from .result_text import details, headline
 from .size_preview import describe_output
 
 DOUBLE_CLICK_S = 0.5  # a second click on Apply within this time belongs to the first, and does not cancel the run
@@ -135,6 +137,7 @@ class Panel:
     def _show_preview(self) -> str:
         """Show what Apply would make; returns the reason why it cannot, or an empty text."""
         parameters = self._parameters
+        show_warnings(self.ui.sizeWarningLabel, ())
         if parameters.target is None:
             self.ui.previewLabel.text = _("Choose a target to see the size of the result.")
             return _("Choose a target volume first.")
@@ -148,10 +151,11 @@ class Panel:
             ).format(name=name)
             return self.ui.previewLabel.text
         try:
-            self.ui.previewLabel.text = describe_output(parameters.target, *self._output_size())
+            self.ui.previewLabel.text, warnings = describe_output(parameters.target, *self._output_size())
         except library().MultiContrastSRError as error:
             self.ui.previewLabel.text = str(error)
             return str(error)
+        show_warnings(self.ui.sizeWarningLabel, warnings)
         if self._method.reference == "required" and parameters.reference is None:
             return _("{method} needs a reference volume; choose one.").format(method=self._method.label)
         return ""
@@ -240,10 +244,8 @@ class Panel:
 
     def _done(self, node: Any) -> None:
         report, other = self.run.report, self.run.companion_node
-        text = describe_result(node.GetName(), report)
-        if other is not None:
-            text += "\n" + _("Also made {name}.").format(name=other.GetName())
-        self._set_state(PanelState.DONE, text, "\n".join(report.warnings))
+        names = [made.GetName() for made in (node, other) if made is not None]
+        self._set_state(PanelState.DONE, headline(report), report.warnings, details(names, report))
         slicer.util.showStatusMessage(_("Made {name}.").format(name=node.GetName()), 5000)
         show_in_views(node)
 
@@ -260,16 +262,12 @@ class Panel:
         self._set_state(PanelState.ERROR, text)
         slicer.util.errorDisplay(text, **({"detailedText": details} if details else {}))
 
-    def _set_state(self, state: PanelState, text: str = "", warnings: str = "") -> None:
+    def _set_state(
+        self, state: PanelState, text: str = "", warnings: Sequence[str] = (), explanation: str = ""
+    ) -> None:
         self.state = state
-        show_state(self.ui, state, text, warnings)
+        show_state(self.ui, state, text, warnings, explanation)
         self.refresh()
-
-
-def describe_result(name: str, report: Any) -> str:
-    """The result line: the result, its residual to the measured data, the time taken, and notes about choices."""
-    made = _("Made {name}: {summary}.").format(name=name, summary=report.summary())
-    return "\n".join([made, *report.notes])
 
 
 def show_in_views(node: Any) -> None:
