@@ -11,6 +11,7 @@ from typing import Annotated
 import slicer
 import vtk
 from MultiContrastSRPanel.logic import dependencies, sample_data
+from MultiContrastSRPanel.logic.automatic import AUTOMATIC, guess_inputs
 from MultiContrastSRPanel.logic.library import clear_method_caches, library
 from MultiContrastSRPanel.logic.live.layers import remove_stale_layers
 from MultiContrastSRPanel.logic.live.live_zoom_logic import LiveZoomLogic
@@ -112,7 +113,7 @@ class MultiContrastSRParameterNode:
 
     target - The scan to make finer; never changed.
     reference - A scan of another contrast of the same patient; optional.
-    method - Registered name of the method, for example "guided".
+    method - Registered name of the method, for example "guided", or "automatic".
     outputSize - Whether `scale` or `spacing` counts.
     scale - New samples per old sample; in plane only for a 2-D (thick-slice) acquisition.
     spacing - Isotropic spacing of the result in mm.
@@ -132,7 +133,7 @@ class MultiContrastSRParameterNode:
 
     target: vtkMRMLScalarVolumeNode
     reference: vtkMRMLScalarVolumeNode
-    method: str = "guided"
+    method: str = AUTOMATIC
     outputSize: OutputSize = OutputSize.scale
     scale: Annotated[float, WithinRange(1.0, 16.0)] = 2.0
     spacing: Annotated[float, WithinRange(0.1, 5.0)] = 1.0
@@ -219,14 +220,11 @@ class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.initializeParameterNode()
 
     def initializeParameterNode(self) -> None:
-        """Have a parameter node; with no target yet, take the first scan of the scene."""
-        self.setParameterNode(self.logic.getParameterNode())
-        if self._parameterNode.target is None:
-            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
-                # a label map is one too, by inheritance; what is hidden is no scan of the user's
-                if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors():
-                    self._parameterNode.target = node
-                    break
+        """Have a parameter node; with neither target nor reference yet, choose them among the scans of the scene."""
+        parameterNode = self.logic.getParameterNode()
+        if parameterNode.target is None and parameterNode.reference is None:
+            parameterNode.target, parameterNode.reference = guess_inputs()
+        self.setParameterNode(parameterNode)
 
     def setParameterNode(self, parameterNode: MultiContrastSRParameterNode | None) -> None:
         """Connect the panel with this parameter node, or with none."""
@@ -272,9 +270,10 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
         :param outputNode: an earlier result to overwrite; None makes a new node.
         :param progress: called with (fraction, stage) on this thread.
         :param cancel: called often; return True to stop.
-        :param settings: method="guided", scale=2.0 (or one per axis k, j, i) or spacing=mm, register="auto",
-            data_consistency=True, device="auto", and the method's own options; companion=True also stores the
-            reference, super-resolved by the same run, for methods that make it (joint-tv, joint-nonlocal, subject-inr).
+        :param settings: method="guided" ("automatic": Swift where PyTorch works, else guided), scale=2.0 (or one per
+            axis k, j, i) or spacing=mm, register="auto", data_consistency=True, device="auto", and the method's own
+            options; companion=True also stores the reference, super-resolved by the same run, for methods that make it
+            (joint-tv, joint-nonlocal, subject-inr).
         :raises MultiContrastSRError: with the cause and what to do; the scene is as it was.
         """
         task = SuperResolutionTask.from_nodes(targetNode, referenceNode, outputNode, **settings)

@@ -56,6 +56,7 @@ def test_idle(module, pair, harness, tmp_path):
 
 def test_idle_without_any_scan_and_with_all_sections_open(module, harness, tmp_path):
     module.ui.advancedButton.collapsed = False
+    harness.click(module.ui.customButton)
     harness.fit_panel(module)
     assert names(harness.clipped_texts(module.panel)) == []
     keep(SCREENSHOTS / "panel-advanced-100.png", harness.grab_panel(tmp_path / "advanced.png"))
@@ -119,6 +120,7 @@ def test_every_control_is_labelled(module, with_options, harness):
 @pytest.mark.parametrize("size", ["Scale factor", "Isotropic spacing"])
 def test_tab_reaches_every_control_from_top_to_bottom(module, with_options, harness, size):
     module.ui.advancedButton.collapsed = False
+    harness.click(module.ui.customButton)
     harness.choose(module.ui.outputSizeSelector, size)
     harness.fit_panel(module)
     reached = harness.tab_order(module.panel)

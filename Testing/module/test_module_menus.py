@@ -44,8 +44,9 @@ def test_method_menu_is_grouped_and_explained(module, dummy_method):
     module.widget.panel._methods.fill(method_items())
     rows = [row for row in menu(module.ui.methodSelector) if row[0]]
     titles = [text for text, name, _, _ in rows if not name]
-    assert titles == ["Classical", "Trained networks", "Fitted to this patient"]
-    assert [name for _, name, _, _ in rows if name] == [method.name for method in all_methods()]
+    assert titles == ["All methods", "Classical", "Trained networks", "Fitted to this patient"]
+    assert rows[0][:2] == ("Automatic (recommended)", "automatic")
+    assert [name for _, name, _, _ in rows if name] == ["automatic", *(method.name for method in all_methods())]
     chosen = {name: (text, tip, enabled) for text, name, tip, enabled in rows if name}
     assert all("\n" not in tip and tip for _, tip, _ in chosen.values())
     assert not any(enabled for text, name, _, enabled in rows if not name)

@@ -13,14 +13,17 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from ..logic.automatic import AUTOMATIC, recommended_method
+from ..logic.dependencies import loading_text
 from ..logic.library import library
 from ..logic.remaining_time import format_remaining
 from ..logic.run import Run, RunState
 from .live.section import LiveSection
-from .menus import device_items, method_items, needs_loading
+from .menus import AUTOMATIC_SUMMARY, device_items, method_items, needs_loading
 from .named_combo_box import NamedComboBox
 from .option_form import OptionForm
 from .panel_state import PanelState, show_state, show_warnings
+from .presets import Presets
 from .result_text import details, headline
 from .size_preview import describe_output
 
@@ -46,6 +49,7 @@ class Panel:
         self.run: Run | None = None
         self._parameters: Any = None
         self._clicked_at = -math.inf
+        self._automatic = self._chosen_automatically = False
         self._watched: list[tuple[Any, int]] = []
         ui.outputSelector.addAttribute("vtkMRMLScalarVolumeNode", library("mrml").METHOD)  # earlier results only
         self._broken_packages: set[tuple[str, ...]] = set()
@@ -53,6 +57,7 @@ class Panel:
         self._methods = NamedComboBox(ui.methodSelector, ui.methodName, self._method_changed)
         self._devices = NamedComboBox(ui.deviceSelector, ui.deviceName, self.refresh)
         self.live = LiveSection(ui, logic, self.method_settings)
+        self._presets = Presets(ui, self.refresh)
         self._methods.fill(method_items())
         self._method_changed()
         ui.applyButton.connect("clicked(bool)", self._apply_clicked)
@@ -66,6 +71,7 @@ class Panel:
         self._parameters = parameters
         if parameters is None:
             self._watch(None)
+        self._presets.set_parameters(parameters)
         self.live.set_parameters(parameters)
         self.refresh()
 
@@ -74,6 +80,7 @@ class Panel:
         if self._parameters is None:
             return
         self._watch(self._parameters.target)
+        self._presets.refresh()
         by_spacing = self._parameters.outputSize.name == "spacing"
         self.ui.sizeStack.setCurrentWidget(self.ui.spacingPage if by_spacing else self.ui.scalePage)
         self.ui.sizeLabel.text = _("Spacing:") if by_spacing else _("Scale:")
@@ -162,20 +169,27 @@ class Panel:
 
     def _method_changed(self) -> None:
         registered = {method.name: method for method in library("methods").all_methods()}
-        self._method = registered.get(self._methods.name)
-        self.ui.methodSummary.text = self._method.summary if self._method else ""
-        self._form.show(self._method)
+        self._automatic = self._methods.name == AUTOMATIC
+        self._method = registered.get(recommended_method() if self._automatic else self._methods.name)
+        if self._automatic:
+            self.ui.methodSummary.text = AUTOMATIC_SUMMARY
+        else:
+            self.ui.methodSummary.text = self._method.summary if self._method else ""
+        self._form.show(None if self._automatic else self._method)
         if self._method is not None:
             self._fill_devices()
         self._order_tabs()
         self.refresh()
 
     def _fill_devices(self) -> None:
-        """GPUs are listed by PyTorch, which is imported on the worker when a method first needs it."""
+        """GPUs are listed by PyTorch, which is imported on the worker when a method that needs it is chosen."""
         packages = self._method.requires
-        loading = needs_loading(self._method) and packages not in self._broken_packages
-        self._devices.fill(device_items(self._method, loading))
-        if loading:
+        unknown = needs_loading(self._method) and packages not in self._broken_packages
+        if unknown and self._automatic:
+            self._devices.fill(device_items(self._method, _("Automatic: a GPU, if there is one")))
+            return
+        self._devices.fill(device_items(self._method, loading_text(packages) if unknown else ""))
+        if unknown:
             self.logic.loadPackages(packages, lambda error: self._on_packages_loaded(packages, error))
 
     def _on_packages_loaded(self, packages: tuple[str, ...], error: BaseException | None) -> None:
@@ -206,6 +220,7 @@ class Panel:
         """Start a run with the present parameters."""
         parameters = self._parameters
         self.run = None
+        self._chosen_automatically = self._automatic
         try:
             self.run = self.logic.processAsync(
                 parameters.target,
@@ -245,7 +260,9 @@ class Panel:
     def _done(self, node: Any) -> None:
         report, other = self.run.report, self.run.companion_node
         names = [made.GetName() for made in (node, other) if made is not None]
-        self._set_state(PanelState.DONE, headline(report), report.warnings, details(names, report))
+        self._set_state(
+            PanelState.DONE, headline(report, self._chosen_automatically), report.warnings, details(names, report)
+        )
         slicer.util.showStatusMessage(_("Made {name}.").format(name=node.GetName()), 5000)
         show_in_views(node)
 

@@ -13,14 +13,16 @@ from .size_preview import in_slicer_order
 _SMALLEST_DIFFERENCE = 1e-4  # of the scan's RMS; below, only rounding is left
 
 
-def headline(report: Any) -> str:
+def headline(report: Any, automatic: bool = False) -> str:
     """What was really done, and whether the result agrees with the scan.
 
     Args:
         report: the library's `Report`.
+        automatic: whether the method was chosen by *Automatic*.
     """
+    made_by = _made_by(report)
     done = _("{method}, {scale}: {shape} voxels of {spacing} mm").format(
-        method=_made_by(report),
+        method=_("{method} (chosen automatically)").format(method=made_by) if automatic else made_by,
         scale=_scale(report.scale),
         shape=in_slicer_order(report.shape),
         spacing=in_slicer_order([float(f"{step:.3g}") for step in report.spacing]),
