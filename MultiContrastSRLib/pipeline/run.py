@@ -19,7 +19,7 @@ from ..methods import get
 from ..registration.align import align
 from .checks import check_memory_for, check_volume
 from .output import checked_output_grid, output_grid
-from .plausibility import result_warnings
+from .plausibility import input_warnings, result_warnings
 from .prepared_run import PreparedRun, timed
 from .report import Report, format_scale
 from .result import Result
@@ -167,7 +167,7 @@ def _begin(
                 target, reference, _REGISTER.get(register, str(register)), monitor.part(0.2, 1.0, "register")
             )
         alignment, used = aligned.as_dict(), aligned.reference
-        warnings += aligned.warnings
+        warnings += [*input_warnings(target, reference), *aligned.warnings]
         if used is None and method.reference == "required":
             raise InputError(f"{aligned.warnings[-1]} Method {method.name!r} cannot work without one.")
     if used is not None:

@@ -18,6 +18,7 @@ from ..logic.dependencies import loading_text
 from ..logic.library import library
 from ..logic.remaining_time import format_remaining
 from ..logic.run import Run, RunState
+from .input_checks import InputChecks
 from .live.section import LiveSection
 from .menus import AUTOMATIC_SUMMARY, device_items, method_items, needs_loading
 from .named_combo_box import NamedComboBox
@@ -58,6 +59,7 @@ class Panel:
         self._devices = NamedComboBox(ui.deviceSelector, ui.deviceName, self.refresh)
         self.live = LiveSection(ui, logic, self.method_settings)
         self._presets = Presets(ui, self.refresh)
+        self._checks = InputChecks(ui, self._swap)
         self._methods.fill(method_items())
         self._method_changed()
         ui.applyButton.connect("clicked(bool)", self._apply_clicked)
@@ -81,6 +83,7 @@ class Panel:
             return
         self._watch(self._parameters.target)
         self._presets.refresh()
+        self._checks.refresh(self._parameters.target, self._parameters.reference)
         by_spacing = self._parameters.outputSize.name == "spacing"
         self.ui.sizeStack.setCurrentWidget(self.ui.spacingPage if by_spacing else self.ui.scalePage)
         self.ui.sizeLabel.text = _("Spacing:") if by_spacing else _("Scale:")
@@ -96,6 +99,11 @@ class Panel:
         """Clear the result line when the scene is closed."""
         if not self.state.busy:
             self._set_state(PanelState.IDLE)
+
+    def _swap(self) -> None:
+        """Exchange target and reference."""
+        parameters = self._parameters
+        parameters.target, parameters.reference = parameters.reference, parameters.target
 
     def _watch(self, target: Any) -> None:
         """Refresh also when the target changes: voxels may follow the node, a transform may become non-linear."""
