@@ -260,6 +260,10 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
         """The parameter node of the scene, wrapped."""
         return MultiContrastSRParameterNode(super().getParameterNode())
 
+    def defaultParameters(self) -> MultiContrastSRParameterNode:
+        """The parameters as they are in a new scene."""
+        return MultiContrastSRParameterNode(slicer.vtkMRMLScriptedModuleNode())
+
     def process(
         self, targetNode, referenceNode=None, *, outputNode=None, progress=None, cancel=None, **settings
     ) -> vtkMRMLScalarVolumeNode:

@@ -125,7 +125,7 @@ def test_tab_reaches_every_control_from_top_to_bottom(module, with_options, harn
     harness.fit_panel(module)
     reached = harness.tab_order(module.panel)
     assert set(names(harness.inputs(module.panel))) <= set(names(reached))
-    start = names(reached).index("inputsButton")
+    start = names(reached).index("helpButton")
     order = reached[start:] + reached[:start]
     tops = [widget.mapTo(module.panel, widget.rect.topLeft()).y() for widget in order]
     assert tops == sorted(tops), names(order)

@@ -29,7 +29,12 @@ from .result_text import details, headline
 from .size_preview import describe_output
 
 DOUBLE_CLICK_S = 0.5  # a second click on Apply within this time belongs to the first, and does not cancel the run
+HELP_URL = "https://github.com/MultiContrastSR/SlicerMultiContrastSR/blob/main/docs/panel.md"
 _DECIMALS = 6
+_CHOICES = (  # parameters that Reset sets to their defaults: all but the volumes
+    *("method", "outputSize", "scale", "spacing", "registration", "dataConsistency", "device", "optionValues"),
+    *("companion", "liveViews", "liveShow", "liveLensSize", "liveSplit", "liveQuality", "liveCache"),
+)
 
 
 class Panel:
@@ -64,6 +69,8 @@ class Panel:
         self._method_changed()
         ui.applyButton.connect("clicked(bool)", self._apply_clicked)
         ui.keepButton.connect("clicked(bool)", self._keep_clicked)
+        ui.helpButton.connect("clicked(bool)", lambda checked=False: qt.QDesktopServices.openUrl(qt.QUrl(HELP_URL)))
+        ui.resetButton.connect("clicked(bool)", self._reset_clicked)
         self._set_state(PanelState.IDLE)
 
     # ------------------------------------------------------------------ parameters
@@ -99,6 +106,14 @@ class Panel:
         """Clear the result line when the scene is closed."""
         if not self.state.busy:
             self._set_state(PanelState.IDLE)
+
+    def _reset_clicked(self, checked: bool = False) -> None:
+        """Set everything but the volumes to what it is in a new scene."""
+        parameters, defaults = self._parameters, self.logic.defaultParameters()
+        for name in _CHOICES:
+            setattr(parameters, name, getattr(defaults, name))
+        self._presets.set_parameters(parameters)
+        self.refresh()
 
     def _swap(self) -> None:
         """Exchange target and reference."""

@@ -36,7 +36,7 @@ def show_state(ui: Any, state: PanelState, text: str = "", warnings: Sequence[st
     ui.applyButton.enabled = state is not PanelState.CANCELLING
     ui.keepButton.visible = False  # until a fit is under way
     ui.keepButton.enabled = True
-    for section in (ui.inputsButton, ui.methodButton, ui.advancedButton, ui.outputButton):
+    for section in (ui.inputsButton, ui.methodButton, ui.advancedButton, ui.outputButton, ui.resetButton):
         section.enabled = not state.busy
     ui.progressBar.visible = state.busy
     ui.progressLabel.visible = state.busy
