@@ -83,7 +83,7 @@ def test_choosing_automatic_imports_no_torch(automatic, harness, monkeypatch):
     automatic.ui.methodName.text = "guided"
     automatic.ui.methodName.text = "automatic"
     assert asked == [] and "torch" not in sys.modules
-    assert automatic.ui.deviceSelector.currentText == "Automatic: a GPU, if there is one"
+    assert automatic.ui.deviceSelector.currentText == "Automatic: GPU or CPU"
 
 
 def test_live_zoom_and_the_console_know_automatic(automatic, pair, harness, no_torch):

@@ -50,6 +50,7 @@ def look(module, harness, tmp_path, name: str) -> None:
 
 
 def test_idle(module, pair, harness, tmp_path):
+    harness.choose(module.ui.methodSelector, "Automatic (recommended)")
     assert state(module) == "idle"
     look(module, harness, tmp_path, "idle")
 
@@ -80,6 +81,17 @@ def test_error(module, pair, harness, tmp_path):
     run_to_end(module, harness)
     assert state(module) == "error"
     look(module, harness, tmp_path, "error")
+
+
+def test_warnings(module, pair, harness, tmp_path):
+    module.ui.referenceSelector.setCurrentNode(None)
+    module.ui.targetSelector.setCurrentNode(pair[1])
+    module.ui.referenceSelector.setCurrentNode(pair[0])
+    run_to_end(module, harness)
+    module.ui.detailsButton.collapsed = False
+    labels = module.ui.inputWarningLabel, module.ui.warningLabel, module.ui.detailsLabel
+    assert state(module) == "done" and all(label.isVisibleTo(module.panel) for label in labels)
+    look(module, harness, tmp_path, "warnings")
 
 
 def test_done(module, pair, harness, tmp_path):

@@ -282,7 +282,7 @@ def test_a_result_that_fell_back_is_called_by_what_was_done(module, pair, harnes
     harness.choose(module.ui.registrationSelector, "Off")
     run_to_end(module, harness)
     assert module.ui.resultLabel.text.startswith(
-        "Sinc (zero-filled k-space) (Guided (local regression) had nothing to add), ×2 in plane: "
+        "Sinc (zero-filled k-space) in place of Guided (local regression), ×2 in plane: "
     )
     assert "its detail was not used and the result is the sinc's" in module.ui.warningLabel.text
     assert volume_names(harness) == ["T2", "T1", "T1 sinc 2x"]

@@ -12,8 +12,8 @@ from ..logic.library import library
 from .named_combo_box import MenuItem
 
 AUTOMATIC_SUMMARY = _(
-    "Swift, a trained network, where PyTorch works; else Guided, which needs no PyTorch. Both add detail of the "
-    "reference and keep what was measured. The result says which of them it was."
+    "Swift, a trained network, where PyTorch works; else Guided. Both add detail of the reference and keep what was "
+    "measured. The result says which it was."
 )
 HEADINGS = {
     "classical": _("Classical"),

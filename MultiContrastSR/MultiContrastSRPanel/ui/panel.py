@@ -209,7 +209,7 @@ class Panel:
         packages = self._method.requires
         unknown = needs_loading(self._method) and packages not in self._broken_packages
         if unknown and self._automatic:
-            self._devices.fill(device_items(self._method, _("Automatic: a GPU, if there is one")))
+            self._devices.fill(device_items(self._method, _("Automatic: GPU or CPU")))
             return
         self._devices.fill(device_items(self._method, loading_text(packages) if unknown else ""))
         if unknown:

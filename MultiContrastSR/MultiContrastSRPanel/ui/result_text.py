@@ -55,13 +55,11 @@ def details(names: Sequence[str], report: Any) -> str:
 
 
 def _made_by(report: Any) -> str:
-    """The method, as the menu calls it, and whether the reference took part."""
+    """The method, as the menu calls it, and whether the reference took part; for a fallback, what it stands for."""
     labels = {method.name: method.label for method in library("methods").all_methods()}
     label = labels.get(report.made_by, report.made_by)
     if report.fallback:
-        return _("{label} ({method} had nothing to add)").format(
-            label=label, method=labels.get(report.method, report.method)
-        )
+        return _("{label} in place of {method}").format(label=label, method=labels.get(report.method, report.method))
     if not report.reference:
         return label
     pattern = _("{label} with {reference}") if report.reference_used else _("{label} without {reference}")
