@@ -11,7 +11,8 @@ from typing import Annotated
 import slicer
 import vtk
 from MultiContrastSRPanel.logic import dependencies, sample_data
-from MultiContrastSRPanel.logic.library import library
+from MultiContrastSRPanel.logic.automatic import AUTOMATIC, guess_inputs
+from MultiContrastSRPanel.logic.library import clear_method_caches, library
 from MultiContrastSRPanel.logic.live.layers import remove_stale_layers
 from MultiContrastSRPanel.logic.live.live_zoom_logic import LiveZoomLogic
 from MultiContrastSRPanel.logic.pump import Pump
@@ -112,7 +113,7 @@ class MultiContrastSRParameterNode:
 
     target - The scan to make finer; never changed.
     reference - A scan of another contrast of the same patient; optional.
-    method - Registered name of the method, for example "guided".
+    method - Registered name of the method, for example "guided", or "automatic".
     outputSize - Whether `scale` or `spacing` counts.
     scale - New samples per old sample; in plane only for a 2-D (thick-slice) acquisition.
     spacing - Isotropic spacing of the result in mm.
@@ -132,7 +133,7 @@ class MultiContrastSRParameterNode:
 
     target: vtkMRMLScalarVolumeNode
     reference: vtkMRMLScalarVolumeNode
-    method: str = "guided"
+    method: str = AUTOMATIC
     outputSize: OutputSize = OutputSize.scale
     scale: Annotated[float, WithinRange(1.0, 16.0)] = 2.0
     spacing: Annotated[float, WithinRange(0.1, 5.0)] = 1.0
@@ -219,14 +220,11 @@ class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.initializeParameterNode()
 
     def initializeParameterNode(self) -> None:
-        """Have a parameter node; with no target yet, take the first scan of the scene."""
-        self.setParameterNode(self.logic.getParameterNode())
-        if self._parameterNode.target is None:
-            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
-                # a label map is one too, by inheritance; what is hidden is no scan of the user's
-                if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors():
-                    self._parameterNode.target = node
-                    break
+        """Have a parameter node; with neither target nor reference yet, choose them among the scans of the scene."""
+        parameterNode = self.logic.getParameterNode()
+        if parameterNode.target is None and parameterNode.reference is None:
+            parameterNode.target, parameterNode.reference = guess_inputs()
+        self.setParameterNode(parameterNode)
 
     def setParameterNode(self, parameterNode: MultiContrastSRParameterNode | None) -> None:
         """Connect the panel with this parameter node, or with none."""
@@ -262,6 +260,10 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
         """The parameter node of the scene, wrapped."""
         return MultiContrastSRParameterNode(super().getParameterNode())
 
+    def defaultParameters(self) -> MultiContrastSRParameterNode:
+        """The parameters as they are in a new scene."""
+        return MultiContrastSRParameterNode(slicer.vtkMRMLScriptedModuleNode())
+
     def process(
         self, targetNode, referenceNode=None, *, outputNode=None, progress=None, cancel=None, **settings
     ) -> vtkMRMLScalarVolumeNode:
@@ -272,9 +274,10 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
         :param outputNode: an earlier result to overwrite; None makes a new node.
         :param progress: called with (fraction, stage) on this thread.
         :param cancel: called often; return True to stop.
-        :param settings: method="guided", scale=2.0 (or one per axis k, j, i) or spacing=mm, register="auto",
-            data_consistency=True, device="auto", and the method's own options; companion=True also stores the
-            reference, super-resolved by the same run, for methods that make it (joint-tv, joint-nonlocal, subject-inr).
+        :param settings: method="guided" ("automatic": Swift where PyTorch works, else guided), scale=2.0 (or one per
+            axis k, j, i) or spacing=mm, register="auto", data_consistency=True, device="auto", and the method's own
+            options; companion=True also stores the reference, super-resolved by the same run, for methods that make it
+            (joint-tv, joint-nonlocal, subject-inr).
         :raises MultiContrastSRError: with the cause and what to do; the scene is as it was.
         """
         task = SuperResolutionTask.from_nodes(targetNode, referenceNode, outputNode, **settings)
@@ -305,13 +308,17 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
         self._pump.watch(job, lambda fraction, stage: None, lambda: self._loads.pop(job, lambda error: None)(job.error))
 
     def cleanup(self) -> None:
-        """Cancel this logic's runs, switch live zoom off and end the worker thread; it starts when it is needed."""
+        """Cancel this logic's runs, switch live zoom off, end the worker thread and free what methods keep.
+
+        The thread starts again when it is needed.
+        """
         self.stopLiveZoom()
         for run in self._runs:
             run.abandon()
         self._runs = []
         self._loads.clear()
         self.worker.stop()
+        clear_method_caches()
 
 
 class MultiContrastSRTest(ScriptedLoadableModuleTest):
@@ -331,11 +338,12 @@ class MultiContrastSRTest(ScriptedLoadableModuleTest):
         import numpy as np
 
         self.delayDisplay("Super-resolving a phantom")
-        k, j, i = np.mgrid[0:4, 0:48, 0:48]
-        disc = ((j - 24) ** 2 + (i - 24) ** 2 < 300).astype(np.float32)
-        affine = np.diag([-1.0, -1.0, 3.0, 1.0])
-        target = slicer.util.addVolumeFromArray(100 * disc + k, ijkToRAS=affine, name="T2")
-        reference = slicer.util.addVolumeFromArray(300 - 200 * disc, ijkToRAS=affine, name="T1")
+        k, j, i = np.mgrid[0:4, 0:96, 0:96]
+        disc = ((j - 48) ** 2 + (i - 48) ** 2 < 1200) * (1 + 0.5 * np.sin(i / 3) * np.cos(j / 4))
+        means = (100 * disc + k).reshape(4, 48, 2, 48, 2).mean((2, 4))
+        fine, coarse = np.diag([-0.5, -0.5, 3.0, 1.0]), np.diag([-1.0, -1.0, 3.0, 1.0])
+        target = slicer.util.addVolumeFromArray(means, ijkToRAS=coarse, name="T2")
+        reference = slicer.util.addVolumeFromArray(400 - 200 * disc, ijkToRAS=fine, name="T1")
         result = MultiContrastSRLogic().process(target, reference, method="guided", scale=2, register="off")
         self.assertEqual(slicer.util.arrayFromVolume(result).shape, (4, 96, 96))
         self.assertEqual(slicer.util.arrayFromVolume(target).shape, (4, 48, 48))

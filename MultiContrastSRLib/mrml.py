@@ -15,7 +15,7 @@ from vtk.util.numpy_support import numpy_to_vtk
 from .core.errors import GeometryError, InputError
 from .image.grid import Grid
 from .image.volume import Volume
-from .io.dicom_tags import acquisition_metadata
+from .io.dicom_tags import acquisition_metadata, patient_metadata
 
 if TYPE_CHECKING:
     from slicer import vtkMRMLScalarVolumeNode, vtkMRMLScene, vtkMRMLVolumeNode
@@ -53,7 +53,7 @@ class Source:
         """
         scan = _scalar(node, role)
         volume = Volume(
-            slicer.util.arrayFromVolume(scan), _ijk_to_world(scan), scan.GetName() or role, _dicom_metadata(scan)
+            slicer.util.arrayFromVolume(scan), _ijk_to_world(scan), scan.GetName() or role, metadata_from_node(scan)
         )
         return cls(scan, volume, scan.GetParentTransformNode(), transform_to_world(scan))
 
@@ -67,6 +67,19 @@ def grid_from_node(node: vtkMRMLVolumeNode, role: str = "target") -> Grid:
     """Where the voxels of `node` lie in the world, without copying them; errors as `Source.of`."""
     scan = _scalar(node, role)
     return Grid(scan.GetImageData().GetDimensions()[::-1], _ijk_to_world(scan))
+
+
+def metadata_from_node(node: vtkMRMLVolumeNode) -> dict[str, object]:
+    """What Slicer's DICOM database knows of acquisition and patient; empty for volumes that came from other files."""
+    database = getattr(slicer, "dicomDatabase", None)
+    instances = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
+    if database is None or not instances:
+        return {}
+
+    def read(tag: str) -> object:
+        return database.instanceValue(instances[0], tag)
+
+    return {**acquisition_metadata(read), **patient_metadata(read)}
 
 
 def transform_to_world(node: vtkMRMLVolumeNode) -> np.ndarray:
@@ -232,15 +245,6 @@ def _ijk_to_world(node: vtkMRMLVolumeNode) -> np.ndarray:
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     return transform_to_world(node) @ slicer.util.arrayFromVTKMatrix(matrix)
-
-
-def _dicom_metadata(node: vtkMRMLVolumeNode) -> dict[str, object]:
-    """What Slicer's DICOM database knows of the acquisition; empty for volumes that came from other files."""
-    database = getattr(slicer, "dicomDatabase", None)
-    instances = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
-    if database is None or not instances:
-        return {}
-    return acquisition_metadata(lambda tag: database.instanceValue(instances[0], tag))
 
 
 def _copy_display(scene: vtkMRMLScene, target: vtkMRMLVolumeNode, result: vtkMRMLVolumeNode) -> None:

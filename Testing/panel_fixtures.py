@@ -22,7 +22,10 @@ def module(harness, monkeypatch, tmp_path):
     """The real module file with its real .ui, opened; temporary files go to a folder of the test."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    return harness.load(MODULE)
+    loaded = harness.load(MODULE)
+    loaded.logic.getParameterNode().method = "guided"  # the automatic choice depends on whether PyTorch is installed
+    harness.process_events()
+    return loaded
 
 
 @pytest.fixture

@@ -73,6 +73,7 @@ def make_consistent(
     )
     result = LatticeImage(target, estimated, consistent, prepared.notes, prepared.warnings)
     result.companion, result.fit = prepared.companion, prepared.fit
+    result.reference_used, result.fallback = prepared.reference_used, prepared.fallback
     return result, report
 
 

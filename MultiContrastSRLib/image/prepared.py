@@ -27,6 +27,8 @@ class Prepared(ABC):
         notes: sentences for the report that explain choices (window, fall-backs…).
         companion: the reference's contrast, super-resolved along with the target by methods that do so; else None.
         fit: model and curve of a subject-specific method; else None.
+        reference_used: whether anything of the reference, where there is one, is in the image.
+        fallback: name of the simpler method whose image this is, where the method could add nothing; else empty.
         sketched_by: name of the quicker method that `sketch` uses; empty where `sketch` is `render`.
         slice_nbytes: bytes of one slice that is computed on demand.
     """
@@ -36,6 +38,8 @@ class Prepared(ABC):
     notes: tuple[str, ...] = ()
     companion: Prepared | None = None
     fit: object | None = None
+    reference_used: bool = True
+    fallback: str = ""
     sketched_by: str = ""
     slice_nbytes: int = 0
 
@@ -99,6 +103,7 @@ class SliceEncoder(ABC):
         lattice: the canonical lattice; across the slices it is the target's own grid.
         axis: the axis (0, 1, 2 for k, j, i) across the slices.
         notes: sentences for the report that explain choices.
+        reference_used: whether anything of the reference, where there is one, is in the slices.
         sketched_by: name of the quicker method that `sketch` uses; empty where there is no sketch.
     """
 
@@ -106,6 +111,7 @@ class SliceEncoder(ABC):
     lattice: Grid
     axis: int
     notes: tuple[str, ...] = ()
+    reference_used: bool = True
     sketched_by: str = ""
 
     @property

@@ -64,6 +64,8 @@ class PreparedStep:
         self._model = AcquisitionModel.estimate(volume)
         self._stack_axes = step.stack_axes
         self._notes: list[str] = []
+        self._warnings: list[str] = []
+        self.reference_used = reference is not None
         self._computed: set[tuple[int, int]] = set()  # (stack axis, number) of the slices that the network computed
         self._replaced: set[tuple[int, int]] = set()  # those of them that are the base image
         refined = tuple(n in step.axes for n in range(3))
@@ -76,9 +78,10 @@ class PreparedStep:
         resampled, valid = self._resample(volume, reference, step, monitor)
         if resampled is not None and check_reference and not self._improved_by(resampled, monitor):
             resampled = None
-            self._notes.append(
+            self._warnings.append(
                 "In a trial on the target itself the reference did not help the network; it was left out."
             )
+        self.reference_used = resampled is not None
         self._inputs = []
         if resampled is None or valid.mean() <= 1 - _COVERAGE:
             base = BaseImage(volume, None, refined, samples, monitor)
@@ -104,7 +107,8 @@ class PreparedStep:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences for the report that the user should read, about the slices computed so far."""
-        found = [text for inputs in self._inputs for slices in inputs.auxiliary.values() for text in slices.warnings]
+        found = list(self._warnings)
+        found += [text for inputs in self._inputs for slices in inputs.auxiliary.values() for text in slices.warnings]
         if self.network is not None:
             found += self.network.warnings
         if self._replaced:

@@ -18,6 +18,7 @@ class TrainedSliceEncoder(SliceEncoder):
         self.target, self.notes, self._step = target, notes, prepared
         self.lattice = AcquisitionModel.estimate(target).lattice(prepared.samples)
         self.sketched_by, self.axis = prepared.base_method, prepared.across
+        self.reference_used = prepared.reference_used
 
     @property
     def warnings(self) -> tuple[str, ...]:

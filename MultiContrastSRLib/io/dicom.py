@@ -14,7 +14,7 @@ import numpy as np
 from ..core.errors import FileReadError, InputError
 from ..image.volume import warnings_of
 from .dicom_geometry import ORIENTATION, POSITION, SPACING, StatedPlane, place
-from .dicom_tags import acquisition_metadata, decoded, numbers, thickness_of, unreadable
+from .dicom_tags import acquisition_metadata, decoded, numbers, patient_metadata, thickness_of, unreadable
 from .files import SERIES_SEPARATOR, is_dicom
 from .itk import is_unicode, itk_settings, readable_name
 
@@ -44,7 +44,7 @@ def read_series(folder: Path, series: str | None = None) -> tuple[np.ndarray, np
         array, affine, metadata, name = read_frames(first.path)
         name = name or folder.name
     else:
-        metadata = acquisition_metadata(first.text)
+        metadata = {**acquisition_metadata(first.text), **patient_metadata(first.text)}
         placed = place(f"Folder {folder}", [header.plane for header in headers], thickness_of(metadata), strays)
         array, affine = _pixels([headers[index].path for index in placed.order]), placed.affine
         metadata["warnings"] = tuple(placed.warnings)

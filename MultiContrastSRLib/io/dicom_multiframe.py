@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.errors import FileReadError, InputError
 from .dicom_geometry import StatedPlane, place
-from .dicom_tags import acquisition_metadata, decoded, numbers, thickness_of, unreadable
+from .dicom_tags import acquisition_metadata, decoded, numbers, patient_metadata, thickness_of, unreadable
 from .itk import itk_settings, readable_name
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def read_frames(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, object], 
         for number, frame in enumerate(frames, start=1)
     ]
     metadata = acquisition_metadata(lambda tag: frames[0].text(_MEASURES, int(tag.replace(",", ""), 16)))
+    metadata |= patient_metadata(lambda tag: _text(header, int(tag.replace(",", ""), 16)))
     placed = place(f"File {path}", planes, thickness_of(metadata))
     if placed.warnings:
         metadata["warnings"] = tuple(placed.warnings)

@@ -67,6 +67,16 @@ def thickness_of(metadata: Mapping[str, object]) -> float:
     return thickness if isinstance(thickness, float) else 1.0
 
 
+def patient_metadata(read: Callable[[str], object]) -> dict[str, object]:
+    """Entries of `Volume.metadata` that identify the patient, to compare scans with each other; never written to files.
+
+    Args:
+        read: as for `acquisition_metadata`.
+    """
+    texts = {"patient_name": read("0010,0010"), "patient_id": read("0010,0020")}
+    return {key: str(text).strip() for key, text in texts.items() if text and str(text).strip()}
+
+
 def decoded(text: str, character_set: str) -> str:
     """`text`, whose bytes that are not UTF-8 are surrogates, read by the first fitting set of `character_set`."""
     raw = text.encode("utf-8", "surrogateescape")

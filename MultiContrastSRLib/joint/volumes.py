@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
+import torch
 
 from ..acquisition.axis import AxisModel
 from ..acquisition.model import AcquisitionModel

@@ -48,6 +48,7 @@ class Option:
         minimum, maximum: inclusive range of a number.
         choices: allowed values of a str.
         former_names: names that it had in earlier versions; `check_options` accepts them, with the same meaning.
+        zero: what a 0 that is the minimum means, "no limit" for example; shown in place of the number.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Option:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     former_names: tuple[str, ...] = ()
+    zero: str = ""
 
     @property
     def type(self) -> type:

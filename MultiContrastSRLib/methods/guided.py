@@ -52,5 +52,8 @@ class Guided(Method):
         monitor = monitor or Monitor(stage="prepare")
         image = GuidedVolume(target, reference, refine or default_refinement(target.grid), strength, monitor)
         if not image.helps:
-            return LatticeImage(target, image.model, target.array, (image.note,))
+            notes, warnings = ((image.note,), ()) if reference is None else ((), (image.note,))
+            result = LatticeImage(target, image.model, target.array, notes, warnings)
+            result.reference_used, result.fallback = False, "sinc"
+            return result
         return LatticeImage(target, image.model, image.whole(monitor.part(0.3, 1.0)), (image.note,))

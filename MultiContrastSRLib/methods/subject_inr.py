@@ -69,7 +69,12 @@ class SubjectINR(Method):
             choices=("plateau", "information", "loss", "never"),
         ),
         Option(
-            "max_seconds", 0.0, "Longest fit", "Seconds after which the fit ends and keeps its best; 0 is no limit.", 0
+            "max_seconds",
+            0.0,
+            "Longest fit",
+            "Seconds after which the fit ends and keeps its best; 0 is no limit.",
+            0,
+            zero="no limit",
         ),
         Option(
             "precision",

@@ -80,18 +80,21 @@ class TrainedMethod(Method):
         factors, steps = self._steps(model, reference, refine or default_refinement(target.grid))
         if not steps:
             return LatticeImage(target, model, target.array, ("There was nothing to refine; the target was returned.",))
-        volume, notes, warnings = target, [], []
+        volume, notes, warnings, reference_used = target, [], [], False
         for number, step in enumerate(steps):
             part = monitor.part(number / len(steps), (number + 1) / len(steps))
             prepared = self._prepare_step(volume, reference, step, factors, chosen, device, part.part(0.0, 0.2))
             array = prepared.whole(part.part(0.2, 1.0))
             notes += prepared.notes
             warnings += prepared.warnings
+            reference_used = reference_used or prepared.reference_used
             if prepared.network is None:
                 notes.append(f"{self.label} works within slices; across them the detail is that of guided.")
             if step is not steps[-1]:
                 volume = intermediate_volume(volume, step, array)
-        return LatticeImage(target, model, array, _noted(reference, notes), tuple(dict.fromkeys(warnings)))
+        result = LatticeImage(target, model, array, _noted(reference, notes), tuple(dict.fromkeys(warnings)))
+        result.reference_used = reference_used
+        return result
 
     def prepare_slices(
         self,

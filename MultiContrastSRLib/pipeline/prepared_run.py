@@ -162,6 +162,8 @@ class PreparedRun:
             resolution={**inputs.resolution, "result": self._result_resolution(image.lattice)},
             warnings=tuple(dict.fromkeys((*inputs.warnings, *image.warnings))),
             notes=tuple(dict.fromkeys((*inputs.notes, *image.notes))),
+            reference_used=self.reference is not None and image.reference_used,
+            fallback=image.fallback or None,
         )
 
     def _result_resolution(self, lattice: Grid) -> tuple[float, ...]:

@@ -29,6 +29,8 @@ class Report:
             and "result" (at best: detail cannot be finer than its source).
         warnings: sentences about possible faults of the result.
         notes: sentences that explain choices.
+        reference_used: whether anything of the reference is in the result.
+        fallback: name of the simpler method whose result it is, where `method` could add nothing; else None.
         weights: SHA-256 of the weights that were used, None for methods without.
 
     >>> Report("sinc", "1.0", "T2", scale=(1, 2, 2), spacing=(3, 0.5, 0.5)).summary()
@@ -51,6 +53,8 @@ class Report:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     weights: str | None = None
+    reference_used: bool = False
+    fallback: str | None = None
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -61,6 +65,11 @@ class Report:
     ) -> tuple[type[Report], tuple[object, ...]]:  # read-only mappings can be neither copied nor pickled
         return Report, tuple(_plain(getattr(self, each.name)) for each in fields(self))
 
+    @property
+    def made_by(self) -> str:
+        """Name of the method that the result is of: `fallback` where there is one, else `method`."""
+        return self.fallback or self.method
+
     def as_dict(self) -> dict[str, object]:
         """JSON-able, with the research-use statement."""
         plain = {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
@@ -69,13 +78,12 @@ class Report:
 
     def summary(self) -> str:
         """One line: what was done, how it agrees with the data, how long it took."""
-        parts = [f"{self.method}, {format_scale(self.scale)}"]
+        parts = [f"{self.made_by}, {format_scale(self.scale)}"]
         parts.append(" × ".join(f"{s:.3g}" for s in self.spacing) + " mm (k × j × i)")
         if self.reference is not None:
-            used = self.alignment.get("used", True)
             moved = self.alignment.get("displacement_mm", 0.0)
             how = f", registered by {moved:.1f} mm" if self.alignment.get("registered") else ""
-            parts.append(f"reference {self.reference}{how}" if used else f"reference {self.reference} not used")
+            parts.append(f"reference {self.reference}{how if self.reference_used else ' not used'}")
         after = self.consistency.get("residual_after")
         if isinstance(after, SupportsFloat):
             parts.append(f"residual {100 * float(after):.2f} %" if float(after) >= 1e-4 else "residual below 0.01 %")

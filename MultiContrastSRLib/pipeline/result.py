@@ -55,7 +55,7 @@ class Result:
             resolution=resolution,
             notes=(*report.notes, note),
         )
-        name = f"{report.reference or 'volume'} {report.method} {format_scale(report.scale)}"
+        name = f"{report.reference or 'volume'} {report.made_by} {format_scale(report.scale)}"
         return replace(self, volume=volume.renamed(name), report=own)
 
     def save(

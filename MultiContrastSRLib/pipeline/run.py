@@ -19,6 +19,7 @@ from ..methods import get
 from ..registration.align import align
 from .checks import check_memory_for, check_volume
 from .output import checked_output_grid, output_grid
+from .plausibility import input_warnings, result_warnings
 from .prepared_run import PreparedRun, timed
 from .report import Report, format_scale
 from .result import Result
@@ -118,7 +119,7 @@ def super_resolve(
         volume = image.render(grid, rendering)
     report = run.report_for(grid, times=times)
     rendering.update(1.0)
-    name = f"{run.target.name or 'volume'} {method} {format_scale(report.scale)}"
+    name = f"{run.target.name or 'volume'} {report.made_by} {format_scale(report.scale)}"
     return Result(volume.renamed(name), report, run)
 
 
@@ -152,8 +153,8 @@ def _begin(
         reference = None if reference is None else _as_volume(reference, "Reference")
         grid = checked_output_grid(method, target, *requested)
         check_memory_for(method, target, reference, grid)
-    warnings = [*warnings_of(target.metadata), *([device_note] if device_note else [])]
-    notes = list(AcquisitionModel.estimate(target).assumptions)
+    warnings = [*warnings_of(target.metadata), *result_warnings(target.grid, grid)]
+    notes = [*AcquisitionModel.estimate(target).assumptions, *([device_note] if device_note else [])]
     resolution = {"target": resolution_along(target, target.grid)}
     alignment: dict[str, object] = {}
     used = None
@@ -166,7 +167,7 @@ def _begin(
                 target, reference, _REGISTER.get(register, str(register)), monitor.part(0.2, 1.0, "register")
             )
         alignment, used = aligned.as_dict(), aligned.reference
-        warnings += aligned.warnings
+        warnings += [*input_warnings(target, reference), *aligned.warnings]
         if used is None and method.reference == "required":
             raise InputError(f"{aligned.warnings[-1]} Method {method.name!r} cannot work without one.")
     if used is not None:

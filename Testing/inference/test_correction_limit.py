@@ -98,7 +98,7 @@ def test_a_volume_shows_the_base_image_with_a_warning(monkeypatch):
     assert deviation(result.volume.array, guided) <= TOLERANCE
     (warning,) = (w for w in result.report.warnings if "local range" in w)
     assert warning.startswith(SENTENCE.format(3, 3)) and "guided image" in warning
-    assert not any("did not help" in note for note in result.report.notes)
+    assert not any("did not help" in warning for warning in result.report.warnings)
 
 
 def test_small_corrections_of_a_volume_are_not_changed(monkeypatch, small):

@@ -141,8 +141,8 @@ def test_the_reference_of_a_network_of_by_four_is_judged_one_octave_down(size, m
     beside = Volume(np.roll(reference.array, 4, axis=2), reference.affine, "beside")
     found = {}
     for name, other in (("right", reference), ("beside", beside)):
-        notes = run("minet", target, other, truth, test_time_augmentation=1).report.notes
-        found[name] = any("did not help" in note for note in notes)
+        warnings = run("minet", target, other, truth, test_time_augmentation=1).report.warnings
+        found[name] = any("did not help" in warning for warning in warnings)
     assert found == {"right": False, "beside": True}
     assert set(seen) == {(20, 16)}  # half of 42 or 43 by 38 or 37 pixels, in whole eights
 

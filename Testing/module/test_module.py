@@ -107,14 +107,52 @@ def test_library_is_found_from_source_and_installed(tmp_path, monkeypatch, modul
 # ---------------------------------------------------------------------- parameters and scenes
 
 
-def test_first_scan_becomes_the_target_and_label_maps_do_not(module, harness):
+def chosen(module):
+    return module.ui.targetSelector.currentNode(), module.ui.referenceSelector.currentNode()
+
+
+def open_again(module):
+    """The module as it opens in a scene whose target and reference nobody has chosen yet."""
+    module.exit()
+    parameters = module.logic.getParameterNode()
+    parameters.target = parameters.reference = None
+    module.enter()
+
+
+def test_target_and_reference_are_guessed_when_the_module_opens(module, harness):
     slicer.util.addVolumeFromArray(
         np.zeros((2, 3, 4), np.uint8), name="Labels", nodeClassName="vtkMRMLLabelMapVolumeNode"
     )
-    target, _ = make_pair()
+    module.exit()
+    target, reference = make_pair()
+    open_again(module)
+    assert chosen(module) == (target, reference) and module.ui.applyButton.enabled
+    finest = module.logic.process(target, reference, scale=4)  # finer than the reference, but a result
+    open_again(module)
+    assert chosen(module) == (target, reference) and finest not in chosen(module)
+    thin = np.diag([-1.0, -1.0, 1.0, 1.0])
+    isotropic = slicer.util.addVolumeFromArray(np.ones((36, 128, 128), np.float32), ijkToRAS=thin, name="FLAIR")
+    open_again(module)
+    assert chosen(module) == (target, isotropic)
+
+
+def test_what_was_chosen_is_not_guessed_again(module, harness):
+    reference = make_pair()[1]
+    module.ui.targetSelector.setCurrentNode(reference)
     module.exit()
     module.enter()
-    assert module.ui.targetSelector.currentNode() is target and module.ui.referenceSelector.currentNode() is None
+    assert chosen(module) == (reference, None)
+
+
+def test_scans_of_one_resolution_are_no_references(module, harness):
+    module.exit()
+    target, reference = make_pair()
+    harness.scene.RemoveNode(reference)
+    slicer.util.addVolumeFromArray(
+        slicer.util.arrayFromVolume(target), ijkToRAS=np.diag([-2.0, -2.0, 3.01, 1.0]), name="FLAIR"
+    )
+    open_again(module)
+    assert module.ui.referenceSelector.currentNode() is None and module.ui.targetSelector.currentNode() is not None
 
 
 def test_preview_says_size_and_spacing(module, pair, harness):
@@ -136,7 +174,7 @@ def test_the_sliders_inexact_values_are_rounded(module, pair, harness):
     assert module.ui.scaleSlider.value == 3.2999999999999994
     run_to_end(module, harness)
     assert volume_names(harness)[-1] == "T2 guided 3.3x" and module.widget.panel.settings()["scale"] == 3.3
-    assert "guided, 3.3x;" in module.ui.resultLabel.text
+    assert "Guided (local regression) with T1, ×3.3 in plane:" in module.ui.resultLabel.text
 
 
 def test_target_and_reference_must_differ(module, pair, harness):
@@ -216,8 +254,8 @@ def test_saving_and_loading_the_scene_restores_the_panel(module, pair, harness, 
     assert before[2][:3] == (pytest.approx(3.3), 0.75, False)
     path = harness.save_scene(tmp_path / f"scene{suffix}")
     harness.new_scene()
-    defaults = [label_of("guided"), "Scale factor", "Automatic, when it helps", "Automatic: CPU"]
-    assert shown(module)[1:] == (defaults, (2.0, 1.0, True, ""))
+    defaults = ["Automatic (recommended)", "Scale factor", "Automatic, when it helps"]
+    assert (shown(module)[1][:3], shown(module)[2]) == (defaults, (2.0, 1.0, True, ""))
     harness.load_scene(path)
     harness.process_events()
     assert module.ui.applyButton.enabled == (suffix == ".mrb")
@@ -295,3 +333,19 @@ def test_closing_the_application_ends_the_worker(harness):
     assert names() == ["MultiContrastSR worker"]
     harness.unload_all()
     assert names() == []
+
+
+def test_cleaning_up_clears_the_caches_of_the_methods(module, dummy_method):
+    cleared = []
+    dummy_method(clear_cache=lambda self: cleared.append(self.name))
+    module.logic.cleanup()
+    assert cleared == ["dummy"]
+
+
+def test_cleaning_up_does_not_import_the_library(module, monkeypatch):
+    from MultiContrastSRPanel.logic.library import clear_method_caches
+
+    for name in [name for name in sys.modules if name.startswith("MultiContrastSRLib")]:
+        monkeypatch.delitem(sys.modules, name)
+    clear_method_caches()
+    assert not any(name.startswith("MultiContrastSRLib") for name in sys.modules)

@@ -106,7 +106,7 @@ def test_the_reference_comes_as_a_second_volume_if_wanted(module, pair, harness,
     run_to_end(module, harness)
     again, other = volume_names(harness)[3:]
     assert again.startswith("T2 dummy-both 2x") and other == "T1 dummy-both 2x"
-    assert module.ui.resultLabel.text.endswith("Also made T1 dummy-both 2x.")
+    assert module.ui.detailsLabel.text.startswith(f"Made {again} and T1 dummy-both 2x.")
     other = slicer.util.getNode("T1 dummy-both 2x")
     assert other.GetNodeReference("MultiContrastSR.Target") is pair[1]
     assert other.GetNodeReference("MultiContrastSR.Reference") is pair[0]

@@ -50,12 +50,14 @@ def look(module, harness, tmp_path, name: str) -> None:
 
 
 def test_idle(module, pair, harness, tmp_path):
+    harness.choose(module.ui.methodSelector, "Automatic (recommended)")
     assert state(module) == "idle"
     look(module, harness, tmp_path, "idle")
 
 
 def test_idle_without_any_scan_and_with_all_sections_open(module, harness, tmp_path):
     module.ui.advancedButton.collapsed = False
+    harness.click(module.ui.customButton)
     harness.fit_panel(module)
     assert names(harness.clipped_texts(module.panel)) == []
     keep(SCREENSHOTS / "panel-advanced-100.png", harness.grab_panel(tmp_path / "advanced.png"))
@@ -79,6 +81,17 @@ def test_error(module, pair, harness, tmp_path):
     run_to_end(module, harness)
     assert state(module) == "error"
     look(module, harness, tmp_path, "error")
+
+
+def test_warnings(module, pair, harness, tmp_path):
+    module.ui.referenceSelector.setCurrentNode(None)
+    module.ui.targetSelector.setCurrentNode(pair[1])
+    module.ui.referenceSelector.setCurrentNode(pair[0])
+    run_to_end(module, harness)
+    module.ui.detailsButton.collapsed = False
+    labels = module.ui.inputWarningLabel, module.ui.warningLabel, module.ui.detailsLabel
+    assert state(module) == "done" and all(label.isVisibleTo(module.panel) for label in labels)
+    look(module, harness, tmp_path, "warnings")
 
 
 def test_done(module, pair, harness, tmp_path):
@@ -119,11 +132,12 @@ def test_every_control_is_labelled(module, with_options, harness):
 @pytest.mark.parametrize("size", ["Scale factor", "Isotropic spacing"])
 def test_tab_reaches_every_control_from_top_to_bottom(module, with_options, harness, size):
     module.ui.advancedButton.collapsed = False
+    harness.click(module.ui.customButton)
     harness.choose(module.ui.outputSizeSelector, size)
     harness.fit_panel(module)
     reached = harness.tab_order(module.panel)
     assert set(names(harness.inputs(module.panel))) <= set(names(reached))
-    start = names(reached).index("inputsButton")
+    start = names(reached).index("helpButton")
     order = reached[start:] + reached[:start]
     tops = [widget.mapTo(module.panel, widget.rect.topLeft()).y() for widget in order]
     assert tops == sorted(tops), names(order)

@@ -44,8 +44,9 @@ def test_method_menu_is_grouped_and_explained(module, dummy_method):
     module.widget.panel._methods.fill(method_items())
     rows = [row for row in menu(module.ui.methodSelector) if row[0]]
     titles = [text for text, name, _, _ in rows if not name]
-    assert titles == ["Classical", "Trained networks", "Fitted to this patient"]
-    assert [name for _, name, _, _ in rows if name] == [method.name for method in all_methods()]
+    assert titles == ["All methods", "Classical", "Trained networks", "Fitted to this patient"]
+    assert rows[0][:2] == ("Automatic (recommended)", "automatic")
+    assert [name for _, name, _, _ in rows if name] == ["automatic", *(method.name for method in all_methods())]
     chosen = {name: (text, tip, enabled) for text, name, tip, enabled in rows if name}
     assert all("\n" not in tip and tip for _, tip, _ in chosen.values())
     assert not any(enabled for text, name, _, enabled in rows if not name)
@@ -177,6 +178,56 @@ def test_advanced_section_is_made_from_the_methods_options(module, pair, harness
     module.logic.getParameterNode().method = "dummy-options"
     strong, count, weight, mode, note = module.widget.panel._form.widgets
     assert (strong.checked, count.value, mode.currentText, note.text) == (True, 3, "hard", "x")
+
+
+def test_a_zero_that_is_no_number_is_shown_as_what_it_means(module, pair, harness, dummy_method):
+    from MultiContrastSRLib.methods.contract import Option
+
+    dummy_method(options=(Option("limit", 0.0, "Limit", "Seconds; 0 is no limit.", 0, zero="no limit"),))
+    module.ui.methodName.text = "dummy"
+    harness.process_events()
+    (limit,) = module.widget.panel._form.widgets
+    assert limit.text == "no limit"
+    limit.value = 2.5
+    assert limit.text == "2.50" and json.loads(module.ui.optionValues.text) == {"dummy": {"limit": 2.5}}
+
+
+# ---------------------------------------------------------------------- help and reset
+
+
+def test_reset_sets_everything_but_the_volumes_to_its_default(module, pair, harness):
+    import ast
+
+    from MultiContrastSRPanel.ui.panel import _CHOICES
+    from panel_fixtures import MODULE
+
+    source = ast.parse(MODULE.read_text(encoding="utf-8"))
+    cls = next(n for n in source.body if isinstance(n, ast.ClassDef) and n.name == "MultiContrastSRParameterNode")
+    stated = [node.target.id for node in cls.body if isinstance(node, ast.AnnAssign) and node.value is not None]
+    assert sorted(_CHOICES) == sorted(stated)
+    harness.click(module.ui.customButton)
+    module.ui.scaleSlider.value, module.ui.consistencyCheckBox.checked = 3.0, False
+    module.ui.methodName.text, module.ui.optionValues.text = "lanczos", '{"lanczos": {"anything": 1}}'
+    nodes = harness.scene.GetNumberOfNodes()
+    harness.click(module.ui.resetButton)
+    parameters, defaults = module.logic.getParameterNode(), module.logic.defaultParameters()
+    assert [getattr(parameters, name) for name in _CHOICES] == [getattr(defaults, name) for name in _CHOICES]
+    assert (parameters.scale, parameters.dataConsistency, parameters.method) == (2.0, True, "automatic")
+    assert (parameters.target, parameters.reference) == pair and harness.scene.GetNumberOfNodes() == nodes
+    assert module.ui.sharperButton.checked and module.ui.scaleSlider.value == 2.0
+
+
+def test_help_opens_the_page_about_the_panel(module, harness, monkeypatch):
+    import qt
+    from MultiContrastSRPanel.ui import panel
+    from panel_fixtures import MODULE
+
+    opened = []
+    services = types.SimpleNamespace(openUrl=lambda url: opened.append(url.toString()))
+    monkeypatch.setattr(qt, "QDesktopServices", services)
+    harness.click(module.ui.helpButton)
+    assert opened == [panel.HELP_URL] and panel.HELP_URL.endswith("/docs/panel.md")
+    assert (MODULE.parent.parent / "docs" / "panel.md").is_file()
 
 
 # ---------------------------------------------------------------------- errors

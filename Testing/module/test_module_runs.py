@@ -30,12 +30,13 @@ def test_apply_makes_a_new_volume_and_leaves_the_inputs_alone(module, pair, harn
     np.testing.assert_allclose(result.GetSpacing(), (1, 1, 3))
     assert result.GetNodeReference("MultiContrastSR.Target") is pair[0]
     assert result.GetNodeReference("MultiContrastSR.Reference") is pair[1]
-    line = module.ui.resultLabel.text
-    assert (
-        line.startswith("Made T2 guided 2x: guided, 2x; 3 × 1 × 1 mm (k × j × i); reference T1")
-        and "residual" in line
-        and " s on cpu" in line
-    )
+    headline, agreement = module.ui.resultLabel.text.splitlines()
+    assert headline == "Guided (local regression) with T1, ×2 in plane: 128 × 128 × 12 voxels of 1 × 1 × 3 mm."
+    assert agreement.startswith("Agrees with the scan") and "2e7d32" in module.ui.resultLabel.styleSheet
+    assert module.ui.detailsButton.isVisibleTo(module.panel) and module.ui.detailsButton.collapsed
+    details = module.ui.detailsLabel.text
+    assert details.startswith("Made T2 guided 2x.\n") and " s on cpu." in details
+    assert "Effective resolution: 2 × 2 × 3 mm in the scan, at best 1 × 1 × 3 mm in the result." in details
     assert harness.messages.of("status") == ["Made T2 guided 2x."] and not harness.messages.of("error")
     for name in ("Red", "Yellow", "Green"):
         assert harness.view(name).mrmlSliceCompositeNode().GetBackgroundVolumeID() == result.GetID()
@@ -272,3 +273,58 @@ def test_warnings_stand_out_and_the_result_line_leaves_with_the_scene(module, pa
     assert "covers 0 %" not in module.ui.resultLabel.text and "b26a00" in warning.styleSheet
     harness.new_scene()
     assert state(module) == "idle" and module.ui.resultLabel.text == warning.text == ""
+    assert not module.ui.detailsButton.visible
+
+
+def test_a_result_that_fell_back_is_called_by_what_was_done(module, pair, harness):
+    module.ui.targetSelector.setCurrentNode(pair[1])
+    module.ui.referenceSelector.setCurrentNode(pair[0])  # coarser: it has nothing to add
+    harness.choose(module.ui.registrationSelector, "Off")
+    run_to_end(module, harness)
+    assert module.ui.resultLabel.text.startswith(
+        "Sinc (zero-filled k-space) in place of Guided (local regression), ×2 in plane: "
+    )
+    assert "its detail was not used and the result is the sinc's" in module.ui.warningLabel.text
+    assert volume_names(harness) == ["T2", "T1", "T1 sinc 2x"]
+
+
+def test_a_missing_gpu_is_a_note_and_no_warning(module, pair, harness, dummy_method):
+    method = dummy_method(devices=("cpu", "cuda"))
+    module.ui.methodName.text = method.name
+    run_to_end(module, harness)
+    assert state(module) == "done" and not module.ui.warningLabel.visible
+    assert "No usable GPU was found; it ran on the CPU." in module.ui.detailsLabel.text
+    assert "808080" in module.ui.detailsLabel.styleSheet
+
+
+def test_a_result_coarser_in_plane_or_beyond_four_times_is_warned_of_before_and_after(module, pair, harness):
+    harness.choose(module.ui.outputSizeSelector, "Isotropic spacing")
+    module.ui.spacingSlider.value = 2.5
+    warning = module.ui.sizeWarningLabel
+    assert warning.text.startswith("The result is coarser in plane than the scan (2.51 mm, the scan 2 mm)")
+    assert warning.isVisibleTo(module.panel) and "b26a00" in warning.styleSheet
+    sentence = warning.text
+    run_to_end(module, harness)
+    assert sentence in module.ui.warningLabel.text
+    module.ui.spacingSlider.value = 2.0
+    assert not warning.isVisibleTo(module.panel)
+    harness.choose(module.ui.outputSizeSelector, "Scale factor")
+    module.ui.scaleSlider.value = 5
+    assert warning.text.startswith("The result is up to 5 times as fine as the scan.")
+
+
+def test_the_headline_states_sizes_in_slicers_order_and_the_agreement(module):
+    from MultiContrastSRPanel.ui.result_text import headline
+
+    from MultiContrastSRLib.pipeline.report import Report
+
+    report = Report(
+        "sinc", "1", "T2", scale=(3.0, 2.0, 1.5), spacing=(1.0, 0.46875, 0.5), shape=(36, 20, 10),
+        consistency={"mode": "support", "residual_after": 0.0123},
+    )  # fmt: skip
+    assert headline(report) == (
+        "Sinc (zero-filled k-space), ×1.5 × 2 × 3: 10 × 20 × 36 voxels of 0.5 × 0.469 × 1 mm.\n"
+        "Agrees with the scan up to 1.2 %."
+    )
+    unchecked = headline(Report("sinc", "1", "T2", scale=(2.0, 2.0, 2.0), consistency={"mode": "off"}))
+    assert "space), ×2: " in unchecked and unchecked.endswith("\nAgreement with the scan was not enforced.")

@@ -332,8 +332,9 @@ def test_provenance_and_geometry_survive_saving_the_scene(scene, tmp_path):
     np.testing.assert_allclose(mrml.grid_from_node(loaded).affine, volume.affine, atol=1e-6)
 
 
-def test_dicom_database_tells_the_slice_thickness(scene, monkeypatch):
+def test_dicom_database_tells_the_slice_thickness_and_the_patient(scene, monkeypatch):
     values = {"0018,0050": "4.0", "0018,0088": "4.5", "0018,1310": "0\\320\\224\\0"}
+    values |= {"0010,0010": "Doe^Jane ", "0010,0020": ""}
 
     class Database:
         def instanceValue(self, uid, tag):
@@ -348,6 +349,7 @@ def test_dicom_database_tells_the_slice_thickness(scene, monkeypatch):
         "slice_thickness": 4.0,
         "spacing_between_slices": 4.5,
         "acquisition_matrix": (0, 320, 224, 0),
+        "patient_name": "Doe^Jane",
     }
 
 

@@ -90,7 +90,7 @@ def test_a_coarser_reference_is_warned_of(scans):
         "The reference is no sharper than the target across rows (3.00 mm, the target 2.00 mm)" in w
         for w in report.warnings
     )
-    assert any("no finer than the target" in note for note in report.notes)
+    assert any("no finer than the target" in warning for warning in report.warnings)
 
 
 def test_methods_without_reference_report_that_it_is_ignored(scans):

@@ -79,7 +79,8 @@ def test_reports_are_copied_pickled_and_saved_as_json():
     assert json.loads(json.dumps(saved)) == saved and saved["alignment"] == {"transform_ras": [[1.0]]}
     assert [*saved] == [
         *("method", "version", "target", "reference", "scale", "spacing", "shape", "device", "options", "times"),
-        *("consistency", "alignment", "resolution", "warnings", "notes", "weights", "statement"),
+        *("consistency", "alignment", "resolution", "warnings", "notes", "weights"),
+        *("reference_used", "fallback", "statement"),
     ]
 
 

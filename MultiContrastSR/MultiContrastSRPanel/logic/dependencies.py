@@ -26,6 +26,7 @@ _OFFLINE = (
     "If this computer is offline or behind a proxy, connect it once, or have an administrator install the package "
     "into Slicer's Python."
 )
+_broken: set[str] = set()  # modules whose last `load` failed
 
 
 def installable(module: str) -> bool:
@@ -58,18 +59,32 @@ def load(modules: Sequence[str], progress: Callable[[float, str], None] | None =
     if not are_loaded(modules) and progress is not None:
         progress(0.0, loading_text(modules))
     for module in modules:
-        if module == "torch":
-            _preload_torch_library()
-            if _probe_torch() is None:
-                raise _unavailable("PyTorch is not installed any more. Press Apply again to install it.")
-            continue
         try:
-            importlib.import_module(module)
-        except Exception as error:
-            raise _unavailable(
-                f"The Python package {module!r} is installed but does not work ({_cause(error)}). "
-                f"Install it again in Slicer's Python console: pip_install('--force-reinstall {module}')."
-            ) from error
+            _load(module)
+        except Exception:
+            _broken.add(module)
+            raise
+        _broken.discard(module)
+
+
+def may_work(module: str) -> bool:
+    """Whether `module` is installed, and its last `load`, if there was one, did not fail. Imports nothing."""
+    return is_installed(module) and module not in _broken
+
+
+def _load(module: str) -> None:
+    if module == "torch":
+        _preload_torch_library()
+        if _probe_torch() is None:
+            raise _unavailable("PyTorch is not installed any more. Press Apply again to install it.")
+        return
+    try:
+        importlib.import_module(module)
+    except Exception as error:
+        raise _unavailable(
+            f"The Python package {module!r} is installed but does not work ({_cause(error)}). "
+            f"Install it again in Slicer's Python console: pip_install('--force-reinstall {module}')."
+        ) from error
 
 
 def are_loaded(modules: Sequence[str]) -> bool:

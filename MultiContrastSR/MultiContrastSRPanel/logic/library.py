@@ -30,6 +30,13 @@ def library(submodule: str = "") -> ModuleType:
     return importlib.import_module(f"{NAME}.{submodule}" if submodule else NAME)
 
 
+def clear_method_caches() -> None:
+    """Free the fits and images that methods keep for another run (`Method.clear_cache`). Imports nothing."""
+    registered = sys.modules.get(f"{NAME}.methods.contract")
+    for method in registered.REGISTRY if registered else ():
+        method.clear_cache()
+
+
 def library_folder() -> Path:
     """The folder of the library, without importing it; `ImportError` when there is none."""
     for folder in FOLDERS:

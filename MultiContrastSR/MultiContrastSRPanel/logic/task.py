@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import slicer
 
 from . import dependencies
+from .automatic import AUTOMATIC, resolve_method
 from .fit_preview import FitPreview
 from .library import library
 
@@ -48,7 +49,7 @@ class SuperResolutionTask:
         target, reference: `mrml.Source`; the reference may be None.
         output: an earlier result to overwrite, or None.
         companion: whether the reference, super-resolved by the same run, is requested too.
-        settings: keywords of `MultiContrastSRLib.super_resolve`.
+        settings: keywords of `MultiContrastSRLib.super_resolve`; the method may be `AUTOMATIC`.
     """
 
     def __init__(self, target: Any, reference: Any, output: Any, companion: bool, settings: dict[str, Any]) -> None:
@@ -70,6 +71,7 @@ class SuperResolutionTask:
 
         Args:
             companion: whether the reference, super-resolved by the same run, is requested too, if the method makes it.
+            method: a name of the library's, or "automatic": see `automatic.recommended_method`.
             settings: keywords of `MultiContrastSRLib.super_resolve`, the method's options among them.
 
         Raises:
@@ -77,10 +79,11 @@ class SuperResolutionTask:
         """
         mrml = library("mrml")
         mrml.check_output(outputNode, targetNode, referenceNode)
-        chosen = library("methods").get(method)
+        chosen = library("methods").get(resolve_method({"method": method})["method"])
         target = mrml.Source.of(targetNode)
         reference = None if referenceNode is None else mrml.Source.of(referenceNode, "reference")
-        dependencies.ensure(chosen.requires)
+        if method != AUTOMATIC:  # which takes no method whose packages are missing
+            dependencies.ensure(chosen.requires)
         return cls(target, reference, outputNode, companion, {"method": method, **settings})
 
     def compute(
@@ -91,17 +94,32 @@ class SuperResolutionTask:
     ) -> tuple[Output, Output | None]:
         """The target's output, and the reference's (None unless requested and made). Touches no node."""
         reference = None if self.reference is None else self.reference.volume
-        dependencies.load(library("methods").get(self.settings["method"]).requires, progress)
+        settings = self._load_packages(progress)
         monitor = library("core.progress").Monitor(progress, cancel)
         share = 0.95 if self.companion else 1.0
         with preview.fit_callbacks() if preview else contextlib.nullcontext():
             part = monitor.part(0.0, share)
             result = library("pipeline").super_resolve(
-                self.target.volume, reference, progress=part.report, cancel=part.cancelled, **self.settings
+                self.target.volume, reference, progress=part.report, cancel=part.cancelled, **settings
             )
         rest = monitor.part(share, 1.0, "render")
         made = result.companion(progress=rest.report, cancel=rest.cancelled) if self.companion else None
         return Output.of(result), None if made is None else Output.of(made)
+
+    def _load_packages(self, progress: Callable[[float, str], None] | None) -> dict[str, Any]:
+        """Import what the method needs; the settings, with another method where that fails and *Automatic* was chosen.
+
+        Raises:
+            MethodUnavailableError: the packages of the chosen method do not work.
+        """
+        settings = resolve_method(self.settings)
+        try:
+            dependencies.load(library("methods").get(settings["method"]).requires, progress)
+        except library("core.errors").MethodUnavailableError:
+            if self.settings["method"] != AUTOMATIC:
+                raise
+            settings = resolve_method(self.settings)
+        return settings
 
     def store(
         self, output: Output, companion: Output | None = None

@@ -6,10 +6,15 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from ..logic.dependencies import are_loaded, installable, is_installed, loading_text
+from ..logic.automatic import AUTOMATIC
+from ..logic.dependencies import are_loaded, installable, is_installed
 from ..logic.library import library
 from .named_combo_box import MenuItem
 
+AUTOMATIC_SUMMARY = _(
+    "Swift, a trained network, where PyTorch works; else Guided. Both add detail of the reference and keep what was "
+    "measured. The result says which it was."
+)
 HEADINGS = {
     "classical": _("Classical"),
     "trained": _("Trained networks"),
@@ -18,9 +23,9 @@ HEADINGS = {
 
 
 def method_items() -> list[MenuItem]:
-    """All registered methods under the headings of their groups; empty groups are left out."""
+    """*Automatic*, then all registered methods under the headings of their groups; empty groups are left out."""
     methods = library("methods").all_methods()
-    items: list[MenuItem] = []
+    items = [MenuItem(_("Automatic (recommended)"), AUTOMATIC, AUTOMATIC_SUMMARY), MenuItem(_("All methods"))]
     for group in library("methods").GROUPS:
         members = [method for method in methods if method.group == group]
         if members:
@@ -38,11 +43,11 @@ def _method_item(method: Any) -> MenuItem:
     return MenuItem(method.label, method.name, method.summary, blocked=method.unavailable() or "")
 
 
-def device_items(method: Any, loading: bool = False) -> list[MenuItem]:
+def device_items(method: Any, unknown: str = "") -> list[MenuItem]:
     """The choices "auto" (and the device that it stands for), the CPU, and each GPU for methods that can use one.
 
     Args:
-        loading: whether the packages that list the GPUs are being imported, see `needs_loading`.
+        unknown: text of auto while it is not known what it stands for, see `needs_loading`.
     """
     devices = library("core.devices")
     cpu_only = set(method.devices) == {"cpu"}
@@ -50,7 +55,7 @@ def device_items(method: Any, loading: bool = False) -> list[MenuItem]:
     found = devices.list_devices(("cpu",) if needs_loading(method) else method.devices)
     preferred = devices.preferred_device(found)
     automatic = _("Automatic: {device}").format(device=preferred.label)
-    first = MenuItem(loading_text(method.requires) if loading else automatic, "auto", tip)
+    first = MenuItem(unknown or automatic, "auto", tip)
     return [first, *(MenuItem(device.label, device.name, tip) for device in found)]
 
 

@@ -133,6 +133,8 @@ class OptionForm:
             -limit if option.minimum is None else option.type(option.minimum),
             limit if option.maximum is None else option.type(option.maximum),
         )
+        if option.zero and option.minimum == 0:
+            spin.specialValueText = _(option.zero)
         if not whole:
             spin.setSingleStep(10.0 ** (1 - _decimals(option)))
         self._setters[option.name] = lambda value: spin.setValue(option.type(value))

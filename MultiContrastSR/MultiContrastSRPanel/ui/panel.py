@@ -6,24 +6,35 @@ import itertools
 import logging
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
+from ..logic.automatic import AUTOMATIC, recommended_method
+from ..logic.dependencies import loading_text
 from ..logic.library import library
 from ..logic.remaining_time import format_remaining
 from ..logic.run import Run, RunState
+from .input_checks import InputChecks
 from .live.section import LiveSection
-from .menus import device_items, method_items, needs_loading
+from .menus import AUTOMATIC_SUMMARY, device_items, method_items, needs_loading
 from .named_combo_box import NamedComboBox
 from .option_form import OptionForm
-from .panel_state import PanelState, show_state
+from .panel_state import PanelState, show_state, show_warnings
+from .presets import Presets
+from .result_text import details, headline
 from .size_preview import describe_output
 
 DOUBLE_CLICK_S = 0.5  # a second click on Apply within this time belongs to the first, and does not cancel the run
+HELP_URL = "https://github.com/MultiContrastSR/SlicerMultiContrastSR/blob/main/docs/panel.md"
 _DECIMALS = 6
+_CHOICES = (  # parameters that Reset sets to their defaults: all but the volumes
+    *("method", "outputSize", "scale", "spacing", "registration", "dataConsistency", "device", "optionValues"),
+    *("companion", "liveViews", "liveShow", "liveLensSize", "liveSplit", "liveQuality", "liveCache"),
+)
 
 
 class Panel:
@@ -44,6 +55,7 @@ class Panel:
         self.run: Run | None = None
         self._parameters: Any = None
         self._clicked_at = -math.inf
+        self._automatic = self._chosen_automatically = False
         self._watched: list[tuple[Any, int]] = []
         ui.outputSelector.addAttribute("vtkMRMLScalarVolumeNode", library("mrml").METHOD)  # earlier results only
         self._broken_packages: set[tuple[str, ...]] = set()
@@ -51,10 +63,14 @@ class Panel:
         self._methods = NamedComboBox(ui.methodSelector, ui.methodName, self._method_changed)
         self._devices = NamedComboBox(ui.deviceSelector, ui.deviceName, self.refresh)
         self.live = LiveSection(ui, logic, self.method_settings)
+        self._presets = Presets(ui, self.refresh)
+        self._checks = InputChecks(ui, self._swap)
         self._methods.fill(method_items())
         self._method_changed()
         ui.applyButton.connect("clicked(bool)", self._apply_clicked)
         ui.keepButton.connect("clicked(bool)", self._keep_clicked)
+        ui.helpButton.connect("clicked(bool)", lambda checked=False: qt.QDesktopServices.openUrl(qt.QUrl(HELP_URL)))
+        ui.resetButton.connect("clicked(bool)", self._reset_clicked)
         self._set_state(PanelState.IDLE)
 
     # ------------------------------------------------------------------ parameters
@@ -64,6 +80,7 @@ class Panel:
         self._parameters = parameters
         if parameters is None:
             self._watch(None)
+        self._presets.set_parameters(parameters)
         self.live.set_parameters(parameters)
         self.refresh()
 
@@ -72,6 +89,8 @@ class Panel:
         if self._parameters is None:
             return
         self._watch(self._parameters.target)
+        self._presets.refresh()
+        self._checks.refresh(self._parameters.target, self._parameters.reference)
         by_spacing = self._parameters.outputSize.name == "spacing"
         self.ui.sizeStack.setCurrentWidget(self.ui.spacingPage if by_spacing else self.ui.scalePage)
         self.ui.sizeLabel.text = _("Spacing:") if by_spacing else _("Scale:")
@@ -87,6 +106,19 @@ class Panel:
         """Clear the result line when the scene is closed."""
         if not self.state.busy:
             self._set_state(PanelState.IDLE)
+
+    def _reset_clicked(self, checked: bool = False) -> None:
+        """Set everything but the volumes to what it is in a new scene."""
+        parameters, defaults = self._parameters, self.logic.defaultParameters()
+        for name in _CHOICES:
+            setattr(parameters, name, getattr(defaults, name))
+        self._presets.set_parameters(parameters)
+        self.refresh()
+
+    def _swap(self) -> None:
+        """Exchange target and reference."""
+        parameters = self._parameters
+        parameters.target, parameters.reference = parameters.reference, parameters.target
 
     def _watch(self, target: Any) -> None:
         """Refresh also when the target changes: voxels may follow the node, a transform may become non-linear."""
@@ -135,6 +167,7 @@ class Panel:
     def _show_preview(self) -> str:
         """Show what Apply would make; returns the reason why it cannot, or an empty text."""
         parameters = self._parameters
+        show_warnings(self.ui.sizeWarningLabel, ())
         if parameters.target is None:
             self.ui.previewLabel.text = _("Choose a target to see the size of the result.")
             return _("Choose a target volume first.")
@@ -148,30 +181,38 @@ class Panel:
             ).format(name=name)
             return self.ui.previewLabel.text
         try:
-            self.ui.previewLabel.text = describe_output(parameters.target, *self._output_size())
+            self.ui.previewLabel.text, warnings = describe_output(parameters.target, *self._output_size())
         except library().MultiContrastSRError as error:
             self.ui.previewLabel.text = str(error)
             return str(error)
+        show_warnings(self.ui.sizeWarningLabel, warnings)
         if self._method.reference == "required" and parameters.reference is None:
             return _("{method} needs a reference volume; choose one.").format(method=self._method.label)
         return ""
 
     def _method_changed(self) -> None:
         registered = {method.name: method for method in library("methods").all_methods()}
-        self._method = registered.get(self._methods.name)
-        self.ui.methodSummary.text = self._method.summary if self._method else ""
-        self._form.show(self._method)
+        self._automatic = self._methods.name == AUTOMATIC
+        self._method = registered.get(recommended_method() if self._automatic else self._methods.name)
+        if self._automatic:
+            self.ui.methodSummary.text = AUTOMATIC_SUMMARY
+        else:
+            self.ui.methodSummary.text = self._method.summary if self._method else ""
+        self._form.show(None if self._automatic else self._method)
         if self._method is not None:
             self._fill_devices()
         self._order_tabs()
         self.refresh()
 
     def _fill_devices(self) -> None:
-        """GPUs are listed by PyTorch, which is imported on the worker when a method first needs it."""
+        """GPUs are listed by PyTorch, which is imported on the worker when a method that needs it is chosen."""
         packages = self._method.requires
-        loading = needs_loading(self._method) and packages not in self._broken_packages
-        self._devices.fill(device_items(self._method, loading))
-        if loading:
+        unknown = needs_loading(self._method) and packages not in self._broken_packages
+        if unknown and self._automatic:
+            self._devices.fill(device_items(self._method, _("Automatic: GPU or CPU")))
+            return
+        self._devices.fill(device_items(self._method, loading_text(packages) if unknown else ""))
+        if unknown:
             self.logic.loadPackages(packages, lambda error: self._on_packages_loaded(packages, error))
 
     def _on_packages_loaded(self, packages: tuple[str, ...], error: BaseException | None) -> None:
@@ -202,6 +243,7 @@ class Panel:
         """Start a run with the present parameters."""
         parameters = self._parameters
         self.run = None
+        self._chosen_automatically = self._automatic
         try:
             self.run = self.logic.processAsync(
                 parameters.target,
@@ -240,10 +282,10 @@ class Panel:
 
     def _done(self, node: Any) -> None:
         report, other = self.run.report, self.run.companion_node
-        text = describe_result(node.GetName(), report)
-        if other is not None:
-            text += "\n" + _("Also made {name}.").format(name=other.GetName())
-        self._set_state(PanelState.DONE, text, "\n".join(report.warnings))
+        names = [made.GetName() for made in (node, other) if made is not None]
+        self._set_state(
+            PanelState.DONE, headline(report, self._chosen_automatically), report.warnings, details(names, report)
+        )
         slicer.util.showStatusMessage(_("Made {name}.").format(name=node.GetName()), 5000)
         show_in_views(node)
 
@@ -260,16 +302,12 @@ class Panel:
         self._set_state(PanelState.ERROR, text)
         slicer.util.errorDisplay(text, **({"detailedText": details} if details else {}))
 
-    def _set_state(self, state: PanelState, text: str = "", warnings: str = "") -> None:
+    def _set_state(
+        self, state: PanelState, text: str = "", warnings: Sequence[str] = (), explanation: str = ""
+    ) -> None:
         self.state = state
-        show_state(self.ui, state, text, warnings)
+        show_state(self.ui, state, text, warnings, explanation)
         self.refresh()
-
-
-def describe_result(name: str, report: Any) -> str:
-    """The result line: the result, its residual to the measured data, the time taken, and notes about choices."""
-    made = _("Made {name}: {summary}.").format(name=name, summary=report.summary())
-    return "\n".join([made, *report.notes])
 
 
 def show_in_views(node: Any) -> None:

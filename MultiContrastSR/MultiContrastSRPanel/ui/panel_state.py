@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import Any
 
 from slicer.i18n import tr as _
@@ -26,15 +27,16 @@ class PanelState(enum.Enum):
 _BUTTON = {PanelState.RUNNING: _("Cancel"), PanelState.CANCELLING: _("Cancelling…")}
 _COLOUR = {PanelState.ERROR: "#c62828", PanelState.DONE: "#2e7d32"}  # readable on light and dark palettes
 _WARNING = "color: #b26a00; font-weight: bold"
+_NOTE = "color: #808080"
 
 
-def show_state(ui: Any, state: PanelState, text: str = "", warnings: str = "") -> None:
-    """Show `state`; `text` is the result line, `warnings` the highlighted lines below it."""
+def show_state(ui: Any, state: PanelState, text: str = "", warnings: Sequence[str] = (), explanation: str = "") -> None:
+    """Show `state`; `text` is the headline, `warnings` stand below it, `explanation` under the fold *Details*."""
     ui.applyButton.text = _BUTTON.get(state, _("Apply"))
     ui.applyButton.enabled = state is not PanelState.CANCELLING
     ui.keepButton.visible = False  # until a fit is under way
     ui.keepButton.enabled = True
-    for section in (ui.inputsButton, ui.methodButton, ui.advancedButton, ui.outputButton):
+    for section in (ui.inputsButton, ui.methodButton, ui.advancedButton, ui.outputButton, ui.resetButton):
         section.enabled = not state.busy
     ui.progressBar.visible = state.busy
     ui.progressLabel.visible = state.busy
@@ -43,7 +45,15 @@ def show_state(ui: Any, state: PanelState, text: str = "", warnings: str = "") -
         ui.progressLabel.text = _("Starting…")
     ui.resultLabel.visible = bool(text)
     ui.resultLabel.text = text
-    ui.warningLabel.visible = bool(warnings)
-    ui.warningLabel.text = warnings
-    ui.warningLabel.styleSheet = _WARNING
+    show_warnings(ui.warningLabel, warnings)
+    ui.detailsButton.visible = bool(explanation)
+    ui.detailsLabel.text = explanation
+    ui.detailsLabel.styleSheet = _NOTE
     ui.resultLabel.styleSheet = f"color: {_COLOUR[state]}" if state in _COLOUR else ""
+
+
+def show_warnings(label: Any, warnings: Sequence[str]) -> None:
+    """Show what the user should weigh, one sentence a line; without any the label is hidden."""
+    label.visible = bool(warnings)
+    label.text = "\n".join(warnings)
+    label.styleSheet = _WARNING

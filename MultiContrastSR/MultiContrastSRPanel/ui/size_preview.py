@@ -9,24 +9,26 @@ from slicer.i18n import tr as _
 from ..logic.library import library
 
 
-def describe_output(target_node: Any, scale: float | None, spacing: float | None) -> str:
-    """What a run would make of `target_node`, in i, j, k order as Slicer's Volumes module shows it.
+def describe_output(target_node: Any, scale: float | None, spacing: float | None) -> tuple[str, list[str]]:
+    """What a run would make of `target_node`, in i, j, k order as Slicer's Volumes module shows it; and warnings.
 
     Raises:
         MultiContrastSRError: the node or the numbers cannot be used.
     """
     grid = library("mrml").grid_from_node(target_node)
     output = library("pipeline").output_grid(grid, scale=scale, spacing=spacing)
-    return _("{old} → {new} voxels; spacing {before} → {after} mm; {size}").format(
-        old=_times(grid.shape),
-        new=_times(output.shape),
-        before=_times(grid.spacing),
-        after=_times(output.spacing),
+    text = _("{old} → {new} voxels; spacing {before} → {after} mm; {size}").format(
+        old=in_slicer_order(grid.shape),
+        new=in_slicer_order(output.shape),
+        before=in_slicer_order(grid.spacing),
+        after=in_slicer_order(output.spacing),
         size=_memory(4 * output.size),
     )
+    return text, library("pipeline.plausibility").result_warnings(grid, output)
 
 
-def _times(values: tuple[float, ...]) -> str:
+def in_slicer_order(values: tuple[float, ...]) -> str:
+    """Values per axis (k, j, i), as Slicer shows them: "i × j × k"."""
     return " × ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in reversed(values))
 
 

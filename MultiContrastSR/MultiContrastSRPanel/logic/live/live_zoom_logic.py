@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from slicer import vtkMRMLScalarVolumeNode
 
+from ..automatic import resolve_method
 from .display_options import DisplayOptions
 from .live_zoom import LiveZoom
 from .view_volume import render_view
@@ -60,7 +61,7 @@ class LiveZoomLogic:
             cache_megabytes=cacheMegabytes,
             on_status=onStatus,
             on_end=ended,
-            **settings,
+            **resolve_method(settings),
         )
         return self.liveZoom
 
@@ -80,7 +81,7 @@ class LiveZoomLogic:
         if targetNode is None and self.liveZoom is not None and viewName in self.liveZoom.views:
             return self.liveZoom.keep(viewName)
         targetNode, referenceNode = self._chosen(targetNode, referenceNode)
-        return render_view(viewName, targetNode, referenceNode, **settings)
+        return render_view(viewName, targetNode, referenceNode, **resolve_method(settings))
 
     def _chosen(self, target, reference) -> tuple:
         """The nodes named, or those that the panel has chosen."""

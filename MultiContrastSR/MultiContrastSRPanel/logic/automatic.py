@@ -1,0 +1,53 @@
+"""The method that *Automatic* stands for, and the scans that the panel chooses when it opens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+
+from . import dependencies
+from .library import library
+
+AUTOMATIC = "automatic"  # as the name of a method; saved in scenes
+_PREFERRED, _OTHERWISE = "swift", "guided"
+_TOLERANCE = 0.02  # by which spacings differ that count as equal
+
+
+def recommended_method() -> str:
+    """Swift where PyTorch works, as far as that is known without importing it, else guided."""
+    method = library("methods").get(_PREFERRED)
+    works = method.unavailable() is None and all(map(dependencies.may_work, method.requires))
+    return _PREFERRED if works else _OTHERWISE
+
+
+def resolve_method(settings: dict[str, Any]) -> dict[str, Any]:
+    """`settings` as keywords of the library: *Automatic* is replaced by `recommended_method`."""
+    if settings.get("method") != AUTOMATIC:
+        return settings
+    return {**settings, "method": recommended_method()}
+
+
+def guess_inputs() -> tuple[Any, Any]:
+    """(target, reference) among the scene's scans: the coarsest, and the finest of those that are finer than it.
+
+    Isotropic scans count as finer than thick slices, whatever their spacing in plane. Label maps, results of this
+    module, hidden volumes and volumes that cannot be a target are left out. None where there is no such scan.
+    """
+    mrml = library("mrml")
+    scans = []
+    for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+        # a label map is one too, by inheritance; what is hidden is no scan of the user's
+        if node.GetClassName() != "vtkMRMLScalarVolumeNode" or node.GetHideFromEditors() or mrml.is_result(node):
+            continue
+        try:
+            spacing = sorted(mrml.grid_from_node(node).spacing, reverse=True)
+        except library().MultiContrastSRError:
+            continue
+        scans.append((node, spacing))
+    if not scans:
+        return None, None
+    target, coarse = max(scans, key=lambda scan: scan[1])  # the first of equals
+    reference, fine = min(scans, key=lambda scan: scan[1])
+    finer = any(new < (1 - _TOLERANCE) * old for new, old in zip(fine, coarse, strict=True))
+    return target, reference if finer else None
