@@ -28,11 +28,11 @@ evaluate: $(INSTALLED)  ## compare all methods on the validation patient, about 
 	$(VENV)/bin/multicontrastsr evaluate --data "$$MULTICONTRASTSR_DATA" --preset P3 --subjects patient26 --alone \
 		--methods sinc guided swift dual-arbnet dinet minet --scales 2 3 4
 
-test: $(INSTALLED)  ## run every test
-	$(RUN) -m pytest $(TESTS)
+test: $(INSTALLED)  ## run every test, in two processes
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile $(TESTS)
 
 test-fast: $(INSTALLED)  ## run the tests that take no long, in about two minutes
-	$(RUN) -m pytest -m "not slow" $(TESTS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile -m "not slow" $(TESTS)
 
 bench: $(INSTALLED)  ## time every method and stage side by side: bench-output/bench.md and .json
 	$(RUN) Testing/bench.py

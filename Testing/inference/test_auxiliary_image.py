@@ -16,7 +16,8 @@ from MultiContrastSRLib.core.progress import Monitor  # noqa: E402
 from MultiContrastSRLib.inference.auxiliary_image import JointTVSlices  # noqa: E402
 from MultiContrastSRLib.inference.correction_inputs import correction_inputs  # noqa: E402
 from MultiContrastSRLib.joint.slices import ITERATIONS, joint_tv  # noqa: E402
-from MultiContrastSRLib.methods import get  # noqa: E402
+from MultiContrastSRLib.joint.volumes import joint_images  # noqa: E402
+from MultiContrastSRLib.methods.joint_tv import joint_lattice  # noqa: E402
 from MultiContrastSRLib.samples.phantom import head_phantom  # noqa: E402
 
 SHAPE = (64, 56)
@@ -60,8 +61,9 @@ def test_single_slices_are_those_of_a_volume(pair, factor, shown):
     else:
         assert gap(made, image) < 2e-4
     if shown == "high":
-        whole = get("joint-tv").prepare(target, reference, iterations=ITERATIONS)
-        assert gap(whole.array[0], image) < 2e-4
+        _, on, across = joint_lattice(target, reference)
+        whole = joint_images([[target], [reference]], on, across, iterations=ITERATIONS)[0][0]
+        assert gap(whole[0], image) < 2e-4
 
 
 def test_it_knows_more_than_the_sinc(pair):
