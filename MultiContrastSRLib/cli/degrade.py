@@ -14,7 +14,7 @@ from .console import add_output, add_replace_nan, amended, one_or_three, place_o
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What this verb takes."""
+    """Add the arguments of this command to `parser`."""
     parser.add_argument("volume", help="the scan to degrade")
     add_output(parser)
     parser.add_argument("--kind", default="kspace", help="kspace (default), slab, spline or subsample")
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    """Do it."""
+    """Run the command with the parsed arguments; the exit code."""
     from ..acquisition.degrade import degrade
     from ..image.volume import warnings_of
     from ..io import check_output, load_volume, save_volume

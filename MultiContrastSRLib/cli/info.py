@@ -26,7 +26,7 @@ _WIDTH = 36
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What this verb takes."""
+    """Add the arguments of this command to `parser`."""
     parser.add_argument("volumes", nargs="+", metavar="volume", help="files, or folders of one DICOM series")
 
 
@@ -80,7 +80,7 @@ def orientation(affine: np.ndarray) -> str:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    """Do it."""
+    """Run the command with the parsed arguments; the exit code."""
     described = [describe(path) for path in parsed.volumes]
     if parsed.json:
         print_json({"volumes": described})

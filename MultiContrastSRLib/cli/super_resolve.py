@@ -28,7 +28,7 @@ from .console import (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What this verb takes."""
+    """Add the arguments of this command to `parser`."""
     parser.add_argument("target", help="the scan to sharpen")
     parser.add_argument("reference", nargs="?", help="a sharper scan of another contrast of the same patient")
     add_output(parser)
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    """Do it."""
+    """Run the command with the parsed arguments; the exit code."""
     from ..io import check_output, report_path
     from ..io.files import check_place
     from ..pipeline import super_resolve

@@ -89,7 +89,7 @@ class Linear(Interpolation):
 
     name = "linear"
     label = "Linear interpolation"
-    summary = "Straight lines between voxels, as Slicer's own display: quick and blurred. The weakest honest baseline."
+    summary = "Straight lines between voxels, as Slicer's own display: quick and blurred. The weakest baseline."
     order = 20
     citation = "Textbook; see Lehmann, Gönner, Spitzer, IEEE Trans. Med. Imaging 18(11), 1999"
 
@@ -138,7 +138,7 @@ class Sinc(Interpolation):
 
     name = "sinc"
     label = "Sinc (zero-filled k-space)"
-    summary = "Zero-filled k-space at exact positions: all that was measured, nothing added. The honest floor."
+    summary = "Zero-filled k-space at exact positions: all that was measured, nothing added. The baseline for k-space data."
     order = 45
     citation = "Du, Parker, Davis, Cao, J. Magn. Reson. Imaging 4(5), 1994"
     oversampling = 1
