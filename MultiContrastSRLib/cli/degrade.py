@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    """Run the command with the parsed arguments; the exit code."""
+    """Run the command with the parsed arguments."""
     from ..acquisition.degrade import degrade
     from ..image.volume import warnings_of
     from ..io import check_output, load_volume, save_volume

@@ -80,7 +80,7 @@ def orientation(affine: np.ndarray) -> str:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    """Run the command with the parsed arguments; the exit code."""
+    """Run the command with the parsed arguments."""
     described = [describe(path) for path in parsed.volumes]
     if parsed.json:
         print_json({"volumes": described})

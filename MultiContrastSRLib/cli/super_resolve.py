@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    """Run the command with the parsed arguments; the exit code."""
+    """Run the command with the parsed arguments."""
     from ..io import check_output, report_path
     from ..io.files import check_place
     from ..pipeline import super_resolve
