@@ -138,7 +138,9 @@ class Sinc(Interpolation):
 
     name = "sinc"
     label = "Sinc (zero-filled k-space)"
-    summary = "Zero-filled k-space at exact positions: all that was measured, nothing added. The baseline to compare with."
+    summary = (
+        "Zero-filled k-space at exact positions: all that was measured, nothing added. The baseline to compare with."
+    )
     order = 45
     citation = "Du, Parker, Davis, Cao, J. Magn. Reson. Imaging 4(5), 1994"
     oversampling = 1
