@@ -57,5 +57,5 @@ def test_a_device_that_the_installed_torch_does_not_know_is_named_with_the_remed
 def test_guided_runs_on_the_cpu_and_says_so(strict_device):
     memory = Memory(strict_device, lambda: super_resolved("guided", "strict:0", scans()[1]))
     assert memory.launches == 0 and memory.result.report.device == "cpu"
-    assert "Method guided has no GPU version; it ran on the CPU." in memory.result.report.warnings
+    assert "Method guided has no GPU version; it ran on the CPU." in memory.result.report.notes
     assert equal(memory.result.volume.array, super_resolved("guided", "cpu", scans()[1]).volume.array)

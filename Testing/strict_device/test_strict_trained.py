@@ -47,14 +47,14 @@ def references() -> dict[str, Volume | None]:
 
 
 def assert_as_on_the_cpu(device, method: str, reference: Volume | None, **options) -> str:
-    """Returns the notes of the report."""
+    """Returns the notes and warnings of the report."""
     expected = super_resolved(method, "cpu", reference, **options)
     memory = Memory(device, lambda: super_resolved(method, device.name, reference, **options))
     found = memory.result
     assert memory.needed > 0 and memory.left == 0
     assert found.report.device == device.name and found.report.warnings == expected.report.warnings
     assert equal(found.volume.array, expected.volume.array)
-    return " ".join(found.report.notes)
+    return " ".join((*found.report.notes, *found.report.warnings))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -70,8 +70,8 @@ def test_ones_own_weights_with_test_time_augmentation(method, strict_device, wei
 @pytest.mark.parametrize("shown", ["none", "half", "wrong"])
 @pytest.mark.parametrize("method", METHODS)
 def test_references_that_are_missing_partial_or_rejected(method, shown, strict_device, weights):
-    notes = assert_as_on_the_cpu(strict_device, method, references()[shown], weights=weights[method])
-    assert ("the reference did not help the network" in notes) == (shown == "wrong")
+    report = assert_as_on_the_cpu(strict_device, method, references()[shown], weights=weights[method])
+    assert ("the reference did not help the network" in report) == (shown == "wrong")
 
 
 @pytest.mark.parametrize("method", METHODS)
