@@ -23,7 +23,7 @@ from matplotlib import pyplot as plt
 
 METHODS = {"bspline": "cubic spline", "joint-tv": "joint total variation", "joint-nonlocal": "joint non-local means"}
 SIDES = (132, 164, 132)  # voxels of patient26's part
-ISOTROPIC, EXTENT = 1.0, 100.0  # mm: patient12's voxels, and how much of its slices is shown
+ISOTROPIC, EXTENT = 1.0, 70.0  # mm: patient12's voxels, and how much of its slices is shown
 VIEWS = {"axial": 2, "coronal": 1, "sagittal": 0}  # the RAS axis that lies across
 INK, QUIET = "#1c1c1e", "#6e6e73"
 

@@ -1,7 +1,11 @@
-"""What the panel looks like and how the keyboard goes through it: in every state, on 100 % and 150 % screens."""
+"""What the panel looks like and how the keyboard goes through it: in every state, on 100 % and 150 % screens.
+
+With `MULTICONTRASTSR_SCREENSHOTS=1` the pictures of the documentation are drawn anew.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +20,11 @@ CHANGED = 0.01  # of the pixels: less is a run time in the result line
 
 
 def keep(path: Path, taken: Path) -> None:
-    """Put the picture `taken` at `path` when it shows something else than the one there."""
+    """Put the picture `taken` at `path` when that is wanted and it shows something else than the one there."""
     import qt
 
+    if not os.environ.get("MULTICONTRASTSR_SCREENSHOTS"):
+        return
     new, old = qt.QImage(str(taken)), qt.QImage(str(path))
     if not old.isNull() and new.size() == old.size() and np.mean(pixels(new) != pixels(old)) < CHANGED:
         return
@@ -98,7 +104,7 @@ def test_done(module, pair, harness, tmp_path):
     run_to_end(module, harness)
     assert state(module) == "done"
     look(module, harness, tmp_path, "done")
-    keep(SCREENSHOTS / "panel-and-views.png", harness.grab_views(tmp_path / "views.png"))
+    assert harness.grab_views(tmp_path / "views.png").stat().st_size > 10_000
 
 
 @pytest.fixture
