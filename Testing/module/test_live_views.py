@@ -13,6 +13,8 @@ from live_fixtures import live_threads, trained  # noqa: E402
 from live_view_fixtures import VIEWS, finish, frame_of, our_nodes, pan, pixels_of, start, zoom  # noqa: E402
 from panel_fixtures import scene_text  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 # ---------------------------------------------------------------------- what is shown
 
 

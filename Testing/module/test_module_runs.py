@@ -12,6 +12,8 @@ slicer = pytest.importorskip("slicer")
 
 from panel_fixtures import gate_at, make_pair, node_state, run_to_end, scene_text, state, volume_names, wait_idle  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def result_of(name="T2 guided 2x"):
     return slicer.util.getNode(name)

@@ -11,6 +11,8 @@ from MultiContrastSRLib.core import devices  # noqa: E402
 from MultiContrastSRLib.core.devices import Device, list_devices, preferred_device, resolve_device  # noqa: E402
 from MultiContrastSRLib.core.errors import InputError, MethodUnavailableError  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 ANY = ("cpu", "accelerator")
 
 

@@ -22,6 +22,8 @@ from MultiContrastSRLib.inr.presets import PRESETS, Settings  # noqa: E402
 from MultiContrastSRLib.joint.volumes import joint_images  # noqa: E402
 from MultiContrastSRLib.methods import get  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 CUBE = (16, 20, 12)
 FAST = replace(PRESETS["fast"], epochs=2, rounds=1, batch=512)
 

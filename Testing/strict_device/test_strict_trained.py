@@ -20,6 +20,8 @@ from MultiContrastSRLib.live.renderer import ViewRenderer  # noqa: E402
 from MultiContrastSRLib.networks.registry import build, light  # noqa: E402
 from MultiContrastSRLib.weights.file import save_weights  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 METHODS = ("dual-arbnet", "dinet", "minet", "swift")
 
 

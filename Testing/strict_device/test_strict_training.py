@@ -13,6 +13,8 @@ from MultiContrastSRLib.core.errors import NotEnoughMemoryError  # noqa: E402
 from MultiContrastSRLib.training import loop  # noqa: E402
 from MultiContrastSRLib.training.checkpoint import load_state  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("network", ["dual-arbnet", "dinet", "minet", "swift"])
 def test_five_steps_with_validation_and_a_stop_between(network, strict_device, tmp_path):

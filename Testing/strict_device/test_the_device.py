@@ -6,6 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="The strict device needs torch, which is not installed here.")
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def images(strict_device):
