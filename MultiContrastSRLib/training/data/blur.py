@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
 
+from ...core.cache import bytes_bounded_cache
 from ...image.sampling import apply_separable
 
 
@@ -20,6 +19,6 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     return apply_separable(images, [_gaussian_matrix(n, tenths).to(images) for n in images.shape[-2:]])
 
 
-@lru_cache(maxsize=128)
+@bytes_bounded_cache(32 << 20)
 def _gaussian_matrix(n: int, tenths: int) -> Tensor:
     return torch.from_numpy(ndimage.gaussian_filter1d(np.eye(n), tenths / 10, axis=0, mode="nearest"))
