@@ -13,10 +13,11 @@ import numpy as np
 from ..core.errors import FileReadError, FileWriteError, InputError, MultiContrastSRError
 from ..core.memory import check_memory
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
+from ..image.grid import Grid
 from ..image.volume import Volume, warnings_of
 from .files import SERIES_SEPARATOR, check_place, is_dicom, replaced_together, split_series, user_path
 from .formats import READABLE, WRITABLE, suffix_of, write_image
-from .sidecar import stated_in_sidecar
+from .sidecar import refuse_contradictions, stated_in_sidecars
 
 __all__ = [
     "READABLE",
@@ -42,7 +43,7 @@ def load_volume(path: str | Path, *, labels: bool = False) -> Volume:
 
     Returns:
         The volume, named after the file or series. `metadata` holds `source` (the path), `warnings` (what the file
-        leaves open and was assumed), and where DICOM or a BIDS side-car (the file's name with .json) states them,
+        leaves open and was assumed), and where DICOM or BIDS side-cars (see `sidecar`) state them,
         `slice_thickness`, `spacing_between_slices` (mm) and `acquisition_matrix`.
 
     Raises:
@@ -112,7 +113,10 @@ def _read_file(place: Path, labels: bool, series: str | None) -> tuple[np.ndarra
         array, affine, metadata = read(place, labels)
     except EOFError as error:
         raise FileReadError(f"File {place} is truncated: {error}. Copy or download it again.") from error
-    return array, affine, {**stated_in_sidecar(place.with_name(f"{name}.json")), **metadata}, name
+    stated, doubts = refuse_contradictions(stated_in_sidecars(place), Grid(array.shape, affine), name)
+    if doubts:
+        metadata = {**metadata, "warnings": (*warnings_of(metadata), *doubts)}
+    return array, affine, {**stated, **metadata}, name
 
 
 def _read_dicom_file(place: Path) -> tuple[np.ndarray, np.ndarray, dict[str, object], str]:

@@ -75,3 +75,33 @@ def test_one_frame_of_a_sequence_is_a_scan(tmp_path, suffix):
     sitk.WriteImage(image, str(tmp_path / f"a{suffix}"))
     volume = mc.load_volume(tmp_path / f"a{suffix}")
     assert np.array_equal(volume.array, frame) and np.abs(volume.affine - OBLIQUE).max() < 1e-5
+
+
+def test_sidecars_above_hold_for_the_images_of_their_name(tmp_path, thick):
+    anat = tmp_path / "sub-1" / "anat"
+    anat.mkdir(parents=True)
+    path = mc.save_volume(thick, anat / "sub-1_acq-fast_T2w.nii.gz")
+    stated = {
+        tmp_path / "T2w.json": {"SliceThickness": 4.5, "SpacingBetweenSlices": 5},
+        tmp_path / "T1w.json": {"SliceThickness": 1},
+        tmp_path / "acq-slow_T2w.json": {"SliceThickness": 2},
+        tmp_path / "sub-1" / "sub-1_T2w.json": {"SliceThickness": 4},
+    }
+    for place, values in stated.items():
+        place.write_text(json.dumps(values))
+    assert "slice_thickness" not in mc.load_volume(path).metadata  # no dataset: only the side-car of the same name
+    (tmp_path / "dataset_description.json").write_text("{}")
+    metadata = mc.load_volume(path).metadata
+    assert metadata["slice_thickness"] == 4 and metadata["spacing_between_slices"] == 5
+    (anat / "sub-1_acq-fast_T2w.json").write_text(json.dumps({"SliceThickness": 3.5}))
+    assert mc.load_volume(path).metadata["slice_thickness"] == 3.5
+
+
+def test_a_sidecar_that_contradicts_the_header_is_not_used_and_said(tmp_path, thick):
+    path = mc.save_volume(thick, tmp_path / "T2.nii.gz")
+    (tmp_path / "T2.json").write_text(json.dumps({"SliceThickness": 20, "SpacingBetweenSlices": 6}))
+    volume = mc.load_volume(path)
+    assert not {"slice_thickness", "spacing_between_slices"} & set(volume.metadata)
+    gap, thickness = volume.metadata["warnings"]
+    assert "SpacingBetweenSlices 6 mm, the image's header 5 mm; the header's was used" in gap
+    assert "SliceThickness 20 mm, the image's slices are 5 mm apart; it was not used" in thickness
