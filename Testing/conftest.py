@@ -1,5 +1,6 @@
 """Fixtures for all tests: `harness` is a running stand-in for the Slicer application, `module` our module in it."""
 
+from batch_fixtures import dataset  # noqa: F401
 from evaluation_fixtures import cohort, found, masked_pair  # noqa: F401
 from file_fixtures import scan, unwritable  # noqa: F401
 from harness.fixtures import *  # noqa: F403

@@ -8,10 +8,10 @@ import traceback
 from collections.abc import Sequence
 
 from ..core.errors import FileWriteError, MethodUnavailableError, MultiContrastSRError, NotEnoughMemoryError
-from . import degrade, evaluate, fit, info, methods, super_resolve, train
+from . import batch, degrade, evaluate, fit, info, methods, super_resolve, train
 from .console import discard_output, prepare_streams
 
-VERBS = (super_resolve, fit, evaluate, train, degrade, info, methods)
+VERBS = (super_resolve, batch, fit, evaluate, train, degrade, info, methods)
 PROGRAM = "multicontrastsr"
 UNEXPECTED, CANCELLED = 1, 130
 

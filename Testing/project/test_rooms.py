@@ -29,6 +29,7 @@ ROOMS = (
     "evaluation",
     "training",
     "samples",
+    "batch",
     "cli",
 )
 

@@ -1,0 +1,101 @@
+"""Scans of a BIDS dataset, found by the package ancpbids (the extra `batch`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..core.errors import FileReadError, InputError, MethodUnavailableError
+from .scans import Scan, parse_contrast
+
+Session = tuple[str, str]  # "sub-01" and "ses-2", the latter "" where there are none
+_EXTENSIONS = [".nii.gz", ".nii"]
+
+
+def find_scans(
+    folder: Path, contrasts: Sequence[str], participants: Sequence[str] = (), sessions: Sequence[str] = ()
+) -> dict[Session, dict[str, list[Scan]]]:
+    """Scans of every participant and session that has one of `contrasts`, by contrast.
+
+    Args:
+        folder: the dataset.
+        contrasts: see `scans.parse_contrast`.
+        participants, sessions: labels to keep, with or without "sub-" and "ses-"; empty keeps all.
+
+    Raises:
+        MethodUnavailableError: ancpbids is not installed.
+        FileReadError: no BIDS dataset.
+        InputError: a participant that is not there.
+    """
+    check_dataset(folder)
+    dataset = _load(folder)
+    wanted = {f"sub-{label.removeprefix('sub-')}" for label in participants}
+    kept_sessions = {f"ses-{label.removeprefix('ses-')}" for label in sessions}
+    existing = {path.name for path in folder.glob("sub-*") if path.is_dir()}
+    if unknown := sorted(wanted - existing):
+        raise InputError(
+            f"Participant {unknown[0]!r} is not in {folder}; found {', '.join(sorted(existing)) or 'none'}. Correct "
+            "--participant-label."
+        )
+    found: dict[Session, dict[str, list[Scan]]] = {(each, ""): {} for each in wanted}
+    for contrast in contrasts:
+        entities, suffix = parse_contrast(contrast)
+        for artifact in dataset.query(suffix=suffix, extension=_EXTENSIONS, scope="raw"):
+            scan = _scan(artifact, folder, contrast)
+            participant, session = scan.relative.partition("/")[0], f"ses-{scan.entities.get('ses', '')}"
+            if (
+                participant in (wanted or existing)
+                and session in (kept_sessions or {session})
+                and entities.items() <= scan.entities.items()
+            ):
+                place = participant, session.removesuffix("ses-")
+                found.setdefault(place, {}).setdefault(contrast, []).append(scan)
+    with_scans = {participant for (participant, _), scans in found.items() if scans}
+    return {place: found[place] for place in sorted(found) if found[place] or place[0] not in with_scans}
+
+
+def check_dataset(folder: Path) -> None:
+    """Raise `FileReadError` where `folder` has no readable dataset_description.json."""
+    place = folder / "dataset_description.json"
+    remedy = "Give the folder of a BIDS dataset, or --scans for another layout."
+    if not folder.is_dir():
+        raise FileReadError(f"Folder {folder} does not exist; expected a BIDS dataset. {remedy}")
+    try:
+        found = json.loads(place.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileReadError(
+            f"Folder {folder} holds no dataset_description.json, as BIDS datasets do. {remedy}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise FileReadError(f"File {place} cannot be read ({error}); expected a JSON object. {remedy}") from error
+    if not isinstance(found, dict):
+        raise FileReadError(f"File {place} holds a {type(found).__name__}; expected a JSON object. {remedy}")
+
+
+def dataset_name(folder: Path) -> str:
+    """The dataset's name; that of its folder where it states none."""
+    try:
+        return str(json.loads((folder / "dataset_description.json").read_text(encoding="utf-8"))["Name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return folder.resolve().name
+
+
+def _load(folder: Path):
+    try:
+        import ancpbids
+    except ImportError as error:
+        raise MethodUnavailableError(
+            f"BIDS datasets need the package ancpbids ({error}); install it: pip install 'multicontrastsr[batch]', or "
+            "give --scans for a plain layout."
+        ) from error
+    options = ancpbids.DatasetOptions(ignore=["derivatives", "sourcedata", "code", ".*"], ignore_pickle_file=True)
+    return ancpbids.load_dataset(str(folder), options)
+
+
+def _scan(artifact, folder: Path, contrast: str) -> Scan:
+    relative = Path(artifact.get_relative_path()).as_posix()
+    stem = relative.rpartition("/")[2].partition(".")[0]
+    # as the name has them: the package turns the numbers of runs into integers
+    entities = dict(part.partition("-")[::2] for part in stem.split("_")[:-1])
+    return Scan(folder / relative, contrast, relative, entities, stem.rpartition("_")[2])

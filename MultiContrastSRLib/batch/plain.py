@@ -1,0 +1,67 @@
+"""Scans of a study in any layout: a template of paths with {subject} and {contrast}."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from ..core.errors import FileReadError, InputError, MultiContrastSRError
+from ..evaluation.layout import Layout
+from .scans import Scan, SubjectError
+
+
+def subjects_of(layout: Layout, targets: Sequence[str], chosen: Sequence[str] = ()) -> list[str]:
+    """Subjects that have any of the contrasts `targets`, or those of `chosen`.
+
+    Raises:
+        InputError: a template without {subject} and {contrast}, or a chosen subject that has none.
+        FileReadError: no subject.
+    """
+    if "{subject}" not in layout.scans or "{contrast}" not in layout.scans:
+        raise InputError(
+            f"Template of the scans is {layout.scans!r}; expected one with {{subject}} and {{contrast}}, for example "
+            '"{subject}/{contrast}.nii.gz".'
+        )
+    found: set[str] = set()
+    for target in targets:
+        with suppress(FileReadError):  # no subject has it
+            found.update(layout.subjects([target]))
+    if not found:
+        raise FileReadError(
+            f"No subject below {layout.folder} has any of {', '.join(targets)} as {layout.scans}; expected at least "
+            "one. Check the folder and the names of the contrasts, or give another template."
+        )
+    if unknown := sorted(set(chosen) - found):
+        raise InputError(
+            f"Subject {unknown[0]!r} has none of {', '.join(targets)} below {layout.folder}; found "
+            f"{', '.join(sorted(found))}. Correct --participant-label."
+        )
+    return sorted(set(chosen) or found)
+
+
+def scan_of(layout: Layout, subject: str, contrast: str) -> list[Scan]:
+    """The scan of a contrast of a subject, none where there is none.
+
+    Raises:
+        SubjectError: several files match.
+    """
+    try:
+        path = layout.scan(subject, contrast)
+    except FileReadError:
+        return []
+    except MultiContrastSRError as error:
+        raise SubjectError(str(error)) from error
+    return [Scan(path, contrast, path.relative_to(layout.folder).as_posix())]
+
+
+def layout_of(folder: str | Path, template: str) -> Layout:
+    """The layout; the folder must exist.
+
+    Raises:
+        FileReadError: it does not.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        raise FileReadError(f"Folder {place} does not exist; expected the folder of the scans. Check the path.")
+    return Layout(place, template, lesions="")
