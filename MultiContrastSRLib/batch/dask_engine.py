@@ -14,6 +14,7 @@ from .engine import ATTEMPTS, Event, Task, WorkerLostError
 from .worker import call
 
 _LOOK = 0.2  # s between two looks at cancellation
+_PATIENCE = "20s"  # for a scheduler to answer
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class DaskEngine:
                     )
                 )
             try:
-                client = stack.enter_context(Client(where, timeout="20s"))
+                client = stack.enter_context(Client(where, timeout=_PATIENCE))
             except OSError as error:
                 raise MethodUnavailableError(
                     f"No Dask scheduler answers at {self.address}: {error}. Start it (`dask scheduler`), or correct "

@@ -12,15 +12,24 @@ PROGRAM = "bids-validator-deno"
 _LIMIT = 600  # s
 
 
+def program() -> str | None:
+    """Path of the validator, beside this Python or anywhere; None where it is not installed."""
+    beside = Path(sys.executable).with_name(PROGRAM)
+    return str(beside) if beside.is_file() else shutil.which(PROGRAM)
+
+
 def errors_of(folder: Path) -> list[str] | None:
     """Errors of the dataset at `folder`, "CODE: file"; None where the validator is not installed or gives no answer."""
-    beside = Path(sys.executable).with_name(PROGRAM)
-    program = str(beside) if beside.is_file() else shutil.which(PROGRAM)
-    if program is None:
+    validator = program()
+    if validator is None:
         return None
     try:
         done = subprocess.run(
-            [program, "--json", str(folder)], capture_output=True, text=True, timeout=_LIMIT, encoding="utf-8"
+            [validator, "--format", "json", str(folder)],
+            capture_output=True,
+            text=True,
+            timeout=_LIMIT,
+            encoding="utf-8",
         )
         issues = json.loads(done.stdout)["issues"]["issues"]
     except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError):

@@ -1,0 +1,110 @@
+"""A batch that is killed, stopped by Ctrl-C, or run twice at once: no output is lost, half or made twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+from batch_fixtures import RECIPE, ROOT, results_of, rows_of, run_batch, start, write_dataset
+from batch_kills import differences, run_and_kill
+
+pytest.importorskip("ancpbids")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are looked up in /proc"),
+]
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """(dataset, output of a run without interruptions)."""
+    folder = tmp_path_factory.mktemp("straight")
+    dataset = write_dataset(folder / "bids", [f"{n:02d}" for n in range(1, 6)])
+    code, _, err = run_batch(dataset, folder / "out", *RECIPE, "--n-procs", 2)
+    assert code == 0, err
+    return dataset, folder / "out"
+
+
+def test_kills_at_random_moments_change_nothing(straight, tmp_path):
+    dataset, expected = straight
+    chance, output = random.Random(3), tmp_path / "out"
+    for victim in ("command", "worker", "command"):
+        run_and_kill(dataset, output, victim, chance, "--n-procs", 2)
+    code, _, err = run_batch(dataset, output, *RECIPE, "--n-procs", 2)
+    assert code == 0, err
+    assert not differences(expected, output)
+    assert {row["state"] for row in rows_of(output).values()} <= {"done", "unchanged"} and len(rows_of(output)) == 5
+
+
+def test_ctrl_c_ends_the_command_by_the_signal_and_leaves_whole_files(straight, tmp_path):
+    dataset, expected = straight
+    process = start("batch", dataset, tmp_path / "out", *RECIPE, "--json")
+    for line in process.stdout:
+        if json.loads(line)["event"] == "result":
+            process.send_signal(signal.SIGINT)
+            break
+    process.stdout.read()
+    err = process.stderr.read()
+    assert process.wait(60) == -signal.SIGINT, err
+    assert "stopped; the same command goes on" in err
+    found = results_of(tmp_path / "out")
+    assert found and all(results_of(expected)[name] == content for name, content in found.items())
+    states = [row["state"] for row in rows_of(tmp_path / "out").values()]
+    assert states.count("done") >= 1 and states.count("not started") >= 1
+
+
+def test_ctrl_c_ends_a_shell_loop_around_the_command(straight, tmp_path):
+    dataset, _ = straight
+    words = [sys.executable, "-m", "MultiContrastSRLib.cli", "batch", str(dataset), "$i", *RECIPE, "--json"]
+    command = " ".join(word if word == "$i" else f"'{word}'" for word in words)
+    script = f"cd '{tmp_path}'; for i in a b c; do echo begin; {command}; done"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        ["bash", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        start_new_session=True,
+    )  # fmt: skip
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if '"result"' in line:
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+            break
+    lines += process.stdout.readlines()
+    process.stderr.read()
+    process.wait(60)
+    assert lines.count("begin\n") == 1
+
+
+def test_two_runs_at_once_share_the_work(straight, tmp_path):
+    dataset, expected = straight
+    both = [start("batch", dataset, tmp_path / "out", *RECIPE) for _ in range(2)]
+    for process in both:
+        _, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+    assert not differences(expected, tmp_path / "out")
+    logs = [(tmp_path / f"out/logs/sub-{n:02d}.log").read_text(encoding="utf-8") for n in range(1, 6)]
+    assert all(log.count(" done after") == 1 and log.count(" unchanged after") == 1 for log in logs)
+
+
+def test_a_run_with_other_settings_on_an_output_in_use_is_refused(straight, tmp_path):
+    dataset, _ = straight
+    process = start("batch", dataset, tmp_path / "out", *RECIPE, "--json")
+    process.stdout.readline()  # it has started
+    code, _, err = run_batch(dataset, tmp_path / "out", *RECIPE, "--option", "strength=0.5")
+    _, first = process.communicate(timeout=200)
+    assert code == 4 and "in use by another run with other settings" in err and process.returncode == 0, first
+
+
+def test_dask_workers_that_are_killed_change_nothing(straight, tmp_path):
+    pytest.importorskip("distributed")
+    dataset, expected = straight
+    code = run_and_kill(dataset, tmp_path / "out", "worker", random.Random(5), "--dask-local", "--n-procs", 2)
+    assert code in (0, 1, 3, -9)
+    code, _, err = run_batch(dataset, tmp_path / "out", *RECIPE, "--dask-local", "--n-procs", 2)
+    assert code == 0, err
+    assert not differences(expected, tmp_path / "out")
