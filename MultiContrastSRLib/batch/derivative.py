@@ -21,6 +21,7 @@ from .pictures import before_after, edges
 from .plan import Image
 from .provenance import sha256_of, software
 from .recipe import Recipe
+from .records import make_folder
 
 KEY = "MultiContrastSR"  # of our part of a side-car
 
@@ -88,7 +89,7 @@ def write(
         parts |= _transform(image, result, bids)
     names = [image.output, *parts]
     for name in names:
-        _make_folder((output / name).parent)
+        make_folder((output / name).parent)
     scans = [scan.path for scan in (image.target, image.reference) if scan is not None]
     check_output(place, tuple(scans))
     if report_path(place).exists() and read_sidecar(place) is None:
@@ -105,16 +106,6 @@ def write(
         sidecar[KEY] |= {"WeightsSHA256": list(weights), "Fingerprint": fingerprint, "Files": files}
         partial[-1].write_text(json.dumps(sidecar, indent=2) + "\n", encoding="utf-8")
     return sidecar
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileWriteError(
-            f"Output folder {folder} cannot be made: {error.strerror or error}. Remove what is in its place, or check "
-            "the permissions of the folder above."
-        ) from error
 
 
 def _sidecar(

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from ..core.errors import CancelledError, MultiContrastSRError, NotEnoughMemoryError
+from ..core.progress import Monitor, ProgressCallback
+from .worker import call
 
 _LOOK = 0.2  # s between two looks at memory and cancellation
 _GRACE = 2.0  # s that workers have to end after a signal
@@ -62,6 +64,30 @@ class Engine(Protocol):
         Raises:
             CancelledError: `cancelled()` returned True; the workers have ended.
         """
+
+
+@dataclass(frozen=True)
+class SerialEngine:
+    """One task after the other in this process; `progress` is told the fraction of all and the running task."""
+
+    progress: ProgressCallback | None = None
+
+    def run(self, tasks: Sequence[Task], cancelled: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+        """See `Engine.run`."""
+        whole = Monitor(self.progress, cancelled)
+        for number, task in enumerate(tasks):
+            yield Event(task.name, "start")
+            part = whole.part(number / len(tasks), (number + 1) / len(tasks), task.name)
+            yield _outcome(task, part)
+
+
+def _outcome(task: Task, monitor: Monitor) -> Event:
+    try:
+        return Event(task.name, "result", call(task.function, task.arguments, monitor))
+    except CancelledError:
+        raise
+    except MultiContrastSRError as error:
+        return Event(task.name, "error", error)
 
 
 @dataclass

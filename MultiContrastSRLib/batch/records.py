@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from ..core.errors import FileWriteError
 from ..io.files import replaced_together
 
 STATE = ".multicontrastsr"  # folder of records and locks in the output folder
@@ -105,7 +106,7 @@ def write_record(output: Path, record: Record) -> None:
         FileWriteError: it cannot be written.
     """
     place = record_path(output, record.name)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(place.parent)
     write_text(place, json.dumps(asdict(record), indent=1) + "\n")
 
 
@@ -132,6 +133,21 @@ def write_text(place: Path, text: str) -> None:
     """
     with replaced_together(place) as (partial,):
         partial.write_text(text, encoding="utf-8")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        FileWriteError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileWriteError(
+            f"Output folder {folder} cannot be made: {error.strerror or error}. Remove what is in its place, or check "
+            "the permissions of the folder above."
+        ) from error
 
 
 def remove_partial(folders: Sequence[Path]) -> None:

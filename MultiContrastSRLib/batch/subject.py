@@ -34,6 +34,7 @@ from .records import (
     UNCHANGED,
     ImageRecord,
     Record,
+    make_folder,
     remove_partial,
     split_remedy,
     write_record,
@@ -52,7 +53,7 @@ def process(subject: Subject, recipe: Recipe, output: Path, monitor: Monitor) ->
     log_name = f"logs/{subject.name}.log"
     with ExitStack() as stack:
         stack.enter_context(locked(output / STATE / "locks" / f"{subject.name}.lock", monitor.cancelled))
-        (output / "logs").mkdir(parents=True, exist_ok=True)
+        make_folder(output / "logs")
         log = stack.enter_context(open(output / log_name, "a", encoding="utf-8"))
         _say(log, f"{subject.name} on {platform.node()}")
         remove_partial([place for image in subject.images for place in _folders(output, image)])

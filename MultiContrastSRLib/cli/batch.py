@@ -22,12 +22,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.errors import CancelledError, FileWriteError, InputError, MultiContrastSRError
+from ..core.errors import CancelledError, InputError, MultiContrastSRError
 from .batch_progress import BatchProgress, print_line
 from .console import parse_options, warn
+from .engines import add_engine, engine_of
 
 if TYPE_CHECKING:
-    from ..batch.engine import Engine
     from ..batch.plan import Subject
     from ..batch.recipe import Recipe
 
@@ -75,12 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument("--unused-reference", help="a reference without relation to the target: fail (default) or warn")
     recipe.add_argument("--device", help="auto (default), cpu, cuda, cuda:N, mps or xpu")
     recipe.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the method; repeatable")
-    engine = parser.add_argument_group("how it runs")
-    engine.add_argument("--n-procs", "--n_cpus", "--nprocs", type=_count, default=1, metavar="N", help="processes")
-    engine.add_argument("--mem-mb", "--mem_mb", type=float, metavar="MB", help="memory of all processes together")
-    engine.add_argument("-w", "--work-dir", metavar="DIR", help="folder for temporary files")
-    engine.add_argument("--scheduler", metavar="ADDRESS", help="run on a Dask cluster: tcp://host:8786")
-    engine.add_argument("--dask-local", action="store_true", help="run on a Dask cluster of this machine")
+    add_engine(parser.add_argument_group("how it runs"))
 
 
 def run(parsed: argparse.Namespace) -> None:
@@ -100,7 +95,8 @@ def run(parsed: argparse.Namespace) -> None:
         study.write_pages()
         records = study.records()
     else:
-        engine, chosen = _engine(parsed, output), share(chosen, part, parts)
+        engine = engine_of(parsed, output / "logs" / "workers.log")
+        chosen = share(chosen, part, parts)
         with _Stop() as stop, closing(BatchProgress(len(chosen), as_json=parsed.json, quiet=parsed.quiet)) as progress:
             try:
                 records = study.run(engine, chosen, progress, stop.is_set)
@@ -162,39 +158,12 @@ def _subjects(parsed: argparse.Namespace, source: Path, recipe: Recipe) -> tuple
     return subjects, chosen
 
 
-def _engine(parsed: argparse.Namespace, output: Path) -> Engine:
-    from ..batch.dask_engine import DaskEngine
-    from ..batch.engine import LocalEngine
-
-    temporary = Path(parsed.work_dir).absolute() if parsed.work_dir else None
-    folder = output / "logs"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if temporary is not None:
-            folder = temporary
-            folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileWriteError(
-            f"Folder {folder} cannot be made: {error.strerror or error}. Choose another one that is writable."
-        ) from error
-    if parsed.scheduler or parsed.dask_local:
-        return DaskEngine(parsed.scheduler, parsed.n_procs, parsed.mem_mb, temporary)
-    return LocalEngine(parsed.n_procs, parsed.mem_mb, output / "logs" / "workers.log", temporary)
-
-
 def _share(text: str | None) -> tuple[int, int]:
     """The numbers of --array: (1, 1) without it."""
     part, _, parts = (text or "1/1").partition("/")
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
         raise InputError(f"--array is {text!r}; expected I/N with I from 1 to N, for example 3/20.")
     return int(part), int(parts)
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} processes; expected 1 or more")
-    return number
 
 
 class _Stop:

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import InputError
-from .console import add_overwrite, place_of, running
+from .console import add_overwrite, place_of, running, warn
+from .engines import add_engine, engine_of
 from .rows import HELP, parse_row
 
 if TYPE_CHECKING:
@@ -54,12 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--register", default="off", help="off (default), auto or on")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N, mps or xpu")
     parser.add_argument("--probe", choices=("lesions", "robustness"), help="run a probe instead of the usual scores")
-    folder = parser.add_argument_group("a folder of subjects")
+    folder = parser.add_argument_group("a folder of subjects; those that are incomplete are left out, and named")
     folder.add_argument("--data", metavar="FOLDER", help="instead of files; laid out as open_ms_data, or see --scans")
     folder.add_argument("--subjects", nargs="+", metavar="NAME", help="default: all that have every contrast")
     folder.add_argument("--pairs", nargs="+", metavar="TARGET:REFERENCE", help="default: the protocol's")
     folder.add_argument("--scans", metavar="TEMPLATE", help="paths below the folder: {subject}, {contrast}, *, **")
     folder.add_argument("--lesion-masks", metavar="TEMPLATE", help="likewise, of lesion masks, if there are any")
+    add_engine(folder)
     folder.add_argument("--masks", metavar="TEMPLATE", help="likewise, of foreground masks, if there are any")
     parser.add_argument("--against", metavar="ROW", help="gains over this row; default: the better of sinc and guided")
     parser.add_argument("--table", default="text", choices=("text", "markdown", "csv"), help="how to print")
@@ -148,13 +150,21 @@ def _subjects(parsed: argparse.Namespace) -> list[str] | None:
 
 
 def _folder(parsed: argparse.Namespace, callbacks: dict) -> object:
-    from ..evaluation import RobustnessFindings, evaluate_study, probe_lesions_of
+    from ..batch.cohort import evaluate_cohort, find_cohort
+    from ..batch.engine import SerialEngine
+    from ..evaluation import RobustnessFindings, probe_lesions_of
 
     where = _layout(parsed), _subjects(parsed), _pairs(parsed)
     if parsed.probe == "lesions":
         return probe_lesions_of(*where, **_settings(parsed), **callbacks)
-    on_evaluation = None if parsed.quiet else _print_summary
-    study = evaluate_study(*where, **_settings(parsed), on_evaluation=on_evaluation, **callbacks)
+    layout, subjects, pairs = where
+    several = parsed.n_procs > 1 or parsed.scheduler or parsed.dask_local
+    engine = engine_of(parsed) if several else SerialEngine(callbacks["progress"])
+    settings, cancelled = _settings(parsed), callbacks["cancel"]
+    shown = (lambda evaluation: None) if parsed.quiet else _print_summary
+    cohort = find_cohort(layout, subjects, pairs, settings)
+    study, left_out = evaluate_cohort(layout, cohort, pairs, engine, settings, shown, cancelled)
+    warn(f"Subject {name} was left out: {reason}" for name, reason in left_out.items())
     return RobustnessFindings(study) if parsed.probe else _with_baseline(study, parsed)
 
 
@@ -183,12 +193,14 @@ def _figures(parsed: argparse.Namespace) -> list[Path]:
     place = Path(parsed.figure)
     if not parsed.data:
         return [place]
+    from ..batch.cohort import find_cohort
     from ..evaluation.cohort import find_pairs
     from ..evaluation.protocols.protocol import get_protocol
     from ..evaluation.study import figure_name
 
-    protocol = get_protocol(parsed.protocol)
-    found = find_pairs(_layout(parsed), protocol, _subjects(parsed), _pairs(parsed))
+    protocol, layout, pairs = get_protocol(parsed.protocol), _layout(parsed), _pairs(parsed)
+    cohort = find_cohort(layout, _subjects(parsed), pairs, _settings(parsed))
+    found = find_pairs(layout, protocol, cohort.complete, pairs)
     names = [(one.subject, pair) for one in found for pair in one.directions(protocol)]
     return [place] if len(names) == 1 else [figure_name(place, subject, *pair) for subject, pair in names]
 
