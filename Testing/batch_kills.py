@@ -25,15 +25,16 @@ def workers_of(pid: int) -> list[int]:
     return found
 
 
-def run_and_kill(dataset: Path, output: Path, victim: str, chance: random.Random, *more: object) -> int:
+def run_and_kill(dataset: Path, output: Path, victim: str, chance: random.Random, *more: object, most: int = 9) -> int:
     """Start the batch, and kill it or one of its workers after a random number of events; the exit code.
 
     Args:
-        victim: "command", "worker", or "scheduler" (of Dask; all processes below the command's first).
+        victim: "command", or "worker" for any process that it started.
+        most: number of events after which it is killed at the latest.
     """
     process = start("batch", dataset, output, *RECIPE, "--json", *more, start_new_session=True)
-    wanted = chance.randint(1, 9)
-    for number, line in enumerate(process.stdout):
+    wanted = chance.randint(1, most)
+    for number, line in enumerate(process.stdout, start=1):
         if number == wanted and json.loads(line)["event"] != "end":
             # somewhere between two events, also between the moves of files
             time.sleep(chance.uniform(0.0, 0.3))
