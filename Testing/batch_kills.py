@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,20 +26,25 @@ def workers_of(pid: int) -> list[int]:
     return found
 
 
-def run_and_kill(dataset: Path, output: Path, victim: str, chance: random.Random, *more: object, most: int = 9) -> int:
-    """Start the batch, and kill it or one of its workers after a random number of events; the exit code.
+def run_and_kill(
+    dataset: Path, output: Path, victims: Sequence[str], chance: random.Random, *more: object, most: int = 9
+) -> int:
+    """Start the batch, and kill `victims` one after another, each after a random number of events; the exit code.
 
     Args:
-        victim: "command", or "worker" for any process that it started.
-        most: number of events after which it is killed at the latest.
+        victims: "command", or "worker" for any process that it started.
+        most: number of events between two kills at the latest.
     """
     process = start("batch", dataset, output, *RECIPE, "--json", *more, start_new_session=True)
-    wanted = chance.randint(1, most)
-    for number, line in enumerate(process.stdout, start=1):
-        if number == wanted and json.loads(line)["event"] != "end":
-            # somewhere between two events, also between the moves of files
-            time.sleep(chance.uniform(0.0, 0.3))
-            _kill(process.pid if victim == "command" else chance.choice(workers_of(process.pid) or [process.pid]))
+    waiting, left = chance.randint(1, most), list(victims)
+    for line in process.stdout:
+        waiting -= 1
+        if waiting > 0 or not left or json.loads(line)["event"] == "end":
+            continue
+        time.sleep(chance.uniform(0.0, 0.3))  # somewhere between two events, also between the moves of files
+        pids = [process.pid] if left.pop(0) == "command" else workers_of(process.pid)
+        _kill(chance.choice(pids or [process.pid]))
+        waiting = chance.randint(1, most)
     process.stderr.read()
     return process.wait()
 

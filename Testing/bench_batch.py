@@ -24,7 +24,7 @@ from batch_kills import differences, run_and_kill, workers_of
 
 from MultiContrastSRLib.batch.engine import resident_mb
 
-VICTIMS = ("command", "worker")
+VICTIMS = ("worker", "command")
 
 
 def spoil(anat: Path, label: str, number: int) -> bool:
@@ -82,9 +82,9 @@ def main(arguments: list[str] | None = None) -> int:
     bad = {x for n, x in enumerate(labels) if spoil(write_subject(dataset, x, n, tuple(parsed.size)), x, n)}
     found: dict[str, object] = straight_run(dataset, folder / "straight", parsed.workers)
     more = ["--n-procs", parsed.workers, *(["--dask-local"] if parsed.dask else [])]
+    most = max(2, 4 * parsed.subjects // parsed.kills)  # events between two kills: a subject has three or more
     codes = [
-        run_and_kill(dataset, folder / "killed", VICTIMS[number % 2], chance, *more, most=3 * parsed.subjects // 2)
-        for number in range(parsed.kills)
+        run_and_kill(dataset, folder / "killed", VICTIMS, chance, *more, most=most) for _ in range(parsed.kills // 2)
     ]
     last = start("batch", dataset, folder / "killed", *RECIPE, *more)
     last.communicate()

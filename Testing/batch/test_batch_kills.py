@@ -33,8 +33,8 @@ def straight(tmp_path_factory):
 def test_kills_at_random_moments_change_nothing(straight, tmp_path):
     dataset, expected = straight
     chance, output = random.Random(3), tmp_path / "out"
-    for victim in ("command", "worker", "command"):
-        run_and_kill(dataset, output, victim, chance, "--n-procs", 2)
+    for victims in (["command"], ["worker", "command"]):
+        run_and_kill(dataset, output, victims, chance, "--n-procs", 2)
     code, _, err = run_batch(dataset, output, *RECIPE, "--n-procs", 2)
     assert code == 0, err
     assert not differences(expected, output)
@@ -103,7 +103,7 @@ def test_a_run_with_other_settings_on_an_output_in_use_is_refused(straight, tmp_
 def test_dask_workers_that_are_killed_change_nothing(straight, tmp_path):
     pytest.importorskip("distributed")
     dataset, expected = straight
-    code = run_and_kill(dataset, tmp_path / "out", "worker", random.Random(5), "--dask-local", "--n-procs", 2)
+    code = run_and_kill(dataset, tmp_path / "out", ["worker"], random.Random(5), "--dask-local", "--n-procs", 2)
     assert code in (0, 1, 3, -9)
     code, _, err = run_batch(dataset, tmp_path / "out", *RECIPE, "--dask-local", "--n-procs", 2)
     assert code == 0, err
