@@ -40,8 +40,9 @@ bench: $(INSTALLED)  ## time every method and stage side by side: bench-output/b
 docs: $(INSTALLED)  ## build the documentation as a site: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
-docs-blocks: $(INSTALLED)  ## rewrite what commands print in docs/: methods, API, results (MULTICONTRASTSR_DATA), benchmark (after make bench)
+docs-blocks: $(INSTALLED)  ## rewrite what commands print in docs/: methods, API, notebook, results (MULTICONTRASTSR_DATA), benchmark (after make bench)
 	PYTHONPATH=. $(RUN) Testing/documentation.py
+	PYTHONPATH=. $(RUN) Testing/notebook.py
 
 lint: $(INSTALLED)  ## check style and types
 	$(RUN) -m ruff check .

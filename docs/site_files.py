@@ -36,7 +36,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.remove(file)
     for pattern in SHOWN:
         for path in sorted(ROOT.glob(pattern)):
-            files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
+            name = path.relative_to(ROOT).as_posix()
+            files.append(File(name, str(ROOT), config.site_dir, config.use_directory_urls))
     return files
 
 
@@ -54,3 +55,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"{found[1]}{config.repo_url}/{kind}/main/{name}{found[3] or ''}"
 
     return LINK.sub(absolute, markdown)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Links between pages in a notebook, which MkDocs takes as they are."""
+    return re.sub(r'(href="[\w/.-]+)\.md(?=["#])', r"\1.html", html) if page.file.src_uri.endswith(".ipynb") else html
