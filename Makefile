@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
-EXTRAS := slicer,train,demo,test
+EXTRAS := slicer,train,demo,test,docs
 
 # An extra index for torch alone: PyTorch's own for CPU wheels on Linux, say. Empty: wherever pip finds the pinned version.
 TORCH_INDEX ?=
@@ -14,7 +14,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help install demo evaluate test test-fast bench docs-blocks lint clean
+.PHONY: help install demo evaluate test test-fast bench docs docs-blocks lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?/  make \1\t/' | expand -t 20
@@ -37,8 +37,12 @@ test-fast: $(INSTALLED)  ## run the tests that take no long, in about two minute
 bench: $(INSTALLED)  ## time every method and stage side by side: bench-output/bench.md and .json
 	$(RUN) Testing/bench.py
 
-docs-blocks: $(INSTALLED)  ## rewrite what commands print in docs/: methods, results (MULTICONTRASTSR_DATA), benchmark (after make bench)
+docs: $(INSTALLED)  ## build the documentation as a site: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
+
+docs-blocks: $(INSTALLED)  ## rewrite what commands print in docs/: methods, API, notebook, results (MULTICONTRASTSR_DATA), benchmark (after make bench)
 	PYTHONPATH=. $(RUN) Testing/documentation.py
+	PYTHONPATH=. $(RUN) Testing/notebook.py
 
 lint: $(INSTALLED)  ## check style and types
 	$(RUN) -m ruff check .
@@ -46,7 +50,7 @@ lint: $(INSTALLED)  ## check style and types
 	$(RUN) -m mypy
 
 clean:  ## remove .venv and everything that these commands made
-	rm -rf $(VENV) build dist *.egg-info demo-output bench-output test-output .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info demo-output bench-output test-output site .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Re-made when a version changes, so a checkout that moved on never runs with old packages.

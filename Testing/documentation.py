@@ -1,16 +1,21 @@
-"""Rewrites the blocks of the documentation that commands make: `make docs-blocks` (methods, results, benchmark).
+"""Rewrites the blocks of the documentation that commands make: `make docs-blocks` (methods, API, results, benchmark).
 
-A file marks each block by `<!-- name: … -->` and `<!-- /name -->`. A test compares the methods with the registry.
+A file marks each block by `<!-- name: … -->` and `<!-- /name -->`. Tests compare methods and API with the library.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
+import pydoc
 import re
 import sys
 from pathlib import Path
 
+import MultiContrastSRLib as mc
+
 ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
 PAIRS = (("T2", "T1"), ("FLAIR", "T1"), ("T1POST", "T1"), ("FLAIR", "T2"), ("T1", "FLAIR"))
 SCALES = (2, 3, 4)
 
@@ -22,13 +27,23 @@ def methods() -> str:
     return describe.as_markdown(all_methods())
 
 
+def api() -> str:
+    """A table of what the API reference describes: name, and the first sentence of its docstring."""
+    names = re.findall(r"^::: (\S+)$", (DOCS / "reference.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    lines = ["| name | what it is |", "|---|---|"]
+    for name in names:
+        sentence = inspect.getdoc(pydoc.locate(name)).partition("\n\n")[0].replace("\n", " ")
+        home = "mc" if name.rpartition(".")[2] in mc.__all__ else name.rpartition(".")[0]
+        lines.append(f"| `{home}.{name.rpartition('.')[2]}` | {sentence} |")
+    return "\n".join(lines)
+
+
 def results() -> str:
     """Patient26, protocol P3: PSNR of sinc, gains of guided and of the mask trick, whole slice and eroded brain."""
-    from MultiContrastSRLib import load_volume
     from MultiContrastSRLib.evaluation import MASK_TRICK, evaluate
 
     folder = Path(os.environ["MULTICONTRASTSR_DATA"]) / "open_ms_data/cross_sectional/MNI/patient26"
-    volumes = {name: load_volume(next(folder.glob(f"{name}_N4*"))) for name in ("T1", "T2", "FLAIR", "T1POST")}
+    volumes = {name: mc.load_volume(next(folder.glob(f"{name}_N4*"))) for name in ("T1", "T2", "FLAIR", "T1POST")}
     lines = [
         "| target ← reference | scale | sinc, dB | bspline | guided | guided, brain | mask trick | mask trick, brain |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
@@ -57,9 +72,9 @@ def bench() -> str:
     return text.partition("\n\n")[2].strip()
 
 
-DOCS = ROOT / "docs"
 BLOCKS = {  # name: (file, what makes it)
     "methods": (DOCS / "methods.md", methods),
+    "api": (DOCS / "reference.md", api),
     "results": (DOCS / "history.md", results),
     "bench": (DOCS / "performance.md", bench),
 }

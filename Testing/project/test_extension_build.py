@@ -1,8 +1,7 @@
-"""The extension as Slicer builds it: CMake lists, installed tree, Extensions Index entry."""
+"""The extension as Slicer builds it: CMake lists and installed tree."""
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -66,6 +65,7 @@ def test_configures_with_its_metadata(built: tuple[Path, Path, str]) -> None:
     assert "Extension: MultiContrastSR\n" in said
     assert "EXTENSION_DEPENDS: PyTorch" in said
     assert "EXTENSION_DESCRIPTION" in said and "Research use only" in said
+    assert "EXTENSION_KEYWORDS: MRI super-resolution" in said
     assert "Warning" not in said
 
 
@@ -94,44 +94,3 @@ def test_library_imports_from_there(built: tuple[Path, Path, str], tree: int, tm
 def test_slicer_runs_module_and_library_tests(built: tuple[Path, Path, str]) -> None:
     listed = subprocess.run(["ctest", "-N"], cwd=built[0], capture_output=True, text=True, check=True).stdout
     assert "py_MultiContrastSR" in listed and "py_test_inside_slicer" in listed
-
-
-def test_index_entry_fits_the_catalog_schema() -> None:
-    entry = json.loads((ROOT / "Resources/ExtensionsIndex/MultiContrastSR.json").read_text(encoding="utf-8"))
-    # facts of slicer-extension-catalog-entry-schema-v1.0.1, of which the first three keys are required
-    kinds = {
-        "$schema": str,
-        "category": str,
-        "scm_url": str,
-        "scm_revision": str,
-        "scm_type": str,
-        "build_dependencies": list,
-        "build_subdirectory": str,
-        "enabled": bool,
-        "tier": int,
-    }
-    assert set(list(kinds)[:3]) <= set(entry) <= set(kinds)
-    assert all(type(value) is kinds[key] for key, value in entry.items())
-    assert entry["$schema"].endswith("/slicer-extension-catalog-entry-schema-v1.0.1.json#")
-    assert entry["category"] == "Filtering"  # the index accepts a closed list; "Super-resolution" is not on it
-    assert 1 <= entry["tier"] <= 5
-    assert re.fullmatch(r"https://[^/]+/.*[Ss]licer[^/]*\.git", entry["scm_url"])
-
-
-def test_index_entry_agrees_with_cmake() -> None:
-    cmake = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
-    entry = json.loads((ROOT / "Resources/ExtensionsIndex/MultiContrastSR.json").read_text(encoding="utf-8"))
-    assert re.search(r"project\(MultiContrastSR\)", cmake), "the index requires project name = entry's file name"
-    depends = re.search(r'set\(EXTENSION_DEPENDS "(.*?)"\)', cmake)
-    assert depends and depends.group(1).split() == entry["build_dependencies"]
-    assert entry["scm_url"].removesuffix(".git") in cmake
-
-
-@pytest.mark.parametrize("name", ["EXTENSION_ICONURL", "EXTENSION_SCREENSHOTURLS"])
-def test_picture_addresses_point_into_this_tree(name: str) -> None:
-    # the index reads them with this very pattern: one line, one space, plain quotes
-    urls = re.findall(rf'set\s*\({name}\s*"([^"]+)"\)', (ROOT / "CMakeLists.txt").read_text(encoding="utf-8"))
-    assert len(urls) == 1
-    for url in urls[0].split():
-        path = ROOT / url.partition("/main/")[2]
-        assert url.startswith("https://") and path.suffix == ".png" and path.is_file(), f"{path} does not exist"

@@ -204,30 +204,3 @@ def test_tree_holds_no_scan_and_stays_small() -> None:
     scans = [p.name for p in files if p.name.lower().endswith((".nii", ".nii.gz", ".nrrd", ".mha", ".dcm", ".mrb"))]
     assert not scans, f"image data does not belong into the repository: {scans}"
     assert sum(p.stat().st_size for p in files) < 50e6, "the Extensions Index clones at most 100 MB, history included"
-
-
-def test_the_documentation_lists_the_methods_of_the_registry() -> None:
-    import documentation
-
-    assert documentation.block_of("methods") == documentation.methods(), "run `make docs-blocks`"
-
-
-def test_the_readme_is_short_and_its_links_resolve() -> None:
-    assert len(text_of("README.md").encode()) <= 8192
-    places = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
-    broken = []
-    for place in places:
-        for target in re.findall(r"\]\(([^)\s]+)\)", place.read_text(encoding="utf-8")):
-            name, _, anchor = target.partition("#")
-            if target.startswith("http"):
-                continue
-            path = (place.parent / name) if name else place
-            if not path.exists() or (anchor and anchor not in anchors_of(path)):
-                broken.append(f"{place.name}: {target}")
-    assert not broken
-
-
-def anchors_of(path: Path) -> set[str]:
-    """The anchors of a Markdown file's headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
