@@ -6,14 +6,17 @@ or a folder of one DICOM series (folder::seriesUID where it holds several). `mul
 
   multicontrastsr super-resolve t2.nii.gz t1.nii.gz -o t2_sr.nii.gz --scale 2
   multicontrastsr super-resolve flair.nii.gz t1.nii.gz -o flair_1mm.nii.gz --spacing 1
+  multicontrastsr super-resolve t2.nii.gz t1.nii.gz -o lesion.nii.gz --scale 4 --region 10 -20 35 60
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 
 from ..core.errors import InputError
+from ..image.region import Region
 from .console import (
     add_output,
     add_replace_nan,
@@ -45,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     size.add_argument("--spacing", type=float, metavar="MM", help="isotropic voxels of this size instead")
     parser.add_argument(
+        "--region",
+        type=float,
+        nargs="+",
+        metavar="MM",
+        help="only a box of the result: its centre R A S, then its size (one edge, or three along R A S)",
+    )
+    parser.add_argument(
         "--register", default="auto", help="auto (default), off or on: rigid registration of the reference"
     )
     parser.add_argument(
@@ -67,6 +77,7 @@ def run(parsed: argparse.Namespace) -> None:
     from ..pipeline import super_resolve
 
     _check_reference(parsed)
+    region = _region(parsed.region)
     inputs = (place_of(parsed.target), place_of(parsed.reference))
     place = check_output(parsed.output, inputs, overwrite=parsed.overwrite)
     check_place(report_path(place), overwrite=parsed.overwrite)
@@ -84,6 +95,7 @@ def run(parsed: argparse.Namespace) -> None:
             method=parsed.method,
             scale=one_or_three(parsed.scale),
             spacing=parsed.spacing,
+            region=region,
             register=parsed.register,
             data_consistency=not parsed.no_consistency,
             device=parsed.device,
@@ -104,6 +116,18 @@ def run(parsed: argparse.Namespace) -> None:
         print(note)
     print(result.report.summary())
     print(*files, sep="\n")
+
+
+def _region(values: Sequence[float] | None) -> Region | None:
+    """A `--region` of four numbers or of six."""
+    if values is None:
+        return None
+    if len(values) not in (4, 6):
+        raise InputError(
+            f"--region has {len(values)} numbers; expected 4 (centre R A S and edge in mm) or 6 (centre and three "
+            "edges), for example --region 10 -20 35 60."
+        )
+    return Region.of(values[:3], values[3] if len(values) == 4 else values[3:])
 
 
 def _check_reference(parsed: argparse.Namespace) -> None:
