@@ -19,7 +19,7 @@ from MultiContrastSRPanel.logic.pump import Pump
 from MultiContrastSRPanel.logic.run import Run
 from MultiContrastSRPanel.logic.task import SuperResolutionTask
 from MultiContrastSRPanel.logic.worker import Worker
-from slicer import vtkMRMLScalarVolumeNode
+from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
@@ -71,6 +71,18 @@ class OutputSize(enum.Enum):
         return {"scale": _("Scale factor"), "spacing": _("Isotropic spacing")}[self.name]
 
 
+class WorkRegion(enum.Enum):
+    """Which part of the target is made finer. Saved in scenes by name."""
+
+    whole = "whole"
+    roi = "roi"
+    views = "views"
+
+    def label(self) -> str:
+        """The text of the menu."""
+        return {"whole": _("Whole scan"), "roi": _("Box (ROI)"), "views": _("What the slice views show")}[self.name]
+
+
 class Registration(enum.Enum):
     """Whether the reference is moved onto the target. The names are those of the library, saved in scenes."""
 
@@ -117,6 +129,8 @@ class MultiContrastSRParameterNode:
     outputSize - Whether `scale` or `spacing` counts.
     scale - New samples per old sample; in plane only for a 2-D (thick-slice) acquisition.
     spacing - Isotropic spacing of the result in mm.
+    region - Which part of the target is made finer: all of it, the box `roi`, or what the slice views show.
+    roi - The box, where `region` says so.
     registration - Rigid registration of the reference: auto, off, on.
     dataConsistency - Whether the result must agree with the measured data.
     device - "auto", "cpu" or "cuda:N".
@@ -137,6 +151,8 @@ class MultiContrastSRParameterNode:
     outputSize: OutputSize = OutputSize.scale
     scale: Annotated[float, WithinRange(1.0, 16.0)] = 2.0
     spacing: Annotated[float, WithinRange(0.1, 5.0)] = 1.0
+    region: WorkRegion = WorkRegion.whole
+    roi: vtkMRMLMarkupsROINode
     registration: Registration = Registration.auto
     dataConsistency: bool = True
     device: str = "auto"
@@ -275,8 +291,8 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
         :param progress: called with (fraction, stage) on this thread.
         :param cancel: called often; return True to stop.
         :param settings: method="guided" ("automatic": Swift where PyTorch works, else guided), scale=2.0 (or one per
-            axis k, j, i) or spacing=mm, register="auto", data_consistency=True, device="auto", and the method's own
-            options; companion=True also stores the reference, super-resolved by the same run, for methods that make it
+            axis k, j, i) or spacing=mm, region=None (a markups ROI node, or "views" for what the slice views show),
+            register="auto", data_consistency=True, device="auto", and the method's own options; companion=True also stores the reference, super-resolved by the same run, for methods that make it
             (joint-tv, joint-nonlocal, subject-inr).
         :raises MultiContrastSRError: with the cause and what to do; the scene is as it was.
         """

@@ -66,7 +66,7 @@ class Region:
         """The box around the voxels start…stop−1 per axis (k, j, i) of `grid`; fractions count."""
         first, last = np.asarray(start, dtype=np.float64), np.asarray(stop, dtype=np.float64)
         edges = (last - first)[:, None] * grid.affine[:3, 2::-1].T  # rows: along k, j, i
-        return cls.of(grid.positions((first + last - 1) / 2), np.linalg.norm(edges, axis=1), edges)
+        return cls.of(grid.positions((first + last - 1) / 2).tolist(), np.linalg.norm(edges, axis=1), edges)
 
     def __str__(self) -> str:
         size = " × ".join(f"{np.linalg.norm(edge):.4g}" for edge in self.edges)

@@ -17,6 +17,7 @@ from . import dependencies
 from .automatic import AUTOMATIC, resolve_method
 from .fit_preview import FitPreview
 from .library import library
+from .region import resolve_region
 
 if TYPE_CHECKING:
     from slicer import vtkMRMLScalarVolumeNode
@@ -64,6 +65,7 @@ class SuperResolutionTask:
         outputNode: vtkMRMLScalarVolumeNode | None = None,
         *,
         method: str = "guided",
+        region: Any = None,
         companion: bool = False,
         **settings: Any,
     ) -> SuperResolutionTask:
@@ -72,6 +74,7 @@ class SuperResolutionTask:
         Args:
             companion: whether the reference, super-resolved by the same run, is requested too, if the method makes it.
             method: a name of the library's, or "automatic": see `automatic.recommended_method`.
+            region: the part of the target to make: None, a markups ROI node, or "views"; see `region.resolve_region`.
             settings: keywords of `MultiContrastSRLib.super_resolve`, the method's options among them.
 
         Raises:
@@ -81,6 +84,7 @@ class SuperResolutionTask:
         mrml.check_output(outputNode, targetNode, referenceNode)
         chosen = library("methods").get(resolve_method({"method": method})["method"])
         target = mrml.Source.of(targetNode)
+        settings["region"] = resolve_region(region, targetNode)
         reference = None if referenceNode is None else mrml.Source.of(referenceNode, "reference")
         if method != AUTOMATIC:  # which takes no method whose packages are missing
             dependencies.ensure(chosen.requires)

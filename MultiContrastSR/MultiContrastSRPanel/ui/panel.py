@@ -25,6 +25,7 @@ from .named_combo_box import NamedComboBox
 from .option_form import OptionForm
 from .panel_state import PanelState, show_state, show_warnings
 from .presets import Presets
+from .region_choice import RegionChoice
 from .result_text import details, headline
 from .size_preview import describe_output
 
@@ -32,7 +33,17 @@ DOUBLE_CLICK_S = 0.5  # a second click on Apply within this time belongs to the 
 HELP_URL = "https://github.com/MultiContrastSR/SlicerMultiContrastSR/blob/main/docs/panel.md"
 _DECIMALS = 6
 _CHOICES = (  # parameters that Reset sets to their defaults: all but the volumes
-    *("method", "outputSize", "scale", "spacing", "registration", "dataConsistency", "device", "optionValues"),
+    *(
+        "method",
+        "outputSize",
+        "scale",
+        "spacing",
+        "region",
+        "registration",
+        "dataConsistency",
+        "device",
+        "optionValues",
+    ),
     *("companion", "liveViews", "liveShow", "liveLensSize", "liveSplit", "liveQuality", "liveCache"),
 )
 
@@ -64,6 +75,7 @@ class Panel:
         self._devices = NamedComboBox(ui.deviceSelector, ui.deviceName, self.refresh)
         self.live = LiveSection(ui, logic, self.method_settings)
         self._presets = Presets(ui, self.refresh)
+        self._region = RegionChoice(ui, self.refresh)
         self._checks = InputChecks(ui, self._swap)
         self._methods.fill(method_items())
         self._method_changed()
@@ -81,6 +93,7 @@ class Panel:
         if parameters is None:
             self._watch(None)
         self._presets.set_parameters(parameters)
+        self._region.set_parameters(parameters)
         self.live.set_parameters(parameters)
         self.refresh()
 
@@ -90,6 +103,7 @@ class Panel:
             return
         self._watch(self._parameters.target)
         self._presets.refresh()
+        self._region.refresh()
         self._checks.refresh(self._parameters.target, self._parameters.reference)
         by_spacing = self._parameters.outputSize.name == "spacing"
         self.ui.sizeStack.setCurrentWidget(self.ui.spacingPage if by_spacing else self.ui.scalePage)
@@ -141,6 +155,7 @@ class Panel:
         parameters = self._parameters
         scale, spacing = self._output_size()
         size = {"scale": scale} if spacing is None else {"spacing": spacing}
+        size["region"] = self._region.value()
         return {**size, "companion": parameters.companion and self._makes_companion(), **self.method_settings()}
 
     def method_settings(self) -> dict[str, Any]:
@@ -180,8 +195,13 @@ class Panel:
                 "'{name}' is both target and reference; choose another reference, or none."
             ).format(name=name)
             return self.ui.previewLabel.text
+        if parameters.region.name == "roi" and parameters.roi is None:
+            self.ui.previewLabel.text = _("Select or create a box to see the size of the result.")
+            return _("Select or create the box of the region first.")
         try:
-            self.ui.previewLabel.text, warnings = describe_output(parameters.target, *self._output_size())
+            self.ui.previewLabel.text, warnings = describe_output(
+                parameters.target, *self._output_size(), self._region.value()
+            )
         except library().MultiContrastSRError as error:
             self.ui.previewLabel.text = str(error)
             return str(error)

@@ -75,9 +75,9 @@ def _scale(scale: tuple[float, float, float]) -> str:
 
 
 def _agreement(consistency: Any) -> str:
-    difference = consistency.get("residual_after")
-    if difference is None:
+    if consistency.get("mode", "off") == "off":
         return _("Agreement with the scan was not enforced.")
-    if difference < _SMALLEST_DIFFERENCE:
+    difference = consistency.get("residual_after")  # None where slices were computed one by one
+    if difference is None or difference < _SMALLEST_DIFFERENCE:
         return _("Agrees with the scan.")
     return _("Agrees with the scan up to {percent:.2g} %.").format(percent=100 * difference)

@@ -7,16 +7,23 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ..logic.library import library
+from ..logic.region import resolve_region
 
 
-def describe_output(target_node: Any, scale: float | None, spacing: float | None) -> tuple[str, list[str]]:
+def describe_output(
+    target_node: Any, scale: float | None, spacing: float | None, region: Any = None
+) -> tuple[str, list[str]]:
     """What a run would make of `target_node`, in i, j, k order as Slicer's Volumes module shows it; and warnings.
 
+    Args:
+        region: as `logic.process` takes it.
+
     Raises:
-        MultiContrastSRError: the node or the numbers cannot be used.
+        MultiContrastSRError: the node, the numbers or the region cannot be used.
     """
     grid = library("mrml").grid_from_node(target_node)
-    output = library("pipeline").output_grid(grid, scale=scale, spacing=spacing)
+    box = resolve_region(region, target_node)
+    output = library("pipeline").output_grid(grid, scale=scale, spacing=spacing, region=box)
     text = _("{old} → {new} voxels; spacing {before} → {after} mm; {size}").format(
         old=in_slicer_order(grid.shape),
         new=in_slicer_order(output.shape),
