@@ -292,8 +292,9 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
         :param cancel: called often; return True to stop.
         :param settings: method="guided" ("automatic": Swift where PyTorch works, else guided), scale=2.0 (or one per
             axis k, j, i) or spacing=mm, region=None (a markups ROI node, or "views" for what the slice views show),
-            register="auto", data_consistency=True, device="auto", and the method's own options; companion=True also stores the reference, super-resolved by the same run, for methods that make it
-            (joint-tv, joint-nonlocal, subject-inr).
+            register="auto", data_consistency=True, device="auto", and the method's own options; companion=True also
+            stores the reference, super-resolved by the same run, for methods that make it (joint-tv, joint-nonlocal,
+            subject-inr).
         :raises MultiContrastSRError: with the cause and what to do; the scene is as it was.
         """
         task = SuperResolutionTask.from_nodes(targetNode, referenceNode, outputNode, **settings)
