@@ -207,8 +207,9 @@ class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initializeParameterNode()
 
     def exit(self) -> None:
-        """Called each time the user opens another module. A run under way goes on; live zoom is switched off."""
+        """Called each time the user opens another module. A run under way goes on; live zoom and Compare end."""
         self.logic.stopLiveZoom()
+        self.logic.stopComparison()
         self.setParameterNode(None)
 
     def onReload(self) -> None:
@@ -325,11 +326,12 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
         self._pump.watch(job, lambda fraction, stage: None, lambda: self._loads.pop(job, lambda error: None)(job.error))
 
     def cleanup(self) -> None:
-        """Cancel this logic's runs, switch live zoom off, end the worker thread and free what methods keep.
+        """Cancel this logic's runs, end live zoom and comparison, end the worker thread and free what methods keep.
 
         The thread starts again when it is needed.
         """
         self.stopLiveZoom()
+        self.stopComparison()
         for run in self._runs:
             run.abandon()
         self._runs = []
