@@ -8,7 +8,7 @@ import pytest
 slicer = pytest.importorskip("slicer")
 
 from live_view_fixtures import ORIENTATIONS, VIEWS, our_nodes, pixels_of, zoom  # noqa: E402
-from panel_fixtures import scene_text  # noqa: E402
+from panel_fixtures import run_to_end, scene_text  # noqa: E402
 
 
 @pytest.fixture
@@ -149,3 +149,41 @@ def test_what_cannot_be_compared_is_said(module, harness, pair, result):
     with pytest.raises(Exception, match="has left the scene"):
         module.logic.startComparison(result)
     assert harness.app.layoutManager().layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+
+
+def test_the_panel_offers_it_after_apply(module, harness, pair):
+    from PySide6 import QtTest
+    from PySide6.QtCore import Qt
+
+    ui = module.ui
+    assert not ui.resultButtons.visible
+    run_to_end(module, harness)
+    assert ui.resultButtons.visible and not ui.compareButtons.visible
+    harness.click(ui.compareButton)
+    session = module.logic.comparison
+    assert session.reference is module.widget.panel.run.node and ui.compareButtons.visible
+    module.panel.activateWindow()
+    harness.process_events()
+    QtTest.QTest.keyClick(module.panel, Qt.Key.Key_F7)
+    assert session.display.original and ui.compareFlipButton.checked
+    harness.click(ui.compareDifferenceButton)
+    assert session.display.difference and not ui.compareFlipButton.checked
+    QtTest.QTest.keyClick(module.panel, Qt.Key.Key_F6)
+    assert session.display.show == "split" and ui.compareLineSlider.visible
+    ui.compareLineSlider.value = 80.0
+    assert session.display.split == pytest.approx(0.8)
+    harness.click(ui.compareButton)
+    assert module.logic.comparison is None and not ui.compareButtons.visible and not ui.compareLineSlider.visible
+    harness.click(ui.compareButton)
+    run_to_end(module, harness)  # another result
+    assert module.logic.comparison is None and not ui.compareButton.checked and ui.resultButtons.visible
+
+
+def test_a_result_that_left_the_scene_is_said(module, harness, pair):
+    run_to_end(module, harness)
+    slicer.mrmlScene.RemoveNode(pair[0])
+    harness.process_events()
+    harness.click(module.ui.compareButton)
+    (text,) = harness.messages.of("error")
+    assert "has left the scene" in text
+    assert not module.ui.compareButton.checked and module.logic.comparison is None

@@ -26,6 +26,7 @@ from .option_form import OptionForm
 from .panel_state import PanelState, show_state, show_warnings
 from .presets import Presets
 from .region_choice import RegionChoice
+from .result_actions import ResultActions
 from .result_text import details, headline
 from .size_preview import describe_output
 
@@ -74,6 +75,7 @@ class Panel:
         self._methods = NamedComboBox(ui.methodSelector, ui.methodName, self._method_changed)
         self._devices = NamedComboBox(ui.deviceSelector, ui.deviceName, self.refresh)
         self.live = LiveSection(ui, logic, self.method_settings)
+        self._actions = ResultActions(ui, logic)
         self._presets = Presets(ui, self.refresh)
         self._region = RegionChoice(ui, self.refresh)
         self._checks = InputChecks(ui, self._swap)
@@ -327,6 +329,7 @@ class Panel:
     ) -> None:
         self.state = state
         show_state(self.ui, state, text, warnings, explanation)
+        self._actions.show(self.run.node if state is PanelState.DONE else None)
         self.refresh()
 
 
