@@ -101,7 +101,7 @@ def test_the_right_view_shows_the_result_as_slicer_does(module, harness, result)
     below, share = np.floor(index).astype(int), index - np.floor(index)
     weights = [(1 - s, s) for s in share]
     expected = sum(
-        weights[0][a] * weights[1][b] * weights[2][c] * truth[tuple(below + (a, b, c))]
+        weights[0][a] * weights[1][b] * weights[2][c] * truth[below[0] + a, below[1] + b, below[2] + c]
         for a, b, c in np.ndindex(2, 2, 2)
         if weights[0][a]
     )

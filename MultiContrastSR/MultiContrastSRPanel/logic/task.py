@@ -15,6 +15,7 @@ import slicer
 
 from . import dependencies
 from .automatic import AUTOMATIC, resolve_method
+from .expected_time import RunSize
 from .fit_preview import FitPreview
 from .library import library
 from .region import resolve_region
@@ -56,6 +57,18 @@ class SuperResolutionTask:
     def __init__(self, target: Any, reference: Any, output: Any, companion: bool, settings: dict[str, Any]) -> None:
         self.target, self.reference, self.output, self.settings = target, reference, output, settings
         self.companion = companion
+        self._size = self._run_size()
+
+    def expected_seconds(self) -> dict[str, float]:
+        """What the stages will probably take on this computer; empty where that is not known."""
+        return {} if self._size is None else self._size.expected()
+
+    def _run_size(self) -> RunSize | None:
+        reference = None if self.reference is None else self.reference.volume.grid
+        try:
+            return RunSize.of(self.target.volume.grid, reference, self.settings)
+        except library().MultiContrastSRError:  # the run itself says what cannot be used
+            return None
 
     @classmethod
     def from_nodes(
@@ -129,6 +142,8 @@ class SuperResolutionTask:
         self, output: Output, companion: Output | None = None
     ) -> tuple[vtkMRMLScalarVolumeNode, vtkMRMLScalarVolumeNode | None]:
         """The outputs as nodes of the scene. Main thread only."""
+        if self._size is not None:
+            self._size.learn(output.report)
         node = self._store(output, self.target, self.reference, self.output)
         return node, None if companion is None else self._store(companion, self.reference, self.target)
 

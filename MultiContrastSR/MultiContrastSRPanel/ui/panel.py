@@ -28,7 +28,7 @@ from .presets import Presets
 from .region_choice import RegionChoice
 from .result_actions import ResultActions
 from .result_text import details, headline
-from .size_preview import describe_output
+from .size_preview import describe_output, describe_time
 
 DOUBLE_CLICK_S = 0.5  # a second click on Apply within this time belongs to the first, and does not cancel the run
 HELP_URL = "https://github.com/MultiContrastSR/SlicerMultiContrastSR/blob/main/docs/panel.md"
@@ -201,9 +201,8 @@ class Panel:
             self.ui.previewLabel.text = _("Select or create a box to see the size of the result.")
             return _("Select or create the box of the region first.")
         try:
-            self.ui.previewLabel.text, warnings = describe_output(
-                parameters.target, *self._output_size(), self._region.value()
-            )
+            text, warnings = describe_output(parameters.target, *self._output_size(), self._region.value())
+            self.ui.previewLabel.text = text + describe_time(parameters.target, parameters.reference, self.settings())
         except library().MultiContrastSRError as error:
             self.ui.previewLabel.text = str(error)
             return str(error)

@@ -1,4 +1,4 @@
-"""The line with the size of the result: voxels, spacing, memory."""
+"""The line about the result: voxels, spacing, memory, and the time it will take."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from ..logic.expected_time import RunSize, format_seconds
 from ..logic.library import library
 from ..logic.region import resolve_region
 
@@ -32,6 +33,22 @@ def describe_output(
         size=_memory(4 * output.size),
     )
     return text, library("pipeline.plausibility").result_warnings(grid, output)
+
+
+def describe_time(target_node: Any, reference_node: Any, settings: dict[str, Any]) -> str:
+    """How long a run will probably take on this computer, as the end of the line; empty where that is not known.
+
+    Args:
+        settings: as for `logic.process`.
+
+    Raises:
+        MultiContrastSRError: nodes or settings cannot be used.
+    """
+    grid = library("mrml").grid_from_node
+    target, reference = grid(target_node), None if reference_node is None else grid(reference_node)
+    region = resolve_region(settings.get("region"), target_node)
+    seconds = RunSize.of(target, reference, {**settings, "region": region}).expected()
+    return _("; about {time}").format(time=format_seconds(sum(seconds.values()))) if seconds else ""
 
 
 def in_slicer_order(values: tuple[float, ...]) -> str:
