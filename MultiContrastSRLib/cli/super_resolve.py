@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError
 from ..image.region import Region
@@ -29,6 +31,9 @@ from .console import (
     warn,
 )
 
+if TYPE_CHECKING:
+    from ..pipeline.result import Result
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command to `parser`."""
@@ -38,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", default="guided", help="a name from `multicontrastsr methods` (default guided)")
     parser.add_argument("--model", metavar="FILE", help="render a model of `multicontrastsr fit` (method subject-inr)")
     parser.add_argument("--companion", metavar="FILE", help="also write the reference, by methods that improve both")
+    parser.add_argument("--dicom", metavar="FOLDER", help="also write a derived DICOM series into a new folder")
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
         "--scale",
@@ -73,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> None:
     """Run the command with the parsed arguments."""
     from ..io import check_output, report_path
+    from ..io.dicom_export import check_folder
     from ..io.files import check_place
     from ..pipeline import super_resolve
 
@@ -85,6 +92,8 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.companion:
         second = check_output(parsed.companion, (*inputs, parsed.output), overwrite=parsed.overwrite)
         check_place(report_path(second), overwrite=parsed.overwrite)
+    if parsed.dicom:
+        parsed.dicom = check_folder(parsed.dicom)
     if parsed.model:
         parsed.method, parsed.option = "subject-inr", [*parsed.option, f"model={parsed.model}"]
     options = parse_options(parsed.method, parsed.option)
@@ -103,6 +112,8 @@ def run(parsed: argparse.Namespace) -> None:
             **options,
         )
         files = [str(path) for path in result.save(place, **callbacks)]
+        if parsed.dicom:
+            files += _save_series(result, parsed.dicom, callbacks)
         other = result.companion(**callbacks) if second else None
         if other is not None:
             files += [str(path) for path in other.save(second, **callbacks)]
@@ -116,6 +127,17 @@ def run(parsed: argparse.Namespace) -> None:
         print(note)
     print(result.report.summary())
     print(*files, sep="\n")
+
+
+def _save_series(result: Result, folder: Path, callbacks: Mapping[str, Any]) -> list[str]:
+    """The result as a DICOM series, with patient and study of the target where that is DICOM; the folder."""
+    from ..io.dicom_derived import Sources
+    from ..io.dicom_export import files_of, save_series
+
+    scans = result.prepared.target, result.prepared.reference if result.report.reference_used else None
+    sources = Sources(*([] if scan is None else files_of(scan.metadata) for scan in scans))
+    save_series(result.volume, folder, sources=sources, derivation=result.report.summary(), **callbacks)
+    return [str(folder)]
 
 
 def _region(values: Sequence[float] | None) -> Region | None:

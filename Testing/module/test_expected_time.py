@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("slicer")
 
-from panel_fixtures import run_to_end  # noqa: E402
+from panel_fixtures import run_to_end
 
 SETTING = "MultiContrastSR/Speeds"
 

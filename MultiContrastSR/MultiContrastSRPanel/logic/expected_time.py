@@ -137,7 +137,7 @@ def _share_of_slices(target: Any, grid: Any, part: Any) -> float:
 
 
 def format_seconds(seconds: float) -> str:
-    """ "3 s", "40 s" or "5 min": no more digits than an estimate has."""
+    """No more digits than an estimate has: "3 s", "40 s" or "5 min"."""
     if seconds >= 90:
         return f"{round(seconds / 60)} min"
     return f"{max(1, round(seconds)) if seconds < 10 else round(seconds / 5) * 5} s"

@@ -21,9 +21,9 @@ _TYPICAL_PROBE_S = 0.01  # what `_probe` takes on the computer on which the typi
 class Speeds:
     """Seconds of stages by the size of their work.
 
-    Between the sizes of two earlier runs the seconds are interpolated (in logarithms), beyond them they grow with a power
-    of the size. Stages that were never run take the typical time of the computer on which the methods were measured, times how
-    much slower this one is: in the stages that it has run, or else in a short calculation.
+    Between the sizes of two earlier runs the seconds are interpolated (in logarithms), beyond them they grow with a
+    power of the size. Stages that were never run take the typical time of the computer on which the methods were
+    measured, times how much slower this one is: in the stages that it has run, or else in a short calculation.
     """
 
     def __init__(self) -> None:

@@ -24,10 +24,9 @@ class ResultActions:
     def __init__(self, ui: Any, logic: Any) -> None:
         self.ui, self.logic = ui, logic
         self._node: Any = None
-        slots = {LINE_KEY: "toggle_line", FLIP_KEY: "flip", DIFFERENCE_KEY: "toggle_difference"}
-        self._keys = ViewKeys(
-            ui.compareButton, {key: lambda name=name: self._call(name) for key, name in slots.items()}
-        )
+        names = {LINE_KEY: "toggle_line", FLIP_KEY: "flip", DIFFERENCE_KEY: "toggle_difference"}
+        slots = {key: functools.partial(self._call, name) for key, name in names.items()}
+        self._keys = ViewKeys(ui.compareButton, slots)
         ui.compareButton.connect("toggled(bool)", self._compare_toggled)
         ui.compareLineButton.connect("clicked(bool)", lambda checked: self._call("toggle_line"))
         ui.compareFlipButton.connect("clicked(bool)", lambda checked: self._call("flip"))
