@@ -12,6 +12,7 @@ import slicer
 import vtk
 from MultiContrastSRPanel.logic import dependencies, sample_data
 from MultiContrastSRPanel.logic.automatic import AUTOMATIC, guess_inputs
+from MultiContrastSRPanel.logic.dicom_series import DicomSeries
 from MultiContrastSRPanel.logic.library import clear_method_caches, library
 from MultiContrastSRPanel.logic.live.layers import remove_stale_layers
 from MultiContrastSRPanel.logic.live.live_zoom_logic import LiveZoomLogic
@@ -271,7 +272,7 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
         self.worker = Worker()
         self._pump = None
         self._runs = []
-        self._loads = {}
+        self._jobs = {}
 
     def getParameterNode(self):
         """The parameter node of the scene, wrapped."""
@@ -318,12 +319,33 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
         self._runs.append(Run(task, self.worker, self._pump, onDone, onError, onProgress))
         return self._runs[-1]
 
+    def saveDicom(self, node, folder, keepPatient=True) -> list[str]:
+        """Save a result as a derived DICOM series, and wait for it.
+
+        :param node: a volume that this module made.
+        :param folder: a new or an empty folder.
+        :param keepPatient: whether it gets the patient and the study of the scan that it was made of, where that came
+            from Slicer's DICOM database, and refers to its images.
+        :returns: the paths of the files.
+        :raises MultiContrastSRError: with the cause and what to do; nothing is left behind.
+        """
+        return [str(path) for path in DicomSeries.of(node, keepPatient).write(folder)]
+
+    def saveDicomAsync(self, node, folder, keepPatient=True, *, onDone) -> None:
+        """Like `saveDicom`, on the worker thread; `onDone(error or None)` is called on the main thread."""
+        series = DicomSeries.of(node, keepPatient)
+        self._watch(lambda progress, cancel: series.write(folder, progress, cancel), onDone)
+
     def loadPackages(self, modules, onDone) -> None:
         """Import installed packages on the worker thread; `onDone(error or None)` is called on the main thread."""
+        self._watch(lambda progress, cancel: dependencies.load(modules), onDone)
+
+    def _watch(self, work, onDone) -> None:
+        """Do `work` on the worker thread, then call `onDone(error or None)` on the main thread."""
         self._pump = self._pump or Pump()
-        job = self.worker.submit(lambda progress, cancel: dependencies.load(modules))
-        self._loads[job] = onDone
-        self._pump.watch(job, lambda fraction, stage: None, lambda: self._loads.pop(job, lambda error: None)(job.error))
+        job = self.worker.submit(work)
+        self._jobs[job] = onDone
+        self._pump.watch(job, lambda fraction, stage: None, lambda: self._jobs.pop(job, lambda error: None)(job.error))
 
     def cleanup(self) -> None:
         """Cancel this logic's runs, end live zoom and comparison, end the worker thread and free what methods keep.
@@ -335,7 +357,9 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
         for run in self._runs:
             run.abandon()
         self._runs = []
-        self._loads.clear()
+        for job in self._jobs:
+            job.cancel()
+        self._jobs.clear()
         self.worker.stop()
         clear_method_caches()
 

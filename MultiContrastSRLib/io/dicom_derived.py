@@ -23,7 +23,7 @@ _RESEARCH = "research use"  # in the series description, which viewers and archi
 _SERIES_NUMBER_OFFSET = 1000  # above the numbers that a scanner gives
 # Attributes that a derived series keeps of its source. Patient and study, without which an archive files it elsewhere:
 _PATIENT = (
-    "SpecificCharacterSet", "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex",
+    "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex",
     "PatientAge", "PatientSize", "PatientWeight", "OtherPatientIDs", "EthnicGroup", "PatientComments",
 )  # fmt: skip
 _STUDY = (
@@ -95,7 +95,7 @@ def common_attributes(
     image.ImageComments, image.BurnedInAnnotation = _STATEMENT, "NO"
     references = [*headers, *_headers(pydicom, sources.reference)] if keep_patient else []
     if references:
-        image.SourceImageSequence = [_reference(pydicom, header) for header in references]
+        image.SourceImageSequence = [_reference(pydicom, each) for each in references if "SOPInstanceUID" in each]
     image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
     image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 16, 15, 0
     _, image.Rows, image.Columns = volume.shape

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dicom_series import write_series
+from dicom_series import edit_slice, write_series
 from phantoms import affine
 
 import MultiContrastSRLib as mc
@@ -117,6 +117,16 @@ def test_patient_study_and_sources_are_kept(volume, scan, tmp_path):
     named = [item.ReferencedSOPInstanceUID for item in file.SourceImageSequence]
     assert named == [each.SOPInstanceUID for each in (*source, source[0])]
     assert file.SourceImageSequence[0].PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
+
+
+def test_names_in_other_character_sets_are_kept(volume, scan, tmp_path):
+    first = sorted(scan.iterdir())[0]
+    edit_slice(first, g0008_0005=b"ISO_IR 100", g0010_0010="Müller^Jörg".encode("latin-1"))
+    named = Volume(volume.array, volume.affine, "FLAIR × 2 – Ω")
+    save_series(named, tmp_path / "out", sources=Sources([first]))
+    file = headers(tmp_path / "out")[0]
+    assert str(file.PatientName) == "Müller^Jörg" and file.SeriesDescription == "FLAIR × 2 – Ω, research use"
+    assert mc.load_volume(tmp_path / "out").name == "FLAIR × 2 – Ω, research use"
 
 
 def test_without_the_patient_nothing_points_to_them(volume, scan, tmp_path):

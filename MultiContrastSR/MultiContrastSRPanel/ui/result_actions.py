@@ -1,4 +1,4 @@
-"""What the panel offers on a finished result: to compare it with the scan."""
+"""What the panel offers on a finished result: to compare it with the scan, and to save it as DICOM."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import functools
 import logging
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
+from ..logic.dicom_series import new_folder
 from ..logic.library import library
 from .live.keys import DIFFERENCE_KEY, FLIP_KEY, LINE_KEY, ViewKeys
 
@@ -32,6 +34,7 @@ class ResultActions:
         ui.compareFlipButton.connect("clicked(bool)", lambda checked: self._call("flip"))
         ui.compareDifferenceButton.connect("clicked(bool)", lambda checked: self._call("toggle_difference"))
         ui.compareLineSlider.connect("valueChanged(double)", self._line_moved)
+        ui.dicomButton.connect("clicked(bool)", self._dicom_clicked)
 
     @property
     def comparison(self) -> Any:
@@ -42,8 +45,38 @@ class ResultActions:
         """Offer the buttons for this result; None hides them and ends the comparison."""
         if node is not self._node:
             self.logic.stopComparison()
+            self._say("")
         self._node = node
         self._show_state()
+
+    def save_dicom(self, parent: str) -> None:
+        """Save the result as a DICOM series in a new folder in `parent`."""
+        folder = new_folder(parent, self._node.GetName())
+
+        def done(error: BaseException | None) -> None:
+            self.ui.dicomButton.enabled = True
+            self._say("" if error else _("Saved as DICOM series in {folder}.").format(folder=folder))
+            if error is not None:
+                slicer.util.errorDisplay(str(error))
+
+        try:
+            self.logic.saveDicomAsync(self._node, folder, self.ui.dicomPatientCheckBox.checked, onDone=done)
+        except library().MultiContrastSRError as error:
+            done(error)
+        else:
+            self.ui.dicomButton.enabled = False
+            self._say(_("Saving…"))
+
+    def _dicom_clicked(self, checked: bool = False) -> None:
+        parent = qt.QFileDialog.getExistingDirectory(
+            slicer.util.mainWindow(), _("Folder in which the DICOM series gets a folder of its own")
+        )
+        if parent:
+            self.save_dicom(parent)
+
+    def _say(self, text: str) -> None:
+        self.ui.dicomLabel.text = text
+        self.ui.dicomLabel.visible = bool(text)
 
     def _compare_toggled(self, on: bool) -> None:
         if on and self.comparison is None:
@@ -75,7 +108,8 @@ class ResultActions:
     def _show_state(self) -> None:
         display = None if self.comparison is None else self.comparison.display
         on = display is not None
-        self.ui.resultButtons.visible = self._node is not None
+        for widget in (self.ui.resultButtons, self.ui.dicomPatientCheckBox):
+            widget.visible = self._node is not None
         self.ui.compareButton.blockSignals(True)
         self.ui.compareButton.checked = on
         self.ui.compareButton.blockSignals(False)
