@@ -160,7 +160,9 @@ def _begin(
         reference = None if reference is None else _as_volume(reference, "Reference")
         grid = checked_output_grid(method, target, *requested)
         check_memory_for(method, target, reference, grid)
-    warnings = [*warnings_of(target.metadata), *result_warnings(target.grid, grid)]
+    used_reference = None if method.reference == "none" else reference
+    warnings = [*warnings_of(target.metadata), *input_warnings(target, used_reference)]
+    warnings += result_warnings(target.grid, grid)
     notes = [*AcquisitionModel.estimate(target).assumptions, *([device_note] if device_note else [])]
     resolution = {"target": resolution_along(target, target.grid)}
     alignment: dict[str, object] = {}
@@ -174,7 +176,7 @@ def _begin(
                 target, reference, _REGISTER.get(register, str(register)), monitor.part(0.2, 1.0, "register")
             )
         alignment, used = aligned.as_dict(), aligned.reference
-        warnings += [*input_warnings(target, reference), *aligned.warnings]
+        warnings += aligned.warnings
         if used is None and method.reference == "required":
             raise InputError(f"{aligned.warnings[-1]} Method {method.name!r} cannot work without one.")
     if used is not None:

@@ -8,10 +8,10 @@ import pytest
 slicer = pytest.importorskip("slicer")
 pydicom = pytest.importorskip("pydicom")
 
-from dicom_series import write_series
-from panel_fixtures import run_to_end
+from dicom_series import write_series  # noqa: E402
+from panel_fixtures import run_to_end  # noqa: E402
 
-import MultiContrastSRLib as mc
+import MultiContrastSRLib as mc  # noqa: E402
 
 
 @pytest.fixture

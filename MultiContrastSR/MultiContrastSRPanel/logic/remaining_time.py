@@ -29,6 +29,8 @@ class RemainingTime:
     def estimate(self, fraction: float) -> float | None:
         """Seconds left when `fraction` of the run is done; None while it is too early to tell."""
         elapsed = time.monotonic() - self._start
+        if fraction <= 0:  # packages are being imported
+            return None
         if self._done is None:
             if fraction < 0.05 or elapsed < 0.5:
                 return None

@@ -19,6 +19,7 @@ from .expected_time import RunSize
 from .fit_preview import FitPreview
 from .library import library
 from .region import resolve_region
+from .sources import sources_of
 
 if TYPE_CHECKING:
     from slicer import vtkMRMLScalarVolumeNode
@@ -79,6 +80,8 @@ class SuperResolutionTask:
         *,
         method: str = "guided",
         region: Any = None,
+        slice_thickness: float | None = None,
+        replace_nan: float | None = None,
         companion: bool = False,
         **settings: Any,
     ) -> SuperResolutionTask:
@@ -88,6 +91,7 @@ class SuperResolutionTask:
             companion: whether the reference, super-resolved by the same run, is requested too, if the method makes it.
             method: a name of the library's, or "automatic": see `automatic.recommended_method`.
             region: the part of the target to make: None, a markups ROI node, or "views"; see `region.resolve_region`.
+            slice_thickness, replace_nan: see `sources.sources_of`.
             settings: keywords of `MultiContrastSRLib.super_resolve`, the method's options among them.
 
         Raises:
@@ -96,9 +100,10 @@ class SuperResolutionTask:
         mrml = library("mrml")
         mrml.check_output(outputNode, targetNode, referenceNode)
         chosen = library("methods").get(resolve_method({"method": method})["method"])
-        target = mrml.Source.of(targetNode)
+        target, reference = sources_of(
+            targetNode, referenceNode, slice_thickness=slice_thickness, replace_nan=replace_nan
+        )
         settings["region"] = resolve_region(region, targetNode)
-        reference = None if referenceNode is None else mrml.Source.of(referenceNode, "reference")
         if method != AUTOMATIC:  # which takes no method whose packages are missing
             dependencies.ensure(chosen.requires)
         return cls(target, reference, outputNode, companion, {"method": method, **settings})

@@ -11,6 +11,7 @@ from typing import Any
 
 import qt
 import slicer
+import vtk
 from slicer.i18n import tr as _
 
 from ..logic.automatic import AUTOMATIC, recommended_method
@@ -27,25 +28,16 @@ from .panel_state import PanelState, show_state, show_warnings
 from .presets import Presets
 from .region_choice import RegionChoice
 from .result_actions import ResultActions
-from .result_text import details, headline
+from .result_text import details, headline, shown_warnings
 from .size_preview import describe_output, describe_time
 
 DOUBLE_CLICK_S = 0.5  # a second click on Apply within this time belongs to the first, and does not cancel the run
 HELP_URL = "https://github.com/MultiContrastSR/SlicerMultiContrastSR/blob/main/docs/panel.md"
 _DECIMALS = 6
-_CHOICES = (  # parameters that Reset sets to their defaults: all but the volumes
-    *(
-        "method",
-        "outputSize",
-        "scale",
-        "spacing",
-        "region",
-        "registration",
-        "dataConsistency",
-        "device",
-        "optionValues",
-    ),
-    *("companion", "liveViews", "liveShow", "liveLensSize", "liveSplit", "liveQuality", "liveCache"),
+_CHOICES = (  # parameters that Reset sets to their defaults: all but the volumes and the box
+    *("sliceThickness", "replaceNan", "method", "outputSize", "scale", "spacing", "region", "registration"),
+    *("dataConsistency", "device", "optionValues", "companion"),
+    *("liveViews", "liveShow", "liveLensSize", "liveSplit", "liveQuality", "liveCache"),
 )
 
 
@@ -68,7 +60,7 @@ class Panel:
         self._parameters: Any = None
         self._clicked_at = -math.inf
         self._automatic = self._chosen_automatically = False
-        self._watched: list[tuple[Any, int]] = []
+        self._watched: list[tuple[Any, list[int]]] = []
         ui.outputSelector.addAttribute("vtkMRMLScalarVolumeNode", library("mrml").METHOD)  # earlier results only
         self._broken_packages: set[tuple[str, ...]] = set()
         self._form = OptionForm(ui.optionsHolder, ui.optionValues)
@@ -93,7 +85,7 @@ class Panel:
         """Read from and write to this parameter node (wrapped), or none."""
         self._parameters = parameters
         if parameters is None:
-            self._watch(None)
+            self._watch()
         self._presets.set_parameters(parameters)
         self._region.set_parameters(parameters)
         self.live.set_parameters(parameters)
@@ -103,7 +95,7 @@ class Panel:
         """Bring preview and Apply button up to date with the parameters."""
         if self._parameters is None:
             return
-        self._watch(self._parameters.target)
+        self._watch(self._parameters.target, self._parameters.reference)
         self._presets.refresh()
         self._region.refresh()
         self._checks.refresh(self._parameters.target, self._parameters.reference)
@@ -136,21 +128,19 @@ class Panel:
         parameters = self._parameters
         parameters.target, parameters.reference = parameters.reference, parameters.target
 
-    def _watch(self, target: Any) -> None:
-        """Refresh also when the target changes: voxels may follow the node, a transform may become non-linear."""
-        watched = self._watched[0][0] if self._watched else None
-        if target is watched:
+    def _watch(self, *scans: Any) -> None:
+        """Refresh also when the scans change: voxels may follow the node, a transform may become non-linear."""
+        nodes = [node for node in scans if node is not None]
+        if nodes == [node for node, _ in self._watched]:
             return
-        for node, tag in self._watched:
-            node.RemoveObserver(tag)
-        self._watched = (
-            [
-                (target, target.AddObserver(event, lambda caller, event: self.refresh()))
-                for event in (target.ImageDataModifiedEvent, target.TransformModifiedEvent)
-            ]
-            if target is not None
-            else []
-        )
+        for node, tags in self._watched:
+            for tag in tags:
+                node.RemoveObserver(tag)
+        self._watched = []
+        for node in nodes:
+            events = vtk.vtkCommand.ModifiedEvent, node.ImageDataModifiedEvent, node.TransformModifiedEvent
+            tags = [node.AddObserver(event, lambda caller, event: self.refresh()) for event in events]
+            self._watched.append((node, tags))
 
     def settings(self) -> dict[str, Any]:
         """The panel's parameters as keywords of `logic.process`."""
@@ -163,7 +153,11 @@ class Panel:
     def method_settings(self) -> dict[str, Any]:
         """The keywords without the size of the result, as live zoom takes them."""
         parameters = self._parameters
+        amended = {"slice_thickness": round(parameters.sliceThickness, _DECIMALS)} if parameters.sliceThickness else {}
+        if parameters.replaceNan and self._checks.nan:
+            amended["replace_nan"] = 0.0
         return {
+            **amended,
             "method": parameters.method,
             "register": parameters.registration.name,
             "data_consistency": parameters.dataConsistency,
@@ -185,6 +179,7 @@ class Panel:
         """Show what Apply would make; returns the reason why it cannot, or an empty text."""
         parameters = self._parameters
         show_warnings(self.ui.sizeWarningLabel, ())
+        self.ui.timeLabel.text = ""
         if parameters.target is None:
             self.ui.previewLabel.text = _("Choose a target to see the size of the result.")
             return _("Choose a target volume first.")
@@ -201,8 +196,10 @@ class Panel:
             self.ui.previewLabel.text = _("Select or create a box to see the size of the result.")
             return _("Select or create the box of the region first.")
         try:
-            text, warnings = describe_output(parameters.target, *self._output_size(), self._region.value())
-            self.ui.previewLabel.text = text + describe_time(parameters.target, parameters.reference, self.settings())
+            self.ui.previewLabel.text, warnings = describe_output(
+                parameters.target, *self._output_size(), self._region.value()
+            )
+            self.ui.timeLabel.text = describe_time(parameters.target, parameters.reference, self.settings())
         except library().MultiContrastSRError as error:
             self.ui.previewLabel.text = str(error)
             return str(error)
@@ -304,9 +301,8 @@ class Panel:
     def _done(self, node: Any) -> None:
         report, other = self.run.report, self.run.companion_node
         names = [made.GetName() for made in (node, other) if made is not None]
-        self._set_state(
-            PanelState.DONE, headline(report, self._chosen_automatically), report.warnings, details(names, report)
-        )
+        text = headline(report, self._chosen_automatically)
+        self._set_state(PanelState.DONE, text, shown_warnings(report), details(names, report))
         slicer.util.showStatusMessage(_("Made {name}.").format(name=node.GetName()), 5000)
         show_in_views(node)
 

@@ -1,4 +1,4 @@
-"""The line about the result: voxels, spacing, memory, and the time it will take."""
+"""The lines about what Apply will do: voxels, spacing and memory of the result, and the time it will take."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def describe_output(
 
 
 def describe_time(target_node: Any, reference_node: Any, settings: dict[str, Any]) -> str:
-    """How long a run will probably take on this computer, as the end of the line; empty where that is not known.
+    """How long a run will probably take on this computer; empty where that is not known.
 
     Args:
         settings: as for `logic.process`.
@@ -48,7 +48,7 @@ def describe_time(target_node: Any, reference_node: Any, settings: dict[str, Any
     target, reference = grid(target_node), None if reference_node is None else grid(reference_node)
     region = resolve_region(settings.get("region"), target_node)
     seconds = RunSize.of(target, reference, {**settings, "region": region}).expected()
-    return _("; about {time}").format(time=format_seconds(sum(seconds.values()))) if seconds else ""
+    return _("about {time} on this computer").format(time=format_seconds(sum(seconds.values()))) if seconds else ""
 
 
 def in_slicer_order(values: tuple[float, ...]) -> str:
