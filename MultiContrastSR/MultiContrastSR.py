@@ -4,17 +4,18 @@ At file scope only the standard library, slicer, vtk, qt and ctk are imported (a
 the same rule). The library arrives when the module is opened or its logic is used, torch when a method needs it.
 """
 
-import enum
 import sys
-from typing import Annotated
 
+import qt
 import slicer
 import vtk
 from MultiContrastSRPanel.logic import dependencies, sample_data
-from MultiContrastSRPanel.logic.automatic import AUTOMATIC, guess_inputs
+from MultiContrastSRPanel.logic.automatic import guess_inputs, guess_later_inputs
+from MultiContrastSRPanel.logic.dicom_series import DicomSeries
 from MultiContrastSRPanel.logic.library import clear_method_caches, library
 from MultiContrastSRPanel.logic.live.layers import remove_stale_layers
 from MultiContrastSRPanel.logic.live.live_zoom_logic import LiveZoomLogic
+from MultiContrastSRPanel.logic.parameters import MultiContrastSRParameterNode
 from MultiContrastSRPanel.logic.pump import Pump
 from MultiContrastSRPanel.logic.run import Run
 from MultiContrastSRPanel.logic.task import SuperResolutionTask
@@ -22,7 +23,6 @@ from MultiContrastSRPanel.logic.worker import Worker
 from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -60,97 +60,6 @@ class MultiContrastSR(ScriptedLoadableModule):
             scene.AddObserver(event, lambda caller, event: remove_stale_layers(caller))
 
 
-class OutputSize(enum.Enum):
-    """How the panel states the size of the result. Saved in scenes by name."""
-
-    scale = "scale"
-    spacing = "spacing"
-
-    def label(self) -> str:
-        """The text of the menu."""
-        return {"scale": _("Scale factor"), "spacing": _("Isotropic spacing")}[self.name]
-
-
-class Registration(enum.Enum):
-    """Whether the reference is moved onto the target. The names are those of the library, saved in scenes."""
-
-    auto = "auto"
-    off = "off"
-    on = "on"
-
-    def label(self) -> str:
-        """The text of the menu."""
-        return {"auto": _("Automatic, when it helps"), "off": _("Off"), "on": _("Always")}[self.name]
-
-
-class LiveShow(enum.Enum):
-    """Where live zoom shows its image in a view. Saved in scenes by name."""
-
-    view = "view"
-    lens = "lens"
-    split = "split"
-
-    def label(self) -> str:
-        """The text of the menu."""
-        return {"view": _("Whole view"), "lens": _("Lens at the pointer"), "split": _("Right of a line")}[self.name]
-
-
-class LiveQuality(enum.Enum):
-    """How live zoom trades pixels for time. The names are those of the library, saved in scenes."""
-
-    auto = "auto"
-    full = "full"
-    draft = "draft"
-
-    def label(self) -> str:
-        """The text of the menu."""
-        return {"auto": _("Automatic, coarse first"), "full": _("Every pixel"), "draft": _("Draft")}[self.name]
-
-
-@parameterNodeWrapper
-class MultiContrastSRParameterNode:
-    """All choices of the panel; saved with the scene.
-
-    target - The scan to make finer; never changed.
-    reference - A scan of another contrast of the same patient; optional.
-    method - Registered name of the method, for example "guided", or "automatic".
-    outputSize - Whether `scale` or `spacing` counts.
-    scale - New samples per old sample; in plane only for a 2-D (thick-slice) acquisition.
-    spacing - Isotropic spacing of the result in mm.
-    registration - Rigid registration of the reference: auto, off, on.
-    dataConsistency - Whether the result must agree with the measured data.
-    device - "auto", "cpu" or "cuda:N".
-    optionValues - JSON: {method: {option: value}}.
-    output - An earlier result to overwrite; none: a new volume.
-    companion - Whether methods that improve both scans also give the reference, as a second new volume.
-    liveViews - Slice view in which live zoom works, or "all". Whether it is on is not saved.
-    liveShow - Where in a view: all of it, a lens, one side of a line.
-    liveLensSize - Side of the lens in screen pixels.
-    liveSplit - Where the line stands, in percent of the view's width.
-    liveQuality - auto, full, draft.
-    liveCache - Memory in which live zoom keeps frames and slices, in megabytes.
-    """
-
-    target: vtkMRMLScalarVolumeNode
-    reference: vtkMRMLScalarVolumeNode
-    method: str = AUTOMATIC
-    outputSize: OutputSize = OutputSize.scale
-    scale: Annotated[float, WithinRange(1.0, 16.0)] = 2.0
-    spacing: Annotated[float, WithinRange(0.1, 5.0)] = 1.0
-    registration: Registration = Registration.auto
-    dataConsistency: bool = True
-    device: str = "auto"
-    optionValues: str = ""
-    output: vtkMRMLScalarVolumeNode
-    companion: bool = False
-    liveViews: str = "all"
-    liveShow: LiveShow = LiveShow.view
-    liveLensSize: Annotated[float, WithinRange(50.0, 800.0)] = 240.0
-    liveSplit: Annotated[float, WithinRange(0.0, 100.0)] = 50.0
-    liveQuality: LiveQuality = LiveQuality.auto
-    liveCache: Annotated[float, WithinRange(16.0, 4096.0)] = 256.0
-
-
 class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """Connects the panel (MultiContrastSRPanel/ui/panel.py) with the application's events."""
 
@@ -161,6 +70,7 @@ class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel = None
         self._parameterNode = None
         self._parameterNodeGuiTag = None
+        self._inputsChosen = False  # by the user, since the scene was opened
 
     def setup(self) -> None:
         """Called when the user opens the module for the first time: the first need of the library."""
@@ -177,6 +87,9 @@ class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAddedEvent, self.onNodeAdded)
+        for selector in (self.ui.targetSelector, self.ui.referenceSelector):
+            selector.connect("nodeActivated(vtkMRMLNode*)", self._onInputChosen)
         self.initializeParameterNode()
 
     def cleanup(self) -> None:
@@ -191,8 +104,9 @@ class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initializeParameterNode()
 
     def exit(self) -> None:
-        """Called each time the user opens another module. A run under way goes on; live zoom is switched off."""
+        """Called each time the user opens another module. A run under way goes on; live zoom and Compare end."""
         self.logic.stopLiveZoom()
+        self.logic.stopComparison()
         self.setParameterNode(None)
 
     def onReload(self) -> None:
@@ -206,12 +120,26 @@ class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneStartClose(self, caller, event) -> None:
         """Called just before the scene is closed. A run under way and live zoom end by themselves."""
         self.setParameterNode(None)
+        self._inputsChosen = False
         self.panel.forget_result()
 
     def onSceneEndClose(self, caller, event) -> None:
         """Called just after the scene is closed."""
         if self.parent.isEntered:
             self.initializeParameterNode()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeAdded(self, caller, event, node) -> None:
+        """Called for every new node: scans that are loaded while the panel is open are guessed like those before."""
+        if node.IsA("vtkMRMLScalarVolumeNode") and self.parent.isEntered and not self._inputsChosen:
+            qt.QTimer.singleShot(0, self._guessLaterInputs)  # once it has its voxels
+
+    def _onInputChosen(self, node) -> None:
+        self._inputsChosen = True
+
+    def _guessLaterInputs(self) -> None:
+        if self._parameterNode is not None and not self._inputsChosen and not self.panel.state.busy:
+            guess_later_inputs(self._parameterNode)
 
     def onSceneEndImport(self, caller, event) -> None:
         """Called just after a scene was loaded: only now do the parameters' nodes exist."""
@@ -254,7 +182,7 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
         self.worker = Worker()
         self._pump = None
         self._runs = []
-        self._loads = {}
+        self._jobs = {}
 
     def getParameterNode(self):
         """The parameter node of the scene, wrapped."""
@@ -275,9 +203,11 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
         :param progress: called with (fraction, stage) on this thread.
         :param cancel: called often; return True to stop.
         :param settings: method="guided" ("automatic": Swift where PyTorch works, else guided), scale=2.0 (or one per
-            axis k, j, i) or spacing=mm, register="auto", data_consistency=True, device="auto", and the method's own
-            options; companion=True also stores the reference, super-resolved by the same run, for methods that make it
-            (joint-tv, joint-nonlocal, subject-inr).
+            axis k, j, i) or spacing=mm, region=None (a markups ROI node, or "views" for what the slice views show),
+            slice_thickness=mm of the target and replace_nan=value where the file leaves it out or has NaN voxels,
+            register="auto", data_consistency=True, device="auto", and the method's own options; companion=True also
+            stores the reference, super-resolved by the same run, for methods that make it (joint-tv, joint-nonlocal,
+            subject-inr).
         :raises MultiContrastSRError: with the cause and what to do; the scene is as it was.
         """
         task = SuperResolutionTask.from_nodes(targetNode, referenceNode, outputNode, **settings)
@@ -300,23 +230,47 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
         self._runs.append(Run(task, self.worker, self._pump, onDone, onError, onProgress))
         return self._runs[-1]
 
+    def saveDicom(self, node, folder, keepPatient=True) -> list[str]:
+        """Save a result as a derived DICOM series, and wait for it.
+
+        :param node: a volume that this module made.
+        :param folder: a new or an empty folder.
+        :param keepPatient: whether it gets the patient and the study of the scan that it was made of, where that came
+            from Slicer's DICOM database, and refers to its images.
+        :returns: the paths of the files.
+        :raises MultiContrastSRError: with the cause and what to do; nothing is left behind.
+        """
+        return [str(path) for path in DicomSeries.of(node, keepPatient).write(folder)]
+
+    def saveDicomAsync(self, node, folder, keepPatient=True, *, onDone) -> None:
+        """Like `saveDicom`, on the worker thread; `onDone(error or None)` is called on the main thread."""
+        series = DicomSeries.of(node, keepPatient)
+        self._watch(lambda progress, cancel: series.write(folder, progress, cancel), onDone)
+
     def loadPackages(self, modules, onDone) -> None:
         """Import installed packages on the worker thread; `onDone(error or None)` is called on the main thread."""
+        self._watch(lambda progress, cancel: dependencies.load(modules), onDone)
+
+    def _watch(self, work, onDone) -> None:
+        """Do `work` on the worker thread, then call `onDone(error or None)` on the main thread."""
         self._pump = self._pump or Pump()
-        job = self.worker.submit(lambda progress, cancel: dependencies.load(modules))
-        self._loads[job] = onDone
-        self._pump.watch(job, lambda fraction, stage: None, lambda: self._loads.pop(job, lambda error: None)(job.error))
+        job = self.worker.submit(work)
+        self._jobs[job] = onDone
+        self._pump.watch(job, lambda fraction, stage: None, lambda: self._jobs.pop(job, lambda error: None)(job.error))
 
     def cleanup(self) -> None:
-        """Cancel this logic's runs, switch live zoom off, end the worker thread and free what methods keep.
+        """Cancel this logic's runs, end live zoom and comparison, end the worker thread and free what methods keep.
 
         The thread starts again when it is needed.
         """
         self.stopLiveZoom()
+        self.stopComparison()
         for run in self._runs:
             run.abandon()
         self._runs = []
-        self._loads.clear()
+        for job in self._jobs:
+            job.cancel()
+        self._jobs.clear()
         self.worker.stop()
         clear_method_caches()
 

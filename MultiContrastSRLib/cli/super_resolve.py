@@ -6,14 +6,19 @@ or a folder of one DICOM series (folder::seriesUID where it holds several). `mul
 
   multicontrastsr super-resolve t2.nii.gz t1.nii.gz -o t2_sr.nii.gz --scale 2
   multicontrastsr super-resolve flair.nii.gz t1.nii.gz -o flair_1mm.nii.gz --spacing 1
+  multicontrastsr super-resolve t2.nii.gz t1.nii.gz -o lesion.nii.gz --scale 4 --region 10 -20 35 60
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError
+from ..image.region import Region
 from .console import (
     add_output,
     add_replace_nan,
@@ -26,6 +31,9 @@ from .console import (
     warn,
 )
 
+if TYPE_CHECKING:
+    from ..pipeline.result import Result
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command to `parser`."""
@@ -35,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", default="guided", help="a name from `multicontrastsr methods` (default guided)")
     parser.add_argument("--model", metavar="FILE", help="render a model of `multicontrastsr fit` (method subject-inr)")
     parser.add_argument("--companion", metavar="FILE", help="also write the reference, by methods that improve both")
+    parser.add_argument("--dicom", metavar="FOLDER", help="also write a derived DICOM series into a new folder")
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
         "--scale",
@@ -44,6 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one factor (in plane for thick slices), or three: slices rows columns (default 2)",
     )
     size.add_argument("--spacing", type=float, metavar="MM", help="isotropic voxels of this size instead")
+    parser.add_argument(
+        "--region",
+        type=float,
+        nargs="+",
+        metavar="MM",
+        help="only a box of the result: its centre R A S, then its size (one edge, or three along R A S)",
+    )
     parser.add_argument(
         "--register", default="auto", help="auto (default), off or on: rigid registration of the reference"
     )
@@ -63,10 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> None:
     """Run the command with the parsed arguments."""
     from ..io import check_output, report_path
+    from ..io.dicom_export import check_folder
     from ..io.files import check_place
     from ..pipeline import super_resolve
 
     _check_reference(parsed)
+    region = _region(parsed.region)
     inputs = (place_of(parsed.target), place_of(parsed.reference))
     place = check_output(parsed.output, inputs, overwrite=parsed.overwrite)
     check_place(report_path(place), overwrite=parsed.overwrite)
@@ -74,6 +92,8 @@ def run(parsed: argparse.Namespace) -> None:
     if parsed.companion:
         second = check_output(parsed.companion, (*inputs, parsed.output), overwrite=parsed.overwrite)
         check_place(report_path(second), overwrite=parsed.overwrite)
+    if parsed.dicom:
+        parsed.dicom = check_folder(parsed.dicom)
     if parsed.model:
         parsed.method, parsed.option = "subject-inr", [*parsed.option, f"model={parsed.model}"]
     options = parse_options(parsed.method, parsed.option)
@@ -84,6 +104,7 @@ def run(parsed: argparse.Namespace) -> None:
             method=parsed.method,
             scale=one_or_three(parsed.scale),
             spacing=parsed.spacing,
+            region=region,
             register=parsed.register,
             data_consistency=not parsed.no_consistency,
             device=parsed.device,
@@ -91,6 +112,8 @@ def run(parsed: argparse.Namespace) -> None:
             **options,
         )
         files = [str(path) for path in result.save(place, **callbacks)]
+        if parsed.dicom:
+            files += _save_series(result, parsed.dicom, callbacks)
         other = result.companion(**callbacks) if second else None
         if other is not None:
             files += [str(path) for path in other.save(second, **callbacks)]
@@ -104,6 +127,29 @@ def run(parsed: argparse.Namespace) -> None:
         print(note)
     print(result.report.summary())
     print(*files, sep="\n")
+
+
+def _save_series(result: Result, folder: Path, callbacks: Mapping[str, Any]) -> list[str]:
+    """The result as a DICOM series, with patient and study of the target where that is DICOM; the folder."""
+    from ..io.dicom_derived import Sources
+    from ..io.dicom_export import files_of, save_series
+
+    scans = result.prepared.target, result.prepared.reference if result.report.reference_used else None
+    sources = Sources(*([] if scan is None else files_of(scan.metadata) for scan in scans))
+    save_series(result.volume, folder, sources=sources, derivation=result.report.summary(), **callbacks)
+    return [str(folder)]
+
+
+def _region(values: Sequence[float] | None) -> Region | None:
+    """A `--region` of four numbers or of six."""
+    if values is None:
+        return None
+    if len(values) not in (4, 6):
+        raise InputError(
+            f"--region has {len(values)} numbers; expected 4 (centre R A S and edge in mm) or 6 (centre and three "
+            "edges), for example --region 10 -20 35 60."
+        )
+    return Region.of(values[:3], values[3] if len(values) == 4 else values[3:])
 
 
 def _check_reference(parsed: argparse.Namespace) -> None:

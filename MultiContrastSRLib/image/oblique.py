@@ -21,7 +21,8 @@ from .sampling import apply_separable
 _MARGIN = 3  # lattice samples kept beyond the edge: the spline settles, and the field of view reaches one sample out
 _LARGEST = 1 << 28  # samples of a fine copy; larger images are laid on no finer grid than their own
 _CHUNK = 1 << 17  # output samples worked on at once
-_SLICES = 8  # that are made finer at once
+_SLICES = 8  # that are filtered at once
+_ROWS = 64  # of all slices that are combined or filtered at once
 
 
 class ObliqueReader:
@@ -51,16 +52,20 @@ class ObliqueReader:
             operators.append(kernel(n, positions, step).astype(np.float32))
         across, *inside = operators
         slices = apply_separable(array, [None, *inside], monitor=monitor.part(0.0, 0.4))
-        self._coefficients = np.tensordot(across, slices, axes=1)
+        self._coefficients = np.empty((len(across), *slices.shape[1:]), np.float32)
+        for start in range(0, slices.shape[1], _ROWS):  # a large product would hold Python's lock for long
+            monitor.check()
+            rows = slice(start, start + _ROWS)
+            self._coefficients[:, rows] = np.tensordot(across, slices[:, rows], axes=1)
         del slices
         for start in range(0, len(self._coefficients), _SLICES):
             monitor.update(0.4 + 0.5 * start / len(self._coefficients))
             part = self._coefficients[start : start + _SLICES]
             for axis in (1, 2):
                 ndimage.spline_filter1d(part, 3, axis, output=part)
-        for start in range(0, self._coefficients.shape[1], 64):
+        for start in range(0, self._coefficients.shape[1], _ROWS):
             monitor.update(0.9 + 0.1 * start / self._coefficients.shape[1])
-            part = self._coefficients[:, start : start + 64]
+            part = self._coefficients[:, start : start + _ROWS]
             part[...] = ndimage.spline_filter1d(part, 3, 0, output=np.float32)
 
     @property

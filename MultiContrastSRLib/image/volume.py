@@ -27,8 +27,8 @@ class Volume:
         affine: 4×4 to RAS mm; may be oblique, flipped or sheared.
         name: shown to people, used for result names.
         metadata: what the file or scanner said beyond that. Known keys: `slice_thickness` and
-            `spacing_between_slices` (mm), `acquisition_matrix`, `patient_name`, `patient_id`, `source` (path),
-            `warnings` (sentences). Others are carried along.
+            `spacing_between_slices` (mm), `acquisition_matrix`, `modality` (of DICOM, where it is not MR),
+            `patient_name`, `patient_id`, `source` (path), `warnings` (sentences). Others are carried along.
 
     Raises:
         InputError: the array is not 3-D or not real numbers.

@@ -59,6 +59,11 @@ def read_series(folder: Path, series: str | None = None) -> tuple[np.ndarray, np
     return array, affine, metadata, name
 
 
+def series_files(folder: Path, series: str | None = None) -> list[Path]:
+    """The files of the one series in `folder`, or of `series` (its UID), sorted by name; errors as `read_series`."""
+    return sorted(map(Path, _choose(folder, series)[0]))
+
+
 def is_multiframe(path: Path) -> bool:
     """Whether the DICOM file at `path` holds several frames."""
     try:

@@ -58,6 +58,9 @@ def acquisition_metadata(read: Callable[[str], object]) -> dict[str, object]:
     matrix = numbers(str(read("0018,1310") or ""))
     if len(matrix) == 4 and all(n >= 0 and n == int(n) for n in matrix) and any(matrix):
         metadata["acquisition_matrix"] = tuple(int(n) for n in matrix)
+    modality = str(read("0008,0060") or "").strip().upper()
+    if modality not in ("", "MR"):
+        metadata["modality"] = modality
     return metadata
 
 

@@ -49,6 +49,8 @@ class Option:
         choices: allowed values of a str.
         former_names: names that it had in earlier versions; `check_options` accepts them, with the same meaning.
         zero: what a 0 that is the minimum means, "no limit" for example; shown in place of the number.
+        unit: of a number, "s" for example; shown behind it.
+        file: extension of the file whose path the text is, ".safetensors" for example; empty for other texts.
     """
 
     name: str
@@ -60,6 +62,8 @@ class Option:
     choices: tuple[str, ...] = ()
     former_names: tuple[str, ...] = ()
     zero: str = ""
+    unit: str = ""
+    file: str = ""
 
     @property
     def type(self) -> type:

@@ -30,6 +30,7 @@ class Guided(Method):
             "Share of the reference's detail that is added; 0 is the sinc.",
             0.0,
             1.0,
+            zero="none",
         ),
     )
     citation = (

@@ -123,7 +123,15 @@ class Lanczos(Interpolation):
     order = 40
     citation = "Duchon, Journal of Applied Meteorology 18(8), 1979"
     options = (
-        Option("lobes", 3, "Lobes", "Half width of the kernel in voxels: more is sharper and rings longer.", 2, 8),
+        Option(
+            "lobes",
+            3,
+            "Lobes",
+            "Half width of the kernel in voxels: more is sharper and rings longer.",
+            2,
+            8,
+            unit="voxels",
+        ),
     )
 
     def kernels(self, **options: bool | int | float | str) -> tuple[Kernel, Kernel]:

@@ -19,7 +19,9 @@ class JointNonLocal(JointTV):
     order = 25
     options = (
         *JointTV.options,
-        Option("rounds", 4, "Rounds of refinement", "More changes little; 0 is joint total variation.", 0, 12),
+        Option(
+            "rounds", 4, "Rounds of refinement", "More changes little; 0 is joint total variation.", 0, 12, zero="none"
+        ),
     )
     citation = (
         "Manjón, Coupé, Buades et al., Medical Image Analysis 14(6), 2010 (non-local upsampling); Buades, Coll, Morel, "

@@ -75,6 +75,7 @@ class SubjectINR(Method):
             "Seconds after which the fit ends and keeps its best; 0 is no limit.",
             0,
             zero="no limit",
+            unit="s",
         ),
         Option(
             "precision",
@@ -84,7 +85,13 @@ class SubjectINR(Method):
             choices=("float32", "bfloat16"),
         ),
         Option("seed", 0, "Seed", "Decides the random weights and batches: the same seed gives the same result.", 0),
-        Option("model", "", "Fitted model", "A .safetensors file of an earlier fit to render from; empty to fit now."),
+        Option(
+            "model",
+            "",
+            "Fitted model",
+            "A .safetensors file of an earlier fit to render from; empty to fit now.",
+            file=".safetensors",
+        ),
     )
     citation = "McGinnis, Shit, Li et al., MICCAI 2023 (single-subject multi-contrast super-resolution by INRs)"
 

@@ -26,6 +26,7 @@ WEIGHTS = Option(
     "",
     "Weights file",
     "A .safetensors file of your own training; empty takes the weights that ship.",
+    file=".safetensors",
 )
 CHECK_REFERENCE = Option(
     "check_reference",
@@ -41,6 +42,7 @@ TEST_TIME_AUGMENTATION = Option(
     "and take three to four times as long.",
     minimum=1,
     maximum=8,
+    unit="views",
     former_names=("orientations",),
 )
 

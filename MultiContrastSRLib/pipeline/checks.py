@@ -7,7 +7,7 @@ import numpy as np
 from ..acquisition.lattice import MAX_LATTICE_SCALE, refinement_of
 from ..core.errors import InputError
 from ..core.memory import check_memory
-from ..image.grid import Grid, spacing_along
+from ..image.grid import Grid, per_axis, spacing_along
 from ..image.volume import Volume
 from ..methods.contract import Method
 
@@ -35,13 +35,18 @@ def check_memory_for(method: Method, target: Volume, reference: Volume | None, g
     Raises:
         NotEnoughMemoryError: more than is free.
     """
-    refined = refinement_of(target.grid, grid)
-    spacing = (np.inf,) * 3 if reference is None else spacing_along(reference.grid, target.grid)
-    lattice = [
-        int(n * np.clip(mine / other, method.oversampling, MAX_LATTICE_SCALE)) if r and n > 1 else n
-        for n, mine, other, r in zip(target.shape, target.spacing, spacing, refined, strict=True)
-    ]
+    lattice = working_lattice(method, target.grid, None if reference is None else reference.grid, grid)
     remedy = "Choose a smaller scale or a coarser spacing, or crop the target."
     copies = method.lattice_copies + _OUTPUT_COPIES * grid.size / float(np.prod(lattice, dtype=np.float64))
     check_memory("The output", grid.shape, _OUTPUT_COPIES, remedy)
     return check_memory("The working lattice", lattice, copies, remedy)
+
+
+def working_lattice(method: Method, target: Grid, reference: Grid | None, grid: Grid) -> tuple[int, int, int]:
+    """Samples (k, j, i) of the lattice that `method` computes to render `grid`, as far as they are known beforehand."""
+    refined = refinement_of(target, grid)
+    spacing = (np.inf,) * 3 if reference is None else spacing_along(reference, target)
+    return per_axis(
+        int(n * np.clip(mine / other, method.oversampling, MAX_LATTICE_SCALE)) if r and n > 1 else n
+        for n, mine, other, r in zip(target.shape, target.spacing, spacing, refined, strict=True)
+    )

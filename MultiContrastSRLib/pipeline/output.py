@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..core.errors import InputError
 from ..image.grid import Grid, PerAxis
+from ..image.region import Region
 from ..image.volume import Volume
 from ..methods.contract import Method
 
@@ -11,11 +12,13 @@ DEFAULT_SCALE = 2.0
 _AXES = ("slices", "rows", "columns")
 
 
-def output_grid(target: Volume | Grid, scale: PerAxis | None = None, spacing: float | None = None) -> Grid:
-    """The grid that `super_resolve` renders: `scale` (default 2) or isotropic `spacing` in mm.
+def output_grid(
+    target: Volume | Grid, scale: PerAxis | None = None, spacing: float | None = None, region: Region | None = None
+) -> Grid:
+    """The grid that `super_resolve` renders: `scale` (default 2) or isotropic `spacing` in mm, cropped to `region`.
 
     Raises:
-        InputError: both are given, or the value is no positive number.
+        InputError: both are given, the value is no positive number, or the region lies outside the target.
 
     >>> output_grid(Grid((10, 64, 64), np.diag([1.0, 1.0, 3.0, 1.0])), scale=2).shape
     (10, 128, 128)
@@ -23,12 +26,14 @@ def output_grid(target: Volume | Grid, scale: PerAxis | None = None, spacing: fl
     grid = target.grid if isinstance(target, Volume) else target
     if scale is not None and spacing is not None:
         raise InputError(f"Both scale ({scale!r}) and spacing ({spacing!r} mm) are given; expected one of them.")
-    if spacing is not None:
-        return grid.isotropic(spacing)
-    return grid.scaled(DEFAULT_SCALE if scale is None else scale)
+    factors = DEFAULT_SCALE if scale is None else scale
+    whole = grid.scaled(factors) if spacing is None else grid.isotropic(spacing)
+    return whole if region is None else whole.crop(*region.crop(whole))
 
 
-def checked_output_grid(method: Method, target: Volume, scale: PerAxis | None, spacing: float | None) -> Grid:
+def checked_output_grid(
+    method: Method, target: Volume, scale: PerAxis | None, spacing: float | None, region: Region | None = None
+) -> Grid:
     """`output_grid`, within the scale factors that `method` supports.
 
     Raises:
@@ -51,4 +56,4 @@ def checked_output_grid(method: Method, target: Volume, scale: PerAxis | None, s
                 f"Scale along the {_AXES[axis]} is {factor:.4g}; expected {low:.4g} to {high:.4g} "
                 f"for method {method.name!r}."
             )
-    return grid
+    return grid if region is None else grid.crop(*region.crop(grid))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..image.grid import Grid, spacing_along
+from ..image.kind import kind_warning
 from ..image.volume import Volume
 
 _TOLERANCE = 1.02  # of spacings: less is the rounding of shapes to whole samples
@@ -14,10 +15,15 @@ _CLEARLY = 1.1  # by which a reference must be coarser to look like the scan tha
 _MAX_RELIABLE_SCALE = 4.0
 
 
-def input_warnings(target: Volume, reference: Volume) -> list[str]:
-    """What speaks against this pair: one image twice, scans that were swapped, scans of different patients."""
+def input_warnings(target: Volume, reference: Volume | None) -> list[str]:
+    """What speaks against these inputs: no scans, one image twice, scans swapped, scans of different patients."""
+    kind = kind_warning(target.array, target.metadata, target.name or "The target")
+    if reference is None:
+        return [kind] if kind else []
     names = target.name or "The target", reference.name or "the reference"
     found = [
+        kind,
+        kind_warning(reference.array, reference.metadata, reference.name or "The reference"),
         same_image_warning(target, reference),
         swap_warning(target.grid, reference.grid, *names),
         patient_warning(target.metadata, reference.metadata, *names),

@@ -201,7 +201,7 @@ class PreparedRun:
                 self.reference,
                 refine=refine,
                 device=self._inputs.device,
-                monitor=monitor.part(0.0, 1.0, "prepare"),
+                monitor=monitor.part(0.0, 0.1, "prepare"),  # most of the work is that of the slices
                 **self._inputs.options,
             )
         if encoder is None:

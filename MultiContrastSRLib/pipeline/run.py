@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .._version import __version__
 from ..acquisition.lattice import refinement_for
 from ..acquisition.model import AcquisitionModel, resolution_along
+from ..core.cache import Cache
 from ..core.devices import resolve_device
 from ..core.errors import InputError
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
 from ..image.grid import Grid, PerAxis
+from ..image.region import Region
 from ..image.volume import Volume, warnings_of
 from ..io import load_volume
 from ..methods import get
@@ -24,10 +26,8 @@ from .prepared_run import PreparedRun, timed
 from .report import Report, format_scale
 from .result import Result
 
-if TYPE_CHECKING:
-    from ..core.cache import Cache
-
 _REGISTER: Mapping[str | bool, str] = {True: "on", False: "off"}
+_SLICES_OF_A_REGION = 1 << 30  # bytes of computed slices that are kept for further renderings of the region
 
 
 def prepare(
@@ -82,6 +82,7 @@ def super_resolve(
     method: str = "guided",
     scale: PerAxis | None = None,
     spacing: float | None = None,
+    region: Region | None = None,
     register: str | bool = "auto",
     data_consistency: bool = True,
     device: str = "auto",
@@ -89,12 +90,14 @@ def super_resolve(
     cancel: CancelCallback | None = None,
     **options: bool | int | float | str,
 ) -> Result:
-    """Super-resolve a whole volume.
+    """Super-resolve a volume, or a region of it.
 
     Args:
         scale: one factor (in plane for thick slices, all axes for isotropic voxels) or three in the order (k, j, i) =
             (slices, rows, columns); default 2.
         spacing: instead of `scale`: isotropic voxels of this many mm.
+        region: the box to which the result is limited, `Region.of(center, 60)` for example. The result is that part of
+            what the whole volume gives, data consistency included; methods that can compute only the slices in it.
         others: as in `prepare`.
 
     Returns:
@@ -110,14 +113,18 @@ def super_resolve(
     """
     monitor = Monitor(progress, cancel)
     start = monitor.part(0.0, 0.3)
-    run = _begin(target, reference, method, register, data_consistency, device, options, start, (scale, spacing))
-    grid = output_grid(run.target, scale, spacing)
+    size = scale, spacing, region
+    slices = None if region is None else Cache(_SLICES_OF_A_REGION)
+    run = _begin(target, reference, method, register, data_consistency, device, options, start, size, slices)
+    grid = output_grid(run.target, *size)
     image = run.image_for(grid, monitor.part(0.3, 0.85, "prepare"))
-    rendering = monitor.part(0.85, 1.0, "render")
+    rendering = monitor.part(0.85 if image.ready_for(grid) else 0.35, 1.0, "render")
     times: dict[str, float] = {}
     with timed(times, "render"):
         volume = image.render(grid, rendering)
     report = run.report_for(grid, times=times)
+    if region is not None:
+        report = replace(report, notes=(*report.notes, f"Only the region of interest was made, {region}."))
     rendering.update(1.0)
     name = f"{run.target.name or 'volume'} {report.made_by} {format_scale(report.scale)}"
     return Result(volume.renamed(name), report, run)
@@ -132,7 +139,7 @@ def _begin(
     device: str,
     options: Mapping[str, object],
     monitor: Monitor,
-    requested: tuple[PerAxis | None, float | None] = (None, None),
+    requested: tuple[PerAxis | None, float | None, Region | None] = (None, None, None),
     by_slices: Cache | None = None,
 ) -> PreparedRun:
     """Everything before the method's own work: check, load, align."""
@@ -153,7 +160,9 @@ def _begin(
         reference = None if reference is None else _as_volume(reference, "Reference")
         grid = checked_output_grid(method, target, *requested)
         check_memory_for(method, target, reference, grid)
-    warnings = [*warnings_of(target.metadata), *result_warnings(target.grid, grid)]
+    used_reference = None if method.reference == "none" else reference
+    warnings = [*warnings_of(target.metadata), *input_warnings(target, used_reference)]
+    warnings += result_warnings(target.grid, grid)
     notes = [*AcquisitionModel.estimate(target).assumptions, *([device_note] if device_note else [])]
     resolution = {"target": resolution_along(target, target.grid)}
     alignment: dict[str, object] = {}
@@ -167,7 +176,7 @@ def _begin(
                 target, reference, _REGISTER.get(register, str(register)), monitor.part(0.2, 1.0, "register")
             )
         alignment, used = aligned.as_dict(), aligned.reference
-        warnings += [*input_warnings(target, reference), *aligned.warnings]
+        warnings += aligned.warnings
         if used is None and method.reference == "required":
             raise InputError(f"{aligned.warnings[-1]} Method {method.name!r} cannot work without one.")
     if used is not None:

@@ -20,10 +20,11 @@ def render(widget: QtWidgets.QWidget, scale: float = 1.0) -> QtGui.QImage:
 
 
 def fit_panel(panel: QtWidgets.QWidget, width: int) -> None:
-    """Give the panel the width of Slicer's module panel and the height that it asks for."""
+    """Give the panel the width of Slicer's module panel (a larger one where it needs that) and the height it asks for."""
     panel.show()
     QtWidgets.QApplication.processEvents()
     layout = panel.layout()
+    width = max(width, panel.minimumSizeHint.width())  # else Qt lays it out for a width that it does not get
     height = layout.totalHeightForWidth(width) if layout.hasHeightForWidth() else panel.sizeHint.height()
     panel.resize(width, max(height, panel.minimumSizeHint.height()))
     QtWidgets.QApplication.processEvents()

@@ -21,6 +21,7 @@ _LOGICS = {
     "transforms": "vtkSlicerTransformLogic",
 }
 _VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
+_VIEW_SIZES = {2: (420, 560), 3: (400, 400)}  # pixels of each view, by the number of slice views in a layout
 _folder = tempfile.TemporaryDirectory(prefix="harness-")  # Slicer's temporary folder and cache, gone at exit
 
 
@@ -98,12 +99,34 @@ class IOManager:
         return bool(scene.Commit(path, messages))
 
 
+def _layout_descriptions():
+    """Slicer's layouts: which views each of them shows. In a scene apart, to which the logic adds nodes of its own."""
+    scene, logic = slicer.vtkMRMLScene(), slicer.vtkMRMLLayoutLogic()
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
+    logic.SetMRMLScene(scene)
+    return logic.GetLayoutNode()
+
+
 class LayoutManager:
-    """The three slice views of the default layout; there is no 3-D view."""
+    """The three slice views of the default layout; there is no 3-D view.
+
+    As in Slicer the views get the sizes of another layout only when the event loop runs.
+    """
 
     def __init__(self, application_logic):
         self.views = {name: SliceView(application_logic, name, plane) for name, plane in _VIEWS.items()}
         self._logic = application_logic
+        self._descriptions = _layout_descriptions()
+        self.layout = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+
+    def setLayout(self, number: int) -> None:
+        self.layout = number
+        description = self._descriptions.GetLayoutDescription(number)
+        shown = [name for name in self.views if f'singletontag="{name}"' in description]
+        for name, view in self.views.items():
+            view.node.SetMappedInLayout(int(name in shown))
+        size = _VIEW_SIZES.get(len(shown), _VIEW_SIZES[3])
+        QtCore.QTimer.singleShot(0, lambda: [self.views[name].resize(*size) for name in shown])
 
     def sliceViewNames(self) -> tuple[str, ...]:
         return tuple(random.sample(list(self.views), len(self.views)))  # Slicer's order is that of a hash table

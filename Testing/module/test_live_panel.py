@@ -68,6 +68,9 @@ def test_keys_work_while_it_is_on(module, shown, harness):
     for key, expected in ((flip, (True, False)), (add, (False, True)), (add, (False, False))):
         QtTest.QTest.keyClick(module.panel, key)
         assert (session.display.original, session.display.difference) == expected
+    for where in ("split", "view"):
+        QtTest.QTest.keyClick(module.panel, Qt.Key.Key_F6)
+        assert session.display.show == where and session is module.logic.liveZoom
     finish(module, harness)
     QtTest.QTest.keyClick(module.panel, Qt.Key.Key_F9)
     assert any(" view " in name for name in volume_names(harness))

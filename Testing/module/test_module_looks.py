@@ -126,6 +126,19 @@ def with_options(module, pair, harness, dummy_method):
     harness.process_events()
 
 
+def test_custom_size_with_warnings_and_larger_text(module, pair, harness, tmp_path):
+    ui = module.ui
+    harness.choose(ui.methodSelector, "Automatic (recommended)")
+    harness.click(ui.customButton)
+    ui.scaleSlider.value = 6.0
+    ui.referenceSelector.setCurrentNode(None)
+    ui.targetSelector.setCurrentNode(pair[1])
+    ui.referenceSelector.setCurrentNode(pair[0])
+    harness.process_events()
+    assert ui.sizeWarningLabel.visible and ui.inputWarningLabel.visible
+    look(module, harness, tmp_path, "custom")
+
+
 def test_every_control_is_labelled(module, with_options, harness):
     module.ui.advancedButton.collapsed = False
     harness.fit_panel(module)

@@ -34,6 +34,32 @@ def guess_inputs() -> tuple[Any, Any]:
     Isotropic scans count as finer than thick slices, whatever their spacing in plane. Label maps, results of this
     module, hidden volumes and volumes that cannot be a target are left out. None where there is no such scan.
     """
+    scans = _scans()
+    if not scans:
+        return None, None
+    target, coarse = max(scans, key=lambda scan: scan[1])  # the first of equals
+    reference, fine = min(scans, key=lambda scan: scan[1])
+    finer = any(new < (1 - _TOLERANCE) * old for new, old in zip(fine, coarse, strict=True))
+    return target, reference if finer else None
+
+
+def guess_later_inputs(parameters: Any) -> None:
+    """Guess again when scans were added, unless a reference or another target than the first scan was chosen.
+
+    The selector of the target takes the first scan by itself.
+
+    Args:
+        parameters: the parameter node (wrapped).
+    """
+    scans = _scans()
+    if parameters.reference is None and scans and parameters.target in (None, scans[0][0]):
+        target, reference = guess_inputs()
+        if reference is not None:
+            parameters.target, parameters.reference = target, reference
+
+
+def _scans() -> list[tuple[Any, list[float]]]:
+    """The scene's scans and their spacing in mm, coarsest axis first."""
     mrml = library("mrml")
     scans = []
     for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
@@ -45,9 +71,4 @@ def guess_inputs() -> tuple[Any, Any]:
         except library().MultiContrastSRError:
             continue
         scans.append((node, spacing))
-    if not scans:
-        return None, None
-    target, coarse = max(scans, key=lambda scan: scan[1])  # the first of equals
-    reference, fine = min(scans, key=lambda scan: scan[1])
-    finer = any(new < (1 - _TOLERANCE) * old for new, old in zip(fine, coarse, strict=True))
-    return target, reference if finer else None
+    return scans

@@ -61,7 +61,7 @@ class Run:
     ) -> None:
         self._task: SuperResolutionTask | None = task
         self._on_done, self._on_error, self._on_progress = on_done, on_error, on_progress
-        self._remaining = RemainingTime()
+        self._remaining = RemainingTime(task.expected_seconds())
         self.state = RunState.RUNNING
         self.node: vtkMRMLScalarVolumeNode | None = None
         self.companion_node: vtkMRMLScalarVolumeNode | None = None

@@ -15,8 +15,11 @@ import slicer
 
 from . import dependencies
 from .automatic import AUTOMATIC, resolve_method
+from .expected_time import RunSize
 from .fit_preview import FitPreview
 from .library import library
+from .region import resolve_region
+from .sources import sources_of
 
 if TYPE_CHECKING:
     from slicer import vtkMRMLScalarVolumeNode
@@ -55,6 +58,18 @@ class SuperResolutionTask:
     def __init__(self, target: Any, reference: Any, output: Any, companion: bool, settings: dict[str, Any]) -> None:
         self.target, self.reference, self.output, self.settings = target, reference, output, settings
         self.companion = companion
+        self._size = self._run_size()
+
+    def expected_seconds(self) -> dict[str, float]:
+        """What the stages will probably take on this computer; empty where that is not known."""
+        return {} if self._size is None else self._size.expected()
+
+    def _run_size(self) -> RunSize | None:
+        reference = None if self.reference is None else self.reference.volume.grid
+        try:
+            return RunSize.of(self.target.volume.grid, reference, self.settings)
+        except library().MultiContrastSRError:  # the run itself says what cannot be used
+            return None
 
     @classmethod
     def from_nodes(
@@ -64,6 +79,9 @@ class SuperResolutionTask:
         outputNode: vtkMRMLScalarVolumeNode | None = None,
         *,
         method: str = "guided",
+        region: Any = None,
+        slice_thickness: float | None = None,
+        replace_nan: float | None = None,
         companion: bool = False,
         **settings: Any,
     ) -> SuperResolutionTask:
@@ -72,6 +90,8 @@ class SuperResolutionTask:
         Args:
             companion: whether the reference, super-resolved by the same run, is requested too, if the method makes it.
             method: a name of the library's, or "automatic": see `automatic.recommended_method`.
+            region: the part of the target to make: None, a markups ROI node, or "views"; see `region.resolve_region`.
+            slice_thickness, replace_nan: see `sources.sources_of`.
             settings: keywords of `MultiContrastSRLib.super_resolve`, the method's options among them.
 
         Raises:
@@ -80,8 +100,10 @@ class SuperResolutionTask:
         mrml = library("mrml")
         mrml.check_output(outputNode, targetNode, referenceNode)
         chosen = library("methods").get(resolve_method({"method": method})["method"])
-        target = mrml.Source.of(targetNode)
-        reference = None if referenceNode is None else mrml.Source.of(referenceNode, "reference")
+        target, reference = sources_of(
+            targetNode, referenceNode, slice_thickness=slice_thickness, replace_nan=replace_nan
+        )
+        settings["region"] = resolve_region(region, targetNode)
         if method != AUTOMATIC:  # which takes no method whose packages are missing
             dependencies.ensure(chosen.requires)
         return cls(target, reference, outputNode, companion, {"method": method, **settings})
@@ -125,6 +147,8 @@ class SuperResolutionTask:
         self, output: Output, companion: Output | None = None
     ) -> tuple[vtkMRMLScalarVolumeNode, vtkMRMLScalarVolumeNode | None]:
         """The outputs as nodes of the scene. Main thread only."""
+        if self._size is not None:
+            self._size.learn(output.report)
         node = self._store(output, self.target, self.reference, self.output)
         return node, None if companion is None else self._store(companion, self.reference, self.target)
 

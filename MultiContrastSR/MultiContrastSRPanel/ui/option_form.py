@@ -46,11 +46,18 @@ class OptionForm:
             widget.toolTip = f"{option.help} ({option.describe_range()})"
             widget.objectName = f"option_{option.name}"
             widget.accessibleName = option.label
+            self.widgets.append(widget)
             if option.type is bool:
                 form.addRow(widget)
+            elif option.file:
+                browse = self._browse_button(option, widget)
+                row = qt.QHBoxLayout()
+                row.addWidget(widget)
+                row.addWidget(browse)
+                form.addRow(f"{option.label}:", row)
+                self.widgets.append(browse)
             else:
                 form.addRow(f"{option.label}:", widget)
-            self.widgets.append(widget)
         if not self.widgets:
             form.addRow(qt.QLabel(_("This method has no options.")))
         self._holder.layout().addWidget(self._body)
@@ -123,6 +130,22 @@ class OptionForm:
             return line
         return self._number(option)
 
+    def _browse_button(self, option: Any, line: qt.QLineEdit) -> qt.QPushButton:
+        button = qt.QPushButton("…")
+        button.toolTip = _("Choose the file.")
+        button.accessibleName = _("Browse for {label}").format(label=option.label)
+        button.objectName = f"browse_{option.name}"
+
+        def clicked(checked: bool = False) -> None:
+            names = _("Files (*{extension});;All files (*)").format(extension=option.file)
+            chosen = qt.QFileDialog.getOpenFileName(self._holder, option.label, line.text, names)
+            path = chosen[0] if isinstance(chosen, tuple) else chosen  # PythonQt gives the path alone
+            if path:
+                line.text = path
+
+        button.connect("clicked(bool)", clicked)
+        return button
+
     def _number(self, option: Any) -> qt.QWidget:
         whole = option.type is int
         spin = qt.QSpinBox() if whole else qt.QDoubleSpinBox()
@@ -135,6 +158,8 @@ class OptionForm:
         )
         if option.zero and option.minimum == 0:
             spin.specialValueText = _(option.zero)
+        if option.unit:
+            spin.suffix = f" {_(option.unit)}"
         if not whole:
             spin.setSingleStep(10.0 ** (1 - _decimals(option)))
         self._setters[option.name] = lambda value: spin.setValue(option.type(value))

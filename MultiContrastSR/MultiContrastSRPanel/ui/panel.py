@@ -11,6 +11,7 @@ from typing import Any
 
 import qt
 import slicer
+import vtk
 from slicer.i18n import tr as _
 
 from ..logic.automatic import AUTOMATIC, recommended_method
@@ -25,15 +26,18 @@ from .named_combo_box import NamedComboBox
 from .option_form import OptionForm
 from .panel_state import PanelState, show_state, show_warnings
 from .presets import Presets
-from .result_text import details, headline
-from .size_preview import describe_output
+from .region_choice import RegionChoice
+from .result_actions import ResultActions
+from .result_text import details, headline, shown_warnings
+from .size_preview import describe_output, describe_time
 
 DOUBLE_CLICK_S = 0.5  # a second click on Apply within this time belongs to the first, and does not cancel the run
 HELP_URL = "https://github.com/MultiContrastSR/SlicerMultiContrastSR/blob/main/docs/panel.md"
 _DECIMALS = 6
-_CHOICES = (  # parameters that Reset sets to their defaults: all but the volumes
-    *("method", "outputSize", "scale", "spacing", "registration", "dataConsistency", "device", "optionValues"),
-    *("companion", "liveViews", "liveShow", "liveLensSize", "liveSplit", "liveQuality", "liveCache"),
+_CHOICES = (  # parameters that Reset sets to their defaults: all but the volumes and the box
+    *("sliceThickness", "replaceNan", "method", "outputSize", "scale", "spacing", "region", "registration"),
+    *("dataConsistency", "device", "optionValues", "companion"),
+    *("liveViews", "liveShow", "liveLensSize", "liveSplit", "liveQuality", "liveCache"),
 )
 
 
@@ -56,14 +60,16 @@ class Panel:
         self._parameters: Any = None
         self._clicked_at = -math.inf
         self._automatic = self._chosen_automatically = False
-        self._watched: list[tuple[Any, int]] = []
+        self._watched: list[tuple[Any, list[int]]] = []
         ui.outputSelector.addAttribute("vtkMRMLScalarVolumeNode", library("mrml").METHOD)  # earlier results only
         self._broken_packages: set[tuple[str, ...]] = set()
         self._form = OptionForm(ui.optionsHolder, ui.optionValues)
         self._methods = NamedComboBox(ui.methodSelector, ui.methodName, self._method_changed)
         self._devices = NamedComboBox(ui.deviceSelector, ui.deviceName, self.refresh)
         self.live = LiveSection(ui, logic, self.method_settings)
+        self._actions = ResultActions(ui, logic)
         self._presets = Presets(ui, self.refresh)
+        self._region = RegionChoice(ui, self.refresh)
         self._checks = InputChecks(ui, self._swap)
         self._methods.fill(method_items())
         self._method_changed()
@@ -79,8 +85,9 @@ class Panel:
         """Read from and write to this parameter node (wrapped), or none."""
         self._parameters = parameters
         if parameters is None:
-            self._watch(None)
+            self._watch()
         self._presets.set_parameters(parameters)
+        self._region.set_parameters(parameters)
         self.live.set_parameters(parameters)
         self.refresh()
 
@@ -88,8 +95,9 @@ class Panel:
         """Bring preview and Apply button up to date with the parameters."""
         if self._parameters is None:
             return
-        self._watch(self._parameters.target)
+        self._watch(self._parameters.target, self._parameters.reference)
         self._presets.refresh()
+        self._region.refresh()
         self._checks.refresh(self._parameters.target, self._parameters.reference)
         by_spacing = self._parameters.outputSize.name == "spacing"
         self.ui.sizeStack.setCurrentWidget(self.ui.spacingPage if by_spacing else self.ui.scalePage)
@@ -120,33 +128,36 @@ class Panel:
         parameters = self._parameters
         parameters.target, parameters.reference = parameters.reference, parameters.target
 
-    def _watch(self, target: Any) -> None:
-        """Refresh also when the target changes: voxels may follow the node, a transform may become non-linear."""
-        watched = self._watched[0][0] if self._watched else None
-        if target is watched:
+    def _watch(self, *scans: Any) -> None:
+        """Refresh also when the scans change: voxels may follow the node, a transform may become non-linear."""
+        nodes = [node for node in scans if node is not None]
+        if nodes == [node for node, _ in self._watched]:
             return
-        for node, tag in self._watched:
-            node.RemoveObserver(tag)
-        self._watched = (
-            [
-                (target, target.AddObserver(event, lambda caller, event: self.refresh()))
-                for event in (target.ImageDataModifiedEvent, target.TransformModifiedEvent)
-            ]
-            if target is not None
-            else []
-        )
+        for node, tags in self._watched:
+            for tag in tags:
+                node.RemoveObserver(tag)
+        self._watched = []
+        for node in nodes:
+            events = vtk.vtkCommand.ModifiedEvent, node.ImageDataModifiedEvent, node.TransformModifiedEvent
+            tags = [node.AddObserver(event, lambda caller, event: self.refresh()) for event in events]
+            self._watched.append((node, tags))
 
     def settings(self) -> dict[str, Any]:
         """The panel's parameters as keywords of `logic.process`."""
         parameters = self._parameters
         scale, spacing = self._output_size()
         size = {"scale": scale} if spacing is None else {"spacing": spacing}
+        size["region"] = self._region.value()
         return {**size, "companion": parameters.companion and self._makes_companion(), **self.method_settings()}
 
     def method_settings(self) -> dict[str, Any]:
         """The keywords without the size of the result, as live zoom takes them."""
         parameters = self._parameters
+        amended = {"slice_thickness": round(parameters.sliceThickness, _DECIMALS)} if parameters.sliceThickness else {}
+        if parameters.replaceNan and self._checks.nan:
+            amended["replace_nan"] = 0.0
         return {
+            **amended,
             "method": parameters.method,
             "register": parameters.registration.name,
             "data_consistency": parameters.dataConsistency,
@@ -168,6 +179,7 @@ class Panel:
         """Show what Apply would make; returns the reason why it cannot, or an empty text."""
         parameters = self._parameters
         show_warnings(self.ui.sizeWarningLabel, ())
+        self.ui.timeLabel.text = ""
         if parameters.target is None:
             self.ui.previewLabel.text = _("Choose a target to see the size of the result.")
             return _("Choose a target volume first.")
@@ -180,8 +192,14 @@ class Panel:
                 "'{name}' is both target and reference; choose another reference, or none."
             ).format(name=name)
             return self.ui.previewLabel.text
+        if parameters.region.name == "roi" and parameters.roi is None:
+            self.ui.previewLabel.text = _("Select or create a box to see the size of the result.")
+            return _("Select or create the box of the region first.")
         try:
-            self.ui.previewLabel.text, warnings = describe_output(parameters.target, *self._output_size())
+            self.ui.previewLabel.text, warnings = describe_output(
+                parameters.target, *self._output_size(), self._region.value()
+            )
+            self.ui.timeLabel.text = describe_time(parameters.target, parameters.reference, self.settings())
         except library().MultiContrastSRError as error:
             self.ui.previewLabel.text = str(error)
             return str(error)
@@ -283,9 +301,8 @@ class Panel:
     def _done(self, node: Any) -> None:
         report, other = self.run.report, self.run.companion_node
         names = [made.GetName() for made in (node, other) if made is not None]
-        self._set_state(
-            PanelState.DONE, headline(report, self._chosen_automatically), report.warnings, details(names, report)
-        )
+        text = headline(report, self._chosen_automatically)
+        self._set_state(PanelState.DONE, text, shown_warnings(report), details(names, report))
         slicer.util.showStatusMessage(_("Made {name}.").format(name=node.GetName()), 5000)
         show_in_views(node)
 
@@ -307,6 +324,7 @@ class Panel:
     ) -> None:
         self.state = state
         show_state(self.ui, state, text, warnings, explanation)
+        self._actions.show(self.run.node if state is PanelState.DONE else None)
         self.refresh()
 
 

@@ -12,6 +12,9 @@ from .size_preview import in_slicer_order
 
 _SMALLEST_DIFFERENCE = 1e-4  # of the scan's RMS; below, only rounding is left
 
+_SWAPPED = "Were they swapped?"
+_SAME_AS_SWAPPED = ("The reference is no sharper than the target", "no finer than the target")
+
 
 def headline(report: Any, automatic: bool = False) -> str:
     """What was really done, and whether the result agrees with the scan.
@@ -28,6 +31,15 @@ def headline(report: Any, automatic: bool = False) -> str:
         spacing=in_slicer_order([float(f"{step:.3g}") for step in report.spacing]),
     )
     return f"{done}.\n{_agreement(report.consistency)}"
+
+
+def shown_warnings(report: Any) -> list[str]:
+    """The warnings of a run, where scans that look swapped are said once.
+
+    Such a reference is also warned of as no sharper and no finer than the target, which says the same.
+    """
+    swapped = any(sentence.endswith(_SWAPPED) for sentence in report.warnings)
+    return [each for each in report.warnings if not (swapped and any(words in each for words in _SAME_AS_SWAPPED))]
 
 
 def details(names: Sequence[str], report: Any) -> str:
@@ -75,9 +87,9 @@ def _scale(scale: tuple[float, float, float]) -> str:
 
 
 def _agreement(consistency: Any) -> str:
-    difference = consistency.get("residual_after")
-    if difference is None:
+    if consistency.get("mode", "off") == "off":
         return _("Agreement with the scan was not enforced.")
-    if difference < _SMALLEST_DIFFERENCE:
+    difference = consistency.get("residual_after")  # None where slices were computed one by one
+    if difference is None or difference < _SMALLEST_DIFFERENCE:
         return _("Agrees with the scan.")
     return _("Agrees with the scan up to {percent:.2g} %.").format(percent=100 * difference)

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from .. import dependencies
 from ..library import library
+from ..sources import sources_of
 from ..worker import Job, Worker
 from .display_options import DisplayOptions
 from .input_observer import InputObserver
@@ -27,6 +28,7 @@ INTERVAL_MS = 3
 RESTART_DELAY_S = 0.25  # from the last change of the target (its voxels, its transform) until it is prepared again
 KEEP_LIMIT_S = 60.0  # the interface waits so long for a view that is kept
 MEGABYTE = 1 << 20
+_AMENDMENTS = ("slice_thickness", "replace_nan")
 _PIPELINE_SETTINGS = ("method", "register", "data_consistency", "device")
 
 
@@ -41,7 +43,7 @@ class LiveZoom:
         cache_megabytes: bound of the memory in which frames and slices are kept.
         on_status: called with a line of text about each frame.
         on_end: called once with the reason (None when `stop` was called), after everything was removed.
-        settings: method, register, data_consistency, device and the method's options.
+        settings: method, register, data_consistency, device, slice_thickness, replace_nan and the method's options.
 
     Attributes:
         on: whether it was not stopped yet.
@@ -75,6 +77,7 @@ class LiveZoom:
         self.display = display or DisplayOptions()
         self._quality, self._cache_bytes, self._settings = quality, int(cache_megabytes * MEGABYTE), settings
         self._on_status, self._on_end = on_status, on_end
+        self._amendments = {name: settings.pop(name) for name in _AMENDMENTS if name in settings}
         self._method = library("methods").get(settings.get("method", "guided"))
         self.on = False
         self.sources: tuple[Any, Any] = (None, None)
@@ -196,9 +199,7 @@ class LiveZoom:
     # ------------------------------------------------------------------ engine
 
     def _take_sources(self) -> None:
-        source = library("mrml").Source
-        reference = None if self.reference is None else source.of(self.reference, "reference")
-        self.sources = source.of(self.target), reference
+        self.sources = sources_of(self.target, self.reference, **self._amendments)
 
     def _start_engine(self) -> None:
         target, reference = self.sources

@@ -1,19 +1,24 @@
-"""The calls of the module's logic for live zoom, for the Python console, scripts and the panel."""
+"""The calls of the module's logic for live zoom and comparisons, for the Python console, scripts and the panel."""
 
 from __future__ import annotations
 
 from slicer import vtkMRMLScalarVolumeNode
 
 from ..automatic import resolve_method
+from .comparison import Comparison
 from .display_options import DisplayOptions
 from .live_zoom import LiveZoom
 from .view_volume import render_view
 
 
 class LiveZoomLogic:
-    """Mixin for a logic with a `getParameterNode()`: shows slice views super-resolved, and makes volumes of them."""
+    """Mixin for a logic with a `getParameterNode()`: shows slice views super-resolved, makes volumes of them, compares.
+
+    Live zoom and the comparison of a result use the same views: starting one ends the other.
+    """
 
     liveZoom: LiveZoom | None = None  # while it is on
+    comparison: Comparison | None = None  # while it is shown
 
     def startLiveZoom(
         self,
@@ -46,6 +51,7 @@ class LiveZoomLogic:
         """
         targetNode, referenceNode = self._chosen(targetNode, referenceNode)
         self.stopLiveZoom()
+        self.stopComparison()
 
         def ended(reason):
             self.liveZoom = None
@@ -69,6 +75,31 @@ class LiveZoomLogic:
         """Switch live zoom off; views, scene and memory are as they were before."""
         if self.liveZoom is not None:
             self.liveZoom.stop()
+
+    def startComparison(self, resultNode, *, show="view", split=0.5, onEnd=None) -> Comparison:
+        """Show a result beside the scan that it was made of, in two linked views; returns at once.
+
+        :param resultNode: a volume that this module made.
+        :param show, split: how the right view shows the result, as for `startLiveZoom`.
+        :param onEnd: called with the reason (an error, or None).
+        :returns: handle with `flip()`, `toggle_difference()`, `toggle_line()`, `stop()`, `display` and `redraw()`.
+        :raises MultiContrastSRError: it cannot be shown; nothing was changed.
+        """
+        self.stopLiveZoom()
+        self.stopComparison()
+
+        def ended(reason):
+            self.comparison = None
+            if onEnd is not None:
+                onEnd(reason)
+
+        self.comparison = Comparison(resultNode, DisplayOptions(show, split=split), ended)
+        return self.comparison
+
+    def stopComparison(self) -> None:
+        """End the comparison; layout and views are as they were before."""
+        if self.comparison is not None:
+            self.comparison.stop()
 
     def renderView(self, viewName, targetNode=None, referenceNode=None, **settings) -> vtkMRMLScalarVolumeNode:
         """What a slice view shows of the target, super-resolved at every screen pixel, as a new volume; waits for it.

@@ -9,6 +9,7 @@ import slicer
 
 from .. import dependencies
 from ..library import library
+from ..sources import sources_of
 from .view_names import check_view_names
 
 CACHE_BYTES = 1 << 30
@@ -33,20 +34,30 @@ def store_view(array: Any, grid: Any, view_name: str, report: Any, target: Any, 
     return library("mrml").store_result(slicer.mrmlScene, volume, report.as_dict(), target, reference)
 
 
-def render_view(view_name: str, target: Any, reference: Any = None, **settings: Any) -> Any:
+def render_view(
+    view_name: str,
+    target: Any,
+    reference: Any = None,
+    *,
+    slice_thickness: float | None = None,
+    replace_nan: float | None = None,
+    **settings: Any,
+) -> Any:
     """What view `view_name` shows of `target`, super-resolved at its screen pixels, as a new volume. Waits for it.
 
     Args:
         target, reference: nodes; the reference may be None.
+        slice_thickness, replace_nan: see `sources.sources_of`.
         settings: method, register, data_consistency, device and the method's options.
 
     Raises:
         MultiContrastSRError: there is no such view, it shows nothing of the target, or it cannot be rendered.
     """
     check_view_names([view_name])
-    mrml, views = library("mrml"), library("live.view")
-    target_source = mrml.Source.of(target)
-    reference_source = None if reference is None else mrml.Source.of(reference, "reference")
+    views = library("live.view")
+    target_source, reference_source = sources_of(
+        target, reference, slice_thickness=slice_thickness, replace_nan=replace_nan
+    )
     node = slicer.app.layoutManager().sliceWidget(view_name).mrmlSliceNode()
     width, height, _depth = node.GetDimensions()
     whole = views.view_grid(slicer.util.arrayFromVTKMatrix(node.GetXYToRAS()), width, height, target_source.volume.grid)

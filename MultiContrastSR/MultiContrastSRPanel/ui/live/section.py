@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -14,8 +13,8 @@ from ...logic.library import library
 from ...logic.live.display_options import DisplayOptions
 from ...logic.live.view_names import slice_view_names
 from ..named_combo_box import MenuItem, NamedComboBox
+from .keys import DIFFERENCE_KEY, FLIP_KEY, KEEP_KEY, LINE_KEY, ViewKeys
 
-FLIP_KEY, DIFFERENCE_KEY, KEEP_KEY = "F7", "F8", "F9"
 ALL_VIEWS = "all"
 
 
@@ -32,7 +31,15 @@ class LiveSection:
         self.ui, self.logic, self._settings = ui, logic, settings
         self._parameters: Any = None
         self._started_with: tuple | None = None
-        self._shortcuts: list[Any] = []
+        self._keys = ViewKeys(
+            ui.liveButton,
+            {
+                LINE_KEY: self._toggle_line,
+                FLIP_KEY: lambda: self._call("flip"),
+                DIFFERENCE_KEY: lambda: self._call("toggle_difference"),
+                KEEP_KEY: self.keep,
+            },
+        )
         self._views = NamedComboBox(ui.liveViewsSelector, ui.liveViewsName, self.refresh)
         self._views.fill(_view_items())
         ui.liveButton.connect("toggled(bool)", self._toggled)
@@ -124,6 +131,11 @@ class LiveSection:
             getattr(self.session, name)()
             self._show_state()
 
+    def _toggle_line(self) -> None:
+        """Switch between the whole view and a line, right of which live zoom shows its image."""
+        shows = type(self._parameters.liveShow)
+        self._parameters.liveShow = shows.view if self._parameters.liveShow is shows.split else shows.split
+
     def _restart_parameters(self) -> tuple:
         """The parameters whose change restarts live zoom."""
         p = self._parameters
@@ -157,25 +169,7 @@ class LiveSection:
             button.enabled = on
         self.ui.liveFlipButton.checked = on and session.display.original
         self.ui.liveDifferenceButton.checked = on and session.display.difference
-        if on and not self._shortcuts:
-            self._shortcuts = [
-                _shortcut(FLIP_KEY, self.ui.liveButton, lambda: self._call("flip")),
-                _shortcut(DIFFERENCE_KEY, self.ui.liveButton, lambda: self._call("toggle_difference")),
-                _shortcut(KEEP_KEY, self.ui.liveButton, self.keep),
-            ]
-        elif not on:
-            for shortcut in self._shortcuts:
-                shortcut.setEnabled(False)
-                shortcut.deleteLater()
-            self._shortcuts = []
-
-
-def _shortcut(key: str, widget: Any, slot: Callable[[], None]) -> Any:
-    """A key of the whole application while live zoom is on."""
-    shortcut = qt.QShortcut(qt.QKeySequence(key), slicer.util.mainWindow() or widget.window())
-    shortcut.setContext(qt.Qt.ApplicationShortcut)
-    shortcut.connect("activated()", slot)
-    return shortcut
+        self._keys.set_active(on)
 
 
 def _as_keywords(options: DisplayOptions) -> dict[str, Any]:

@@ -1,0 +1,143 @@
+"""How long a run will take, before it starts: from its size and the speeds measured on this computer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .automatic import resolve_method
+from .dependencies import are_loaded
+from .library import library
+from .speed import Speeds
+
+# Seconds a million samples (of the working lattice; of the result for "render") on the computer of docs/performance.md,
+# with all of a method's options at their defaults. A method that is not listed is estimated after its first run.
+_TYPICAL = {
+    "guided": 0.5,
+    "swift": 5.5,
+    "dual-arbnet": 22.0,
+    "dinet": 24.0,
+    "minet": 22.0,
+    "joint-tv": 2.0,
+    "joint-nonlocal": 5.0,
+    "subject-inr": 15.0,
+}
+_TYPICAL_STAGES = {"register": 0.1, "consistency": 0.03, "render": 0.03}  # the first a million voxels of both scans
+_REGISTER_LEAST_S = 0.7
+_GROWTH = {"register": 0.5}  # power of the size; a registration looks at a part of the voxels
+_AROUND_S = 0.2  # load the scans, store the result
+_MILLION = 1e6
+STAGES = ("load", "register", "prepare", "consistency", "render")
+
+
+@dataclass(frozen=True)
+class RunSize:
+    """What the time of a run depends on.
+
+    Attributes:
+        method: name in the library.
+        typical_known: whether the typical speed of the method is known.
+        accelerated: whether a GPU or the like will be used, for which no typical speeds are known.
+        stages: for each stage that has a speed: (name of the speed, size of the work in millions, typical seconds).
+        limit: seconds after which the method's work ends by itself; infinite without such an option.
+        region: whether only a part of the scan is made.
+    """
+
+    method: str
+    typical_known: bool
+    accelerated: bool
+    stages: Mapping[str, tuple[str, float, float]]
+    limit: float
+    region: bool
+
+    @classmethod
+    def of(cls, target: Any, reference: Any, settings: Mapping[str, Any]) -> RunSize:
+        """The size of a run.
+
+        Args:
+            target, reference: the library's grids; the reference may be None.
+            settings: keywords of `MultiContrastSRLib.super_resolve`; the method may be *Automatic*.
+
+        Raises:
+            MultiContrastSRError: the settings cannot be used.
+        """
+        settings = resolve_method(dict(settings))
+        method = library("methods").get(settings["method"])
+        given = {option.name: settings[option.name] for option in method.options if option.name in settings}
+        options = method.check_options(given)
+        region = settings.get("region")
+        size = {"scale": settings.get("scale"), "spacing": settings.get("spacing")}
+        grid = library("pipeline").output_grid(target, **size)
+        part = library("pipeline").output_grid(target, **size, region=region)
+        if method.reference == "none":
+            reference = None
+        lattice = library("pipeline.checks").working_lattice(method, target, reference, grid)
+        samples = float(np.prod(lattice, dtype=float)) / _MILLION
+        refined = sum(n > m for n, m in zip(lattice, target.shape, strict=True))
+        computed = samples * (_share_of_slices(target, grid, part) if method.group == "trained" and refined == 2 else 1)
+        device = settings.get("device", "auto")
+        kind = f"{method.name} {json.dumps(options, sort_keys=True)} {device} {refined} {reference is not None}"
+        typical = _TYPICAL.get(method.name, 0.0)
+        if "test_time_augmentation" in options:
+            typical *= (1 + float(options["test_time_augmentation"])) / 9
+        stages = {
+            "prepare": (f"prepare {kind}", computed, typical * computed),
+            "render": (f"render {refined}", part.size / _MILLION, _TYPICAL_STAGES["render"] * part.size / _MILLION),
+        }
+        if settings.get("data_consistency", True):
+            stages["consistency"] = (f"consistency {refined}", samples, _TYPICAL_STAGES["consistency"] * samples)
+        register = settings.get("register", "auto")
+        if reference is not None and register not in ("off", False):
+            both = (target.size + reference.size) / _MILLION
+            stages["register"] = (f"register {register}", both, _REGISTER_LEAST_S + _TYPICAL_STAGES["register"] * both)
+        limit = float(options.get("max_seconds", 0.0)) or np.inf
+        known = method.name in _TYPICAL or method.reference == "none"  # interpolation takes no time to prepare
+        return cls(method.name, known, _accelerated(method, device), stages, limit, region is not None)
+
+    def expected(self) -> dict[str, float]:
+        """Seconds of each stage; empty while nothing is known of the method's speed."""
+        speeds = Speeds()
+        if not speeds.knows(self.stages["prepare"][0]) and (self.accelerated or not self.typical_known):
+            return {}
+        seconds = {name: speeds.seconds(*stage, _GROWTH.get(name, 1.0)) for name, stage in self.stages.items()}
+        seconds["prepare"] = min(seconds["prepare"], self.limit)
+        return {"load": _AROUND_S, **seconds}
+
+    def learn(self, report: Any) -> None:
+        """Keep the speeds of a finished run.
+
+        Args:
+            report: the library's `Report` of it.
+        """
+        if self.region or report.fallback or report.method != self.method:
+            return  # stages are mixed, or the method did not do its work
+        speeds = Speeds()
+        for name, (stage, size, typical) in self.stages.items():
+            comparable = name == "prepare" and report.device == "cpu"
+            speeds.record(stage, size, report.times.get(name, 0.0), typical if comparable else 0.0)
+
+
+def _accelerated(method: Any, device: str) -> bool:
+    """Whether a run on `device` ("auto" included) will use something else than the CPU, as far as that is known."""
+    if device != "auto":
+        return device != "cpu"
+    devices = library("core.devices")
+    known = are_loaded(method.requires)  # else GPUs would be listed by importing PyTorch
+    return known and devices.preferred_device(devices.list_devices(method.devices)).name != "cpu"
+
+
+def _share_of_slices(target: Any, grid: Any, part: Any) -> float:
+    """Which share of the slices of a scan a part of its result is made of."""
+    axis = target.slice_axis
+    return 1.0 if axis is None else part.shape[axis] / grid.shape[axis]
+
+
+def format_seconds(seconds: float) -> str:
+    """No more digits than an estimate has: "3 s", "40 s" or "5 min"."""
+    if seconds >= 90:
+        return f"{round(seconds / 60)} min"
+    return f"{max(1, round(seconds)) if seconds < 10 else round(seconds / 5) * 5} s"
