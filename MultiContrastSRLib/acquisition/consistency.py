@@ -29,8 +29,9 @@ from .model import AcquisitionModel
 from .noise import without_noise
 
 _NEGLIGIBLE = 0.01  # of the noise: residuals below it are enforced as they are
+_EXPLAINED = 0.03  # of a residual's energy: where less is left without the noise, the image stays as it is
 _PROJECTIONS = (
-    8  # most projections onto the images that agree with the data and those without negative voxels, in turns
+    8  # most projections, in turns onto images that agree with the data and onto those without negative voxels
 )
 _SMALL = 1e-4  # residual, relative to the data, at which these end
 _DISAGREEING = 1.0  # residual before consistency, relative to the data, above which the image does not show the scan
@@ -92,10 +93,11 @@ def make_consistent(
     monitor: Monitor | None = None,
     refined: tuple[bool, ...] = (True, True, True),
     noise: float = 0.0,
-) -> tuple[LatticeImage, ConsistencyReport]:
+) -> tuple[Prepared, ConsistencyReport]:
     """`prepared` within its limits and with data consistency enforced, and the agreement before and after.
 
-    The lattice of `prepared` must be one of the target's acquisition model, as those of all methods are.
+    It is `prepared` itself where noise explains its disagreement with the data. The lattice of `prepared` must be one
+    of the target's acquisition model, as those of all methods are.
 
     Args:
         prepared: the image u.
@@ -120,7 +122,7 @@ def make_consistent(
             f"Before data consistency was enforced, the image differed from the scan by {report.residual_before:.3g} "
             "times the scan's own size: the method does not suit this scan. Compare with another method.",
         )
-    return image, report
+    return image if checked.changed else prepared, report
 
 
 def hold_within_limits(
@@ -192,9 +194,8 @@ def _check_part(
     before, weighed = 0.0, False
     if consistent:
         finite = np.isfinite(image)
-        made, residual, weighed = _agreeing(
-            model, acquired, np.where(finite, image, base), noise, monitor.part(0.1, 0.4)
-        )
+        usable = image if finite.all() else np.where(finite, image, base)
+        made, residual, weighed = _agreeing(model, acquired, usable, noise, monitor.part(0.1, 0.4))
         before = _energy(residual)
         if held.replaced:
             # networks may rely on data consistency, which removes any error of what was measured
@@ -214,6 +215,8 @@ def _agreeing(
     residual = model.weigh(acquired - model.acquire(image, monitor.part(0.0, 0.5)))
     weighed = noise > 0 and _energy(residual) > (_NEGLIGIBLE * noise) ** 2 * residual.size
     kept = without_noise(residual, noise, model.axes) if weighed else residual
+    if weighed and _energy(kept) < _EXPLAINED * _energy(residual):
+        return image, residual, True
     consistent = model.spread(kept, image.shape, monitor.part(0.5, 1.0))
     consistent += image
     return consistent, residual, weighed
