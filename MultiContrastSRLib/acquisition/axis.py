@@ -56,7 +56,11 @@ class AxisModel:
         return step, (step - 1) / 2
 
     def forward(self, fine: int) -> np.ndarray | None:
-        """Matrix (samples, fine): what the scanner records of an image on the lattice."""
+        """Matrix (samples, fine): what the scanner records of an image on the lattice that varies along this axis.
+
+        Along several axes of even sizes, the recorded image is not the product of these matrices alone, see
+        `operators.apply_operator`.
+        """
         if fine == self.samples:
             return None
         return _forward(self.kind, self.samples, fine, self.thickness / self.spacing)
@@ -78,6 +82,17 @@ class AxisModel:
     def linear(self, fine: int) -> np.ndarray | None:
         """Matrix (fine, samples): linear interpolation, constant beyond the first and last sample."""
         return None if fine == self.samples else _linear(self.kind, self.samples, fine)
+
+    def nyquist(self, fine: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """The imaginary part of the lone Nyquist frequency −samples/2 that the central block of an even size holds.
+
+        Returns:
+            Matrices (samples, 1) and (1, fine), whose product is the imaginary counterpart of `forward`; None where
+            there is none: odd sizes, slabs, axes that are not refined.
+        """
+        if self.kind == "slab" or fine == self.samples or self.samples % 2:
+            return None
+        return _nyquist(self.samples, fine)
 
     def weight(self) -> np.ndarray | None:
         """Matrix (samples, samples) that keeps the measured part of the spectrum; None when all of it is measured."""
@@ -108,6 +123,13 @@ def _forward(kind: Kind, samples: int, fine: int, width: float) -> np.ndarray:
     else:
         matrix = kernels.box(fine, positions, width * fine / samples)
     return matrix.astype(np.float32)
+
+
+@lru_cache(maxsize=32)
+def _nyquist(samples: int, fine: int) -> tuple[np.ndarray, np.ndarray]:
+    alternating = (-1.0) ** (np.arange(samples) - samples // 2)
+    wave = np.sin(np.pi * samples / fine * (fine // 2 - np.arange(fine))) / fine
+    return alternating[:, None].astype(np.float32), wave[None].astype(np.float32)
 
 
 @lru_cache(maxsize=32)

@@ -11,6 +11,7 @@ from ..image.sampling import apply_separable
 from ..image.volume import Volume
 from .axis import AxisModel
 from .model import SIMULATED, AcquisitionModel
+from .operators import apply_operator
 from .support import Support
 
 DEGRADATIONS = ("kspace", "slab", "spline", "subsample")
@@ -55,13 +56,18 @@ def degrade(
         raise InputError(f"Degradation is {kind!r}; expected one of {', '.join(DEGRADATIONS)}.")
     factors = _degradation_factors(volume.grid, kind, scale, axis)
     samples, steps, offsets = list(volume.shape), np.ones(3), np.zeros(3)
-    operators: list[np.ndarray | None] = [None, None, None]
+    positions: list[np.ndarray | None] = [None, None, None]
     for a, (n, factor) in enumerate(zip(volume.shape, factors, strict=True)):
         found = _degraded_axis(kind, n, factor)
         if found is not None:
-            positions, steps[a], operators[a] = found
-            samples[a], offsets[a] = len(positions), positions[0]
-    array = apply_separable(volume.array, operators)
+            positions[a], steps[a] = found
+            samples[a], offsets[a] = len(found[0]), found[0][0]
+    if kind in ("kspace", "slab"):
+        axes = [_acquired_axis(kind, n) for n in samples]
+        array = apply_operator(axes, "forward", volume.array, volume.shape)
+    else:
+        read = [None if x is None else kernels.bspline(n, x) for n, x in zip(volume.shape, positions, strict=True)]
+        array = apply_separable(volume.array, [None if x is None else x.astype(np.float32) for x in read])
     if magnitude:
         array = np.abs(array)
     grid = volume.grid.remapped(samples, steps, offsets)
@@ -71,19 +77,19 @@ def degrade(
     return Volume.on(grid, array, volume.name, metadata)
 
 
-def _degraded_axis(kind: str, n: int, scale: float) -> tuple[np.ndarray, float, np.ndarray | None] | None:
-    """(sample positions in voxels, their distance, matrix (samples, n)) of one axis; None where it stays as it is."""
+def _degraded_axis(kind: str, n: int, scale: float) -> tuple[np.ndarray, float] | None:
+    """(sample positions in voxels, their distance) of one axis; None where it stays as it is."""
     m = max(1, int(np.rint(n / scale) if kind == "subsample" else np.floor(n / scale + 0.5)))
     if m == n:
         return None
     if kind == "subsample":
         positions = (n - 1) // 2 + scale * (np.arange(m) - (m - 1) // 2)
-        positions = positions[(positions >= 0) & (positions <= n - 1)]
-        return positions, scale, kernels.bspline(n, positions).astype(np.float32)
-    model = AxisModel("kspace" if kind == "kspace" else "slab", m, 1.0, 1.0)
-    positions = model.positions(n)
-    matrix = kernels.bspline(n, positions).astype(np.float32) if kind == "spline" else model.forward(n)
-    return positions, n / m, matrix
+        return positions[(positions >= 0) & (positions <= n - 1)], scale
+    return _acquired_axis(kind, m).positions(n), n / m
+
+
+def _acquired_axis(kind: str, samples: int) -> AxisModel:
+    return AxisModel("kspace" if kind == "kspace" else "slab", samples, 1.0, 1.0)
 
 
 def _simulated(truth: Volume, grid: Grid, kind: str) -> tuple[AxisModel, ...]:

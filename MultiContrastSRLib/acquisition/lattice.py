@@ -76,12 +76,19 @@ def fill_value(volume: Volume) -> float:
     return 0.0 if low <= 0.0 <= high else low
 
 
+def least_value(volume: Volume) -> float:
+    """The least intensity that an image of `volume` may have: 0 where none of its voxels is negative, else −∞."""
+    return 0.0 if volume.array.min() >= 0 else -np.inf
+
+
 class LatticeImage(Prepared):
     """An array on a lattice of an acquisition model, as a continuous image.
 
     In plane it is sampled by periodic sinc, low-passed at the Nyquist frequency of the requested grid where that is
     coarser than the lattice; across slices by a cubic spline, or by the mean over each requested slice where that is
-    thicker. So a rendering on the target's own grid equals its acquisition: consistent images return the target itself.
+    thicker. So a rendering on the target's own grid equals its acquisition: consistent images return the target itself,
+    but for the coefficient at a corner of k-space between two even sizes. Where the target has no negative voxels, a
+    rendering has none.
 
     Args:
         target: the volume that was prepared.
@@ -124,7 +131,7 @@ class LatticeImage(Prepared):
         else:
             axis_kernels = lattice_kernels(self.model)
             array = sample(self.array, self.lattice, grid, axis_kernels, fill=fill, domain=domain, monitor=monitor)
-        return Volume.on(grid, array, self.target.name)
+        return Volume.on(grid, np.maximum(array, np.float32(least_value(self.target))), self.target.name)
 
     def ready_for(self, grid: Grid) -> bool:
         """Whether `render` need not make the finer copy for oblique planes first."""

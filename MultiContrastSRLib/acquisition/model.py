@@ -114,6 +114,10 @@ class AcquisitionModel:
         """The smoothest image on a lattice of `samples` that is acquired as `residual`; a new array."""
         return apply_operator(self.axes, "spread", residual, samples, monitor)
 
+    def zero_fill(self, acquired: np.ndarray, samples: Sequence[int], monitor: Monitor | None = None) -> np.ndarray:
+        """`acquired` interpolated on a lattice of `samples`: zero-filled in plane, by cubic spline across slices."""
+        return apply_operator(self.axes, "zero_fill", acquired, samples, monitor)
+
     @property
     def trust(self) -> str:
         """Mode of data consistency: "exact" where all frequencies were measured, else "support"."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -29,6 +30,10 @@ def apply_operator(
 ) -> Array:
     """One of the matrices of `AxisModel` along each axis of an image.
 
+    "forward" is the real part of the centred k-space crop. Where several sizes are even, this is not the product of the
+    real parts along the axes: at a corner of k-space, the lone Nyquist frequencies of two axes have one coefficient, of
+    exp(i(θ₁ + θ₂)), whose real part is cos θ₁ cos θ₂ − sin θ₁ sin θ₂. "spread" is a right inverse of it as it is.
+
     Args:
         axes: models of the last axes of `array`.
         operator: name of the method of `AxisModel` that gives the matrix.
@@ -39,7 +44,22 @@ def apply_operator(
         An array of the type of `array`; for numpy always a new one.
     """
     matrices = [matrix_like(array, _matrix, axis, operator, n) for axis, n in zip(axes, fine, strict=True)]
-    return apply_separable(array, matrices, monitor=monitor)
+    result = apply_separable(array, matrices, monitor=monitor)
+    return _without_corners(result, axes, array, fine, matrices) if operator == "forward" else result
+
+
+def _without_corners(
+    result: Array, axes: Sequence[AxisModel], array: Array, fine: Sequence[int], matrices: Sequence[Array | None]
+) -> Array:
+    """`result` less the products of the imaginary parts of two axes each, with the `matrices` of the other axes."""
+    even = [number for number, (axis, n) in enumerate(zip(axes, fine, strict=True)) if axis.nyquist(n) is not None]
+    for pair in combinations(even, 2):
+        left, right = list(matrices), list[Array | None]([None] * len(axes))
+        for number in pair:
+            left[number] = matrix_like(array, _nyquist, axes[number], fine[number], 0)
+            right[number] = matrix_like(array, _nyquist, axes[number], fine[number], 1)
+        result = result - apply_separable(apply_separable(array, right), left)
+    return result
 
 
 def weigh(axes: Sequence[AxisModel], acquired: Array, monitor: Monitor | None = None) -> Array:
@@ -66,6 +86,11 @@ def matrix_like(array: Array, make: Callable[..., np.ndarray | None], *arguments
 
 def _matrix(axis: AxisModel, operator: Operator, fine: int) -> np.ndarray | None:
     return axis.weight() if operator == "weight" else getattr(axis, operator)(fine)
+
+
+def _nyquist(axis: AxisModel, fine: int, factor: int) -> np.ndarray | None:
+    factors = axis.nyquist(fine)
+    return None if factors is None else factors[factor]
 
 
 @bytes_bounded_cache(_CACHE_BYTES)

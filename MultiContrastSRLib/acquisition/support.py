@@ -63,7 +63,7 @@ def estimate_support(array: np.ndarray, axis: int) -> Support:
     other = 0 if axis != 0 else 1
     middle = slice(array.shape[other] // 4, array.shape[other] - array.shape[other] // 4)
     region = array[(slice(None),) * other + (middle,)]
-    moved = np.moveaxis(region, axis, -1)
+    moved = np.moveaxis(region, axis, -1) - region.mean()  # an offset of the intensities would raise the floor below
     power = np.mean(np.abs(np.fft.rfft(moved, axis=-1)) ** 2, axis=(0, 1))
     peak = power.max()
     if not peak > 0:

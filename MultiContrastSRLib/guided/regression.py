@@ -52,7 +52,7 @@ class Features(Generic[Array]):
         mean = mean_over(reference, axes)
         centred = reference - mean
         variance = mean_over(centred * centred, axes)
-        features = cls(mean, variance.clip(min=1e-24) ** 0.5)
+        features = cls(mean, (variance + (variance == 0)) ** 0.5)
         bands = (level.high_pass(level.acquire(feature)) for feature in features.maps(reference))
         energies = tuple(mean_over(band * band, axes).clip(min=_MIN_ENERGY) for band in bands)
         return cls(features.mean, features.deviation, energies)
@@ -204,9 +204,10 @@ def _inject(level: Level, slopes: Sequence[Array], lacking: Sequence[Array]) -> 
 
 def _fit(gram: np.ndarray, product: np.ndarray, energy: float) -> tuple[np.ndarray, float]:
     """(weights of the candidates by non-negative least squares, share of `energy` that they explain)."""
-    if not np.isfinite(gram).all() or not gram.any():
+    scale = gram.max(initial=0.0)
+    if not np.isfinite(gram).all() or not scale > 0:
         return np.zeros(len(product)), 0.0
-    weights, _ = optimize.nnls(gram, product)
+    weights, _ = optimize.nnls(gram / scale, product / scale)
     weights /= max(1.0, weights.sum())
     explained = float(2 * weights @ product - weights @ gram @ weights) / energy if energy > 0 else 0.0
     return weights * (weights.sum() > _MIN_WEIGHT), explained

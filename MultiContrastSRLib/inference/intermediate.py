@@ -27,4 +27,4 @@ def intermediate_volume(volume: Volume, step: RefinementStep, array: np.ndarray)
             axes.append(replace(axis, samples=n, spacing=spacing, thickness=spacing))
         else:
             axes.append(AxisModel("kspace", n, spacing))
-    return Volume.on(consistent.lattice, consistent.array, volume.name, {SIMULATED: tuple(axes)})
+    return Volume.on(consistent.lattice, consistent.lattice_array(), volume.name, {SIMULATED: tuple(axes)})

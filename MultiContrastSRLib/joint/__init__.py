@@ -1,7 +1,6 @@
 """Joint reconstruction of several contrasts from one patient's scans alone, in any views, without training data.
 
 - `observation`: one scan as linear measurements of an image on the lattice that all contrasts share;
-- `noise`: the standard deviation of a scan's noise, which weighs its data term;
 - `data_term`: the squared disagreement of an image with a scan, in torch;
 - `coupling`: the regulariser, a function of the structure tensor over all contrasts;
 - `channel`: one contrast to be reconstructed;

@@ -70,7 +70,7 @@ def make_channel(
     channel = Channel(observations, noise, 1.0)
     image = np.asarray(channel.initial, dtype=np.float32)
     size = gradient_size(image, rates, monitor)
-    if size <= 1e-6 * max(1e-30, float(np.abs(image).max())):
+    if size <= 1e-6 * float(np.abs(image).max()):
         return None, image
     return Channel(observations, noise, size, background_level(arrays)), image
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ..acquisition.axis import AxisModel
+from ..acquisition.noise import noise_of_samples
 from ..acquisition.slices import ACROSS, SliceAcquisition
 from ..core.cache import bytes_bounded_cache
 from .channel import make_channel
-from .noise import noise_of_samples
 from .observation import Observation, decompose
 from .reconstruction import reconstruct
 

@@ -12,13 +12,13 @@ import torch
 
 from ..acquisition.axis import AxisModel
 from ..acquisition.model import AcquisitionModel
+from ..acquisition.noise import noise_level
 from ..core.fallback import FallbackDevice, retry_smaller
 from ..core.progress import Monitor
 from ..core.threads import single_threaded
 from ..image.grid import Grid
 from ..image.volume import Volume
 from .channel import Channel, make_channel
-from .noise import noise_level
 from .observation import Observation, observe, observe_target
 from .reconstruction import reconstruct
 from .solver import remove_measured

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from ..acquisition.lattice import default_refinement, fill_value, through_plane_factor
+import numpy as np
+
+from ..acquisition.lattice import default_refinement, fill_value, least_value, through_plane_factor
 from ..acquisition.model import AcquisitionModel
 from ..core.progress import Monitor
 from ..image import kernels
@@ -17,7 +19,10 @@ from .contract import Method, Option, register
 
 
 class Interpolated(Prepared):
-    """The target with one kernel per axis (k, j, i); `render` interpolates it directly."""
+    """The target with one kernel per axis (k, j, i); `render` interpolates it directly.
+
+    Where the target has no negative voxels, a rendering has none.
+    """
 
     def __init__(self, target: Volume, axis_kernels: tuple[Kernel, Kernel, Kernel], lattice: Grid) -> None:
         self.target, self.lattice, self._kernels = target, lattice, axis_kernels
@@ -33,7 +38,7 @@ class Interpolated(Prepared):
             domain=AcquisitionModel.estimate(self.target).domain,
             monitor=monitor,
         )
-        return Volume.on(grid, array, self.target.name)
+        return Volume.on(grid, np.maximum(array, np.float32(least_value(self.target))), self.target.name)
 
 
 class Interpolation(Method):
@@ -151,7 +156,6 @@ class Sinc(Interpolation):
     )
     order = 45
     citation = "Du, Parker, Davis, Cao, J. Magn. Reson. Imaging 4(5), 1994"
-    oversampling = 1
 
     def kernels(self, **options: bool | int | float | str) -> tuple[Kernel, Kernel]:
         """See `Interpolation.kernels`."""

@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ..acquisition.consistency import make_consistent
+from ..acquisition.consistency import hold_within_limits, make_consistent
 from ..acquisition.lattice import refinement_of, sampled_along
 from ..acquisition.model import AcquisitionModel
+from ..acquisition.noise import significant_noise
 from ..core.errors import InputError
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
 from ..image.grid import Grid, per_axis
@@ -207,8 +209,9 @@ class PreparedRun:
         if encoder is None:
             return None
         model = AcquisitionModel.estimate(self.target).refining(refine)
-        consistency = {"mode": model.trust if self._consistent else "off"}
-        return _Preparation(SlicedImage(encoder, self._consistent, self._by_slices), consistency, times)
+        noise = self._noise if self._consistent else 0.0
+        consistency = {"mode": "off" if not self._consistent else "noise" if noise else model.trust}
+        return _Preparation(SlicedImage(encoder, self._consistent, noise, self._by_slices), consistency, times)
 
     def _prepare(self, refine: Refinement, monitor: Monitor) -> _Preparation:
         times: dict[str, float] = {}
@@ -221,11 +224,18 @@ class PreparedRun:
                 monitor=monitor.part(0.0, 0.8, "prepare"),
                 **self._inputs.options,
             )
+        step = monitor.part(0.8, 1.0, "consistency")
         if not self._consistent:
-            return _Preparation(image, {"mode": "off"}, times)
+            image, held = hold_within_limits(image, step, refine)
+            return _Preparation(image, {"mode": "off", **({} if not held.held_back else held.as_dict())}, times)
         with timed(times, "consistency"):
-            image, outcome = make_consistent(image, monitor.part(0.8, 1.0, "consistency"), refine)
+            image, outcome = make_consistent(image, step, refine, self._noise)
         return _Preparation(image, outcome.as_dict(), times)
+
+    @cached_property
+    def _noise(self) -> float:
+        """Noise of the target that measured data are weighed by."""
+        return significant_noise(self.target)
 
 
 @contextmanager

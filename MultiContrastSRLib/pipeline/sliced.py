@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..acquisition.consistency import enforce_consistency
-from ..acquisition.lattice import fill_value, lattice_domain, lattice_kernels
+from ..acquisition.consistency import check_image, held_back_sentences
+from ..acquisition.lattice import fill_value, lattice_domain, lattice_kernels, least_value
+from ..acquisition.limit import Held
 from ..acquisition.model import AcquisitionModel
 from ..core.cache import Cache
 from ..core.progress import Monitor
@@ -26,23 +27,30 @@ class SlicedImage(Prepared):
     Args:
         encoder: computes slices of the lattice.
         consistent: whether data consistency is enforced; slice by slice it equals that of the whole volume.
+        noise: standard deviation of the target's noise, see `acquisition.consistency`.
         cache: where computed slices are kept.
     """
 
-    def __init__(self, encoder: SliceEncoder, consistent: bool, cache: Cache) -> None:
+    def __init__(self, encoder: SliceEncoder, consistent: bool, noise: float, cache: Cache) -> None:
         self.target, self.lattice, self.notes = encoder.target, encoder.lattice, encoder.notes
         self.sketched_by, self.reference_used = encoder.sketched_by, encoder.reference_used
         self.axis = encoder.axis
         self.slice_nbytes = 4 * self.lattice.size // self.lattice.shape[self.axis]
         self.model = AcquisitionModel.estimate(self.target).refining([n != self.axis for n in range(3)])
-        self._encoder, self._consistent, self._cache = encoder, consistent, cache
+        self._encoder, self._consistent, self._noise, self._cache = encoder, consistent, noise, cache
+        self._least = least_value(self.target)
+        self._held: dict[int, Held] = {}  # of the slices that were computed
         self._readers: dict[bool, tuple[range, ObliqueReader]] = {}  # of the slices (False), of their sketches (True)
         self._ranges: dict[Grid, range] = {}
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """About the slices computed so far, see `Prepared.warnings`."""
-        return self._encoder.warnings
+        computed = tuple(self._held.values())
+        return (
+            *self._encoder.warnings,
+            *held_back_sentences(Held.sum(computed), len(computed) * self.slice_nbytes // 4, True)[1],
+        )
 
     @property
     def nbytes(self) -> int:
@@ -144,7 +152,7 @@ class SlicedImage(Prepared):
             axis_kernels = lattice_kernels(self.model)
             part = monitor.part(0.9, 1.0)
             array = sample(whole, self.lattice, grid, axis_kernels, fill=fill, domain=domain, monitor=part)
-        return Volume.on(grid, array, self.target.name)
+        return Volume.on(grid, np.maximum(array, np.float32(self._least)), self.target.name)
 
     def _is_oblique(self, grid: Grid) -> bool:
         return is_oblique_plane(grid, self.lattice)
@@ -191,9 +199,14 @@ class SlicedImage(Prepared):
     def _compute(self, number: int, sketch: bool, monitor: Monitor) -> np.ndarray:
         if sketch:
             return self._encoder.sketch(number, number + 1, monitor.silent)
-        array = self._encoder.slices(number, number + 1, monitor)
-        if not self._consistent:
-            return array
-        acquired = self.target.array[self._part(range(number, number + 1))]
-        model = self.model.of_slices(self.axis, number, number + 1)
-        return enforce_consistency(model, acquired, array, monitor.silent)[0]
+        checked = check_image(
+            self.model.of_slices(self.axis, number, number + 1),
+            self.target.array[self._part(range(number, number + 1))],
+            self._encoder.slices(number, number + 1, monitor),
+            consistent=self._consistent,
+            noise=self._noise,
+            least=self._least,
+            monitor=monitor.silent,
+        )
+        self._held[number] = checked.held
+        return checked.array

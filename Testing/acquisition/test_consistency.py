@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from phantoms import pair, psnr, real_volume
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
 from MultiContrastSRLib.acquisition.axis import AxisModel
+from MultiContrastSRLib.acquisition.consistency import enforce_consistency
+from MultiContrastSRLib.acquisition.model import AcquisitionModel
 
 METHODS = [method.name for method in mc.methods() if method.group == "classical"]
 
@@ -20,6 +24,32 @@ def zero_fill(volume: Volume, factor: float) -> Volume:
     step, offset = axis.lattice_positions(fine)
     grid = volume.grid.remapped((*volume.shape[:2], fine), np.array([1, 1, step]), np.array([0, 0, offset]))
     return Volume(volume.array @ axis.interpolate(fine).T, grid.affine, volume.name)
+
+
+def cropped(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The real part of the centred crop of k-space to `shape`, by FFT."""
+    spectrum = np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(image.astype(np.float64))))
+    for axis, (n, m) in enumerate(zip(image.shape, shape, strict=True)):
+        spectrum = np.take(spectrum, np.arange(n // 2 - m // 2, n // 2 - m // 2 + m), axis) * (m / n)
+    return np.fft.fftshift(np.fft.ifftn(np.fft.ifftshift(spectrum))).real
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    shape=st.tuples(*[st.integers(2, 20)] * 3),
+    factors=st.tuples(*[st.one_of(st.just(1.0), st.floats(1, 5))] * 3),
+    seed=st.integers(0, 99),
+)
+def test_every_coefficient_of_a_crop_is_held(shape, factors, seed):
+    truth, image = np.random.default_rng(seed).standard_normal((2, *shape)).astype(np.float32)
+    axes = tuple(AxisModel("kspace", max(1, round(n / f)), 1.0) for n, f in zip(shape, factors, strict=True))
+    measured = tuple(axis.samples for axis in axes)
+    model = AcquisitionModel(mc.Grid(measured, np.eye(4)), axes)
+    acquired = cropped(truth, measured)
+    assert np.abs(model.acquire(truth) - acquired).max() < 1e-5
+    consistent, _ = enforce_consistency(model, acquired.astype(np.float32), image)
+    assert np.abs(cropped(consistent, measured) - acquired).max() < 1e-5
+    assert np.abs(enforce_consistency(model, acquired.astype(np.float32), truth)[0] - truth).max() < 1e-5
 
 
 @pytest.mark.parametrize("scale", [1.6, 2, 3])

@@ -35,6 +35,18 @@ def test_numpy_and_torch_agree(operator):
     assert part.shape == (array.shape[0], *expected.shape[1:])
 
 
+def test_corners_of_kspace_are_the_same_in_numpy_and_torch():
+    torch = pytest.importorskip("torch")
+    axes, fine = (AxisModel("kspace", 10, 2.0), AxisModel("kspace", 8, 2.0)), (20, 17)
+    image = random((3, *fine)).astype(np.float32)
+    expected = apply_operator(axes, "forward", image, fine)
+    assert np.abs(apply_operator(axes, "forward", torch.from_numpy(image), fine).numpy() - expected).max() < 1e-6
+    separate = apply_separable(image, [None, *(axis.forward(n) for axis, n in zip(axes, fine, strict=True))])
+    corner = np.fft.fft2(separate - expected) / expected[0].size
+    at_corner = np.abs(corner[:, 5, 4])
+    assert at_corner.min() > 1e-4 and np.abs(corner).sum() == pytest.approx(at_corner.sum(), rel=1e-3)
+
+
 def test_operators_return_a_new_array_even_where_they_are_the_identity():
     axes = tuple(AxisModel("kspace", n, 1.0) for n in FINE)
     image = random(FINE).astype(np.float32)

@@ -1,0 +1,100 @@
+"""The noise of a scan, estimated from the scan alone, and the weights of measured data that it calls for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import fft, ndimage
+
+from ..core.progress import Monitor
+from ..image.volume import Volume
+from .axis import AxisModel
+from .model import AcquisitionModel
+
+_LEAST = 2e-3  # of the scan's standard deviation: below it rounding and errors of the acquisition model dominate
+_SAMPLES, _PLANES = 1 << 20, 8  # the fewest that noise is estimated from, where the scan has them
+_WINDOW = 5  # samples across the windows in which flat regions are looked for
+_FLATTEST = 0.02  # share of the windows that count as flat
+_FLATNESS = 0.55  # standard deviation of white noise in the flattest of such windows, relative to that in all
+_CLEAN = 0.012  # of the scan's range: the flattest regions of coarse scans without noise vary by about as much
+_BAND = 7  # neighbouring frequencies, along each axis, over which the power of a residual is averaged
+
+
+def noise_level(scan: Volume, monitor: Monitor | None = None) -> float:
+    """Standard deviation of the noise, in the scan's units; at least 0.2 % of the scan's standard deviation.
+
+    It is the median absolute second difference within slices (along all axes of an isotropic scan), to which smooth
+    anatomy and straight edges contribute little, as in the finest wavelet band of Donoho & Johnstone 1994. Voxels where
+    nothing varies, such as a masked background, are left out. Along zero-filled axes the noise of neighbours is
+    correlated, so differences are taken between samples as far apart as the measured resolution.
+    """
+    return noise_of_samples(scan.array, AcquisitionModel.estimate(scan).axes, monitor)
+
+
+def noise_of_samples(samples: np.ndarray, axes: Sequence[AxisModel], monitor: Monitor | None = None) -> float:
+    """`noise_level` of `samples` (k, j, i) that were acquired by `axes`, one for each array axis."""
+    detail = _second_differences(_middle(samples), axes, monitor or Monitor())
+    deviation = float(samples.std())
+    size = np.abs(detail[np.abs(detail) > 1e-6 * deviation])
+    spread = float(np.median(size)) / 0.6745 if size.size else 0.0
+    return max(spread, _LEAST * deviation) or 1.0  # of a constant image any noise will do
+
+
+def significant_noise(scan: Volume, monitor: Monitor | None = None) -> float:
+    """Standard deviation of the noise that measured data are weighed by, in the scan's units; 0 for a clean scan.
+
+    Fine anatomy raises `noise_level` of a coarse scan without noise to 1–2 % of its range. This is the root mean square
+    of the second differences in the flattest 2 % of small windows, which anatomy hardly raises. What clean scans show
+    there, 1.2 % of the range, is subtracted (as variances).
+    """
+    samples = _middle(scan.array)
+    detail = _second_differences(samples, AcquisitionModel.estimate(scan).axes, monitor or Monitor())
+    sizes = (1, *(min(_WINDOW, n) for n in detail.shape[1:]))
+    power = ndimage.uniform_filter(np.square(detail, dtype=np.float64), sizes, mode="nearest")
+    varying = power[power > 1e-12 * float(samples.var())]
+    if varying.size == 0:
+        return 0.0
+    flattest = float(np.quantile(varying, _FLATTEST)) / _FLATNESS**2
+    low, high = np.percentile(samples, (1, 99))
+    return float(np.sqrt(max(0.0, flattest - (_CLEAN * float(high - low)) ** 2)))
+
+
+def without_noise(residual: np.ndarray, noise: float, axes: Sequence[AxisModel]) -> np.ndarray:
+    """`residual`, the acquired data less the acquisition of an image, without what noise of the data explains.
+
+    Each frequency is weighted by max(0, 1 − σ² / power), the power of `residual` being averaged over neighbouring
+    frequencies: the Wiener filter of an error of the image in noise. An image that was denoised keeps what it is, as
+    its residual is the noise; an image that lacks structure gets it.
+
+    Args:
+        residual: (k, j, i), 0 where nothing was measured.
+        noise: standard deviation of the noise of the acquired data, above 0.
+        axes: acquisition along (k, j, i).
+    """
+    measured = float(np.prod([axis.support.edge for axis in axes if axis.kind == "kspace"]))
+    spectrum = fft.dctn(residual / np.float32(noise), norm="ortho")
+    power = ndimage.uniform_filter(np.square(spectrum), [min(_BAND, n) for n in residual.shape], mode="nearest")
+    spectrum *= np.maximum(0.0, 1.0 - np.float32(1 / measured) / np.maximum(power, np.float32(1e-9)))
+    return fft.idctn(spectrum, norm="ortho") * np.float32(noise)
+
+
+def _middle(samples: np.ndarray) -> np.ndarray:
+    """The middle of a large scan."""
+    depth = max(_PLANES, _SAMPLES // (samples.shape[1] * samples.shape[2]))
+    first = max(0, (samples.shape[0] - depth) // 2)
+    return samples[first : first + depth]
+
+
+def _second_differences(samples: np.ndarray, axes: Sequence[AxisModel], monitor: Monitor) -> np.ndarray:
+    """Second differences along all k-space axes, scaled so that noise keeps its standard deviation."""
+    detail, gain = samples, 1.0
+    for axis, acquired in enumerate(axes):
+        stride = int(np.ceil(1 / acquired.support.edge - 0.05))
+        n = detail.shape[axis] - 2 * stride
+        if acquired.kind == "slab" or n < 4:
+            continue
+        monitor.check()
+        left, middle, right = (np.moveaxis(detail, axis, 0)[s : s + n] for s in (0, stride, 2 * stride))
+        detail, gain = np.moveaxis(left - 2 * middle + right, 0, axis), gain * 6**0.5
+    return detail / np.float32(gain)
