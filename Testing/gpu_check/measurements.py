@@ -192,7 +192,8 @@ class Measurements:
         *images, positions = bench_networks.images(32 if self._small else 256, scale)
         case = [image.to(device) for image in images]
         ours = self._machine.repeated(lambda: net(*case, positions))
-        theirs = self._machine.repeated(lambda: plain(net, *case, positions))
+        vectors = {name: getattr(positions, name).to(device) for name in ("rows_t", "cols_t", "rows_r", "cols_r")}
+        theirs = self._machine.repeated(lambda: plain(net, *case, replace(positions, **vectors)))
         return {
             "ours, ms": milliseconds(ours),
             "plain, ms": milliseconds(theirs),
