@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TypeVar
 
@@ -12,15 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.devices import free_memory
 from ..core.fallback import FallbackDevice, release_memory, retry_smaller
 from ..core.progress import Monitor
 from ..networks.intensity import IntensityNormalisation, estimate_normalisation
 from ..networks.network import Network
 from ..networks.spec import Spec
+from .precision import layer_type
 from .slice_stack import SliceStack
 
 Result = TypeVar("Result")
-_BATCH_PIXELS = 1 << 17  # output pixels in a batch
+_BATCH_PIXELS = 1 << 17  # output pixels in a batch on the CPU, or where the free memory is not known
+_MOST_PIXELS = 1 << 22  # output pixels that keep any GPU busy
+_PIXEL_BYTES = 4096  # of a device's memory that an output pixel takes at most in the light networks (measured)
+_FREE_SHARE = 0.5  # of the free memory that a batch may take
 _SAMPLED = 1 << 22  # voxels from which the statistics of a volume are computed, at most
 
 
@@ -52,10 +57,11 @@ class SliceNetwork:
     Args:
         net: on the CPU, where it stays: the device gets a copy.
         test_time_augmentation: see `Network.test_time_augmentation`.
+        precision: see `precision.layer_type`.
     """
 
-    def __init__(self, net: Network, device: str, test_time_augmentation: int = 1) -> None:
-        self.net, self._copy = net, None
+    def __init__(self, net: Network, device: str, test_time_augmentation: int = 1, precision: str = "float32") -> None:
+        self.net, self._copy, self._precision = net, None, precision
         self.net.test_time_augmentation = test_time_augmentation
         self._device = FallbackDevice(device, "the network")
         self._hook = _CancellationHook()
@@ -78,10 +84,11 @@ class SliceNetwork:
         """The network's configuration."""
         return self.net.spec
 
-    @staticmethod
-    def batch_size(shape: tuple[int, int]) -> int:
-        """How many slices of `shape` on the lattice make a batch."""
-        return max(1, _BATCH_PIXELS // int(np.prod(shape)))
+    def batch_size(self, shape: tuple[int, int]) -> int:
+        """How many slices of `shape` on the lattice make a batch: on a device as many as fit into its free memory."""
+        free = free_memory(self.device)
+        pixels = _BATCH_PIXELS if free is None else min(_MOST_PIXELS, int(_FREE_SHARE * free) // _PIXEL_BYTES)
+        return max(1, pixels // int(np.prod(shape)))
 
     @contextmanager
     def without_augmentation(self) -> Iterator[None]:
@@ -137,12 +144,15 @@ class SliceNetwork:
         if self.spec.base_image is not None:
             images = [x for x in (stack.base, stack.auxiliary) if x is not None]
             base = torch.cat([target.apply(x[:, None]) for x in images], dim=1)
-        image = self._net_on(str(stack.base.device))(
-            target.apply(stack.target[:, None]),
-            None if stack.reference is None else reference.apply(stack.reference[:, None]),
-            stack.positions,
-            base=base,
-        )
+        device = stack.base.device
+        layers = layer_type(self._precision, device.type, self.spec)
+        with nullcontext() if layers is None else torch.autocast(device.type, layers):
+            image = self._net_on(str(device))(
+                target.apply(stack.target[:, None]),
+                None if stack.reference is None else reference.apply(stack.reference[:, None]),
+                stack.positions,
+                base=base,
+            )
         return target.undo(image.float())[:, 0]
 
     def _net_on(self, device: str) -> Network:
