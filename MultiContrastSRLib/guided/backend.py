@@ -56,7 +56,7 @@ def from_host(values: np.ndarray, like: Array) -> Array:
         return values.astype(like.dtype)
     import torch
 
-    return torch.from_numpy(values).to(like)
+    return torch.from_numpy(values).to(like.dtype).to(like.device)  # some devices have no float64
 
 
 def moving_means(arrays: Sequence[Array], sizes: tuple[int, int, int], monitor: Monitor) -> list[Array]:

@@ -145,7 +145,7 @@ def to_device(vector: Tensor, device: torch.device, dtype: torch.dtype) -> Tenso
 @bytes_bounded_cache(_CACHE_BYTES)
 def _uploaded(values: bytes, own: torch.dtype, device: torch.device, dtype: torch.dtype) -> Tensor:
     with torch.inference_mode(False):  # it may be needed for gradients later
-        return torch.frombuffer(bytearray(values), dtype=own).to(device, dtype)
+        return torch.frombuffer(bytearray(values), dtype=own).to(dtype).to(device)  # some devices have no float64
 
 
 def sample_nearest(x: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
