@@ -1,4 +1,4 @@
-"""Rewrites the blocks of the documentation that commands make: `make docs-blocks` (methods, API, results, benchmark).
+"""Rewrites the blocks of the documentation that commands make: `make docs-blocks`.
 
 A file marks each block by `<!-- name: … -->` and `<!-- /name -->`. Tests compare methods and API with the library.
 """
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import MultiContrastSRLib as mc
+from gpu_check.tables import markdown as gpu_tables
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -72,11 +73,17 @@ def bench() -> str:
     return text.partition("\n\n")[2].strip()
 
 
+def gpu() -> str:
+    """The tables of the last `make gpu-check` whose file was kept."""
+    return gpu_tables(DOCS / "gpu-check.json")
+
+
 BLOCKS = {  # name: (file, what makes it)
     "methods": (DOCS / "methods.md", methods),
     "api": (DOCS / "reference.md", api),
     "results": (DOCS / "history.md", results),
     "bench": (DOCS / "performance.md", bench),
+    "gpu": (DOCS / "performance.md", gpu),
 }
 
 

@@ -103,4 +103,4 @@ def _tensor(
     if matrix is None:
         return None
     with torch.inference_mode(False):  # the cached tensor may be needed for gradients later
-        return torch.from_numpy(matrix).to(device, dtype, copy=True)
+        return torch.from_numpy(matrix).to(dtype, copy=True).to(device)  # some devices have no float64

@@ -38,6 +38,33 @@ def supports(kinds: Collection[str], device_type: str) -> bool:
     return device_type in kinds or (ACCELERATOR in kinds and device_type != "cpu")
 
 
+def has_float64(device_type: str) -> bool:
+    """Whether devices of this type compute in float64.
+
+    >>> has_float64("cuda"), has_float64("mps")
+    (True, False)
+    """
+    return device_type != "mps"
+
+
+def free_memory(name: str) -> int | None:
+    """Bytes that can be allocated on an accelerator now; None for the CPU, and where the device does not say.
+
+    Args:
+        name: "cpu", "cuda:0", ….
+    """
+    import torch
+
+    module: Any = getattr(torch, name.partition(":")[0], None)
+    if not hasattr(module, "mem_get_info"):
+        return None
+    try:
+        held_for_later = module.memory_reserved(name) - module.memory_allocated(name)
+        return int(module.mem_get_info(name)[0]) + held_for_later
+    except (AttributeError, RuntimeError):  # not every version and driver answers
+        return None
+
+
 def list_devices(kinds: Collection[str] = ("cpu", ACCELERATOR)) -> list[Device]:
     """The CPU and the accelerators of these kinds (`Method.devices`) that are installed. Never raises.
 

@@ -6,8 +6,11 @@ stays below the difference between the brightest and the darkest pixel nearby.
 
 from __future__ import annotations
 
-import numpy as np
-from scipy import ndimage
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from ..acquisition.axis import AxisModel
 from ..acquisition.operators import apply_operator
@@ -17,9 +20,7 @@ _ALLOWANCE = 0.02  # of the slice's range, which is always allowed: noise, and d
 _TOLERATED = 0.001  # share of a slice's pixels that may be clipped before the base image takes the slice's place
 
 
-def limit_correction(
-    images: np.ndarray, bases: np.ndarray, axes: tuple[AxisModel, AxisModel]
-) -> tuple[np.ndarray, np.ndarray]:
+def limit_correction(images: Tensor, bases: Tensor, axes: tuple[AxisModel, AxisModel]) -> tuple[Tensor, Tensor]:
     """Slices whose corrections do not exceed the local range of their base images.
 
     The correction is the difference from the base image, less the part of it that the acquisition records: that part
@@ -37,22 +38,26 @@ def limit_correction(
         which slices are the base image, bool (N,)).
     """
     shape = bases.shape[1:]
-    size = (1, *(2 * int(np.ceil(_PIXELS * n / axis.samples - 1e-6)) + 1 for n, axis in zip(shape, axes, strict=True)))
-    limit = ndimage.maximum_filter(bases, size, mode="nearest") - ndimage.minimum_filter(bases, size, mode="nearest")
-    limit += np.float32(_ALLOWANCE) * np.ptp(bases, axis=(1, 2), keepdims=True)
-    with np.errstate(invalid="ignore", over="ignore"):
-        correction = _unrecorded(images - bases, axes)
-    exceeding = ~(np.abs(correction) <= limit)  # true of NaN
-    share = exceeding.mean(axis=(1, 2))
-    replaced = share > _TOLERATED
-    if exceeding.any():
-        images, clipped = images.copy(), (share > 0) & ~replaced
-        images[clipped] = (bases + np.clip(correction, -limit, limit))[clipped]
-        images[replaced] = bases[replaced]
-    return images, replaced
+    reach = [math.ceil(_PIXELS * n / axis.samples - 1e-6) for n, axis in zip(shape, axes, strict=True)]
+    limit = _local_maximum(bases, reach) + _local_maximum(-bases, reach)
+    limit = limit + _ALLOWANCE * (bases.amax((1, 2), keepdim=True) - bases.amin((1, 2), keepdim=True))
+    correction = _unrecorded(images - bases, axes)
+    exceeding = ~(correction.abs() <= limit)  # true of NaN
+    count = exceeding.sum((1, 2))
+    replaced = count > _TOLERATED * shape.numel()
+    clipped = bases + torch.minimum(torch.maximum(correction, -limit), limit)
+    limited = torch.where((count > 0)[:, None, None], clipped, images)  # no branches, which would wait for the device
+    return torch.where(replaced[:, None, None], bases, limited), replaced
 
 
-def _unrecorded(images: np.ndarray, axes: tuple[AxisModel, AxisModel]) -> np.ndarray:
+def _local_maximum(images: Tensor, reach: list[int]) -> Tensor:
+    """The maximum within `reach` rows and columns on either side of every pixel of (N, H, W)."""
+    rows, columns = reach
+    along_rows = F.max_pool2d(images[:, None], (2 * rows + 1, 1), stride=1, padding=(rows, 0))
+    return F.max_pool2d(along_rows, (1, 2 * columns + 1), stride=1, padding=(0, columns))[:, 0]
+
+
+def _unrecorded(images: Tensor, axes: tuple[AxisModel, AxisModel]) -> Tensor:
     """`images` (N, H, W) without the part of them that an acquisition by `axes` records."""
     shape = images.shape[1:]
     return images - apply_operator(axes, "spread", apply_operator(axes, "forward", images, shape), shape)

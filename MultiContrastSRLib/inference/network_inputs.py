@@ -28,6 +28,11 @@ class NetworkInputs:
     auxiliary: dict[int, JointTVSlices] = field(default_factory=dict)
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences for the report about a device that ran out of memory or failed."""
+        return sum((slices.warnings for slices in self.auxiliary.values()), self.base.warnings)
+
+    @property
     def nbytes(self) -> int:
         """Memory that they hold."""
         held = 0 if self.reference is None else self.reference.nbytes

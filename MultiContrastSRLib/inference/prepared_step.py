@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
+import torch
 from scipy import ndimage
+from torch import Tensor
 
 from ..acquisition.axis import AxisModel
 from ..acquisition.model import AcquisitionModel
 from ..acquisition.operators import apply_operator
 from ..core.progress import Monitor
 from ..image import kernels
-from ..image.grid import spacing_along
+from ..image.grid import per_axis, spacing_along
 from ..image.resample import resample_reference
-from ..image.sampling import sample
+from ..image.sampling import Array, sample
 from ..image.volume import Volume
 from .auxiliary_image import JointTVSlices
 from .base_image import BaseImage
 from .correction_limit import limit_correction
+from .device_slices import DeviceSlices, as_slices
 from .network_inputs import NetworkInputs
-from .reference_check import reference_improves, reference_oversampling
+from .reference_check import ReferenceTrial, reference_improves, reference_oversampling
 from .slice_network import SliceNetwork, volume_normalisation
 from .slice_stack import SliceStack
 from .steps import RefinementStep, measured_axes
 
 _LEAKAGE_SCALE = 4.2  # up to this factor leakage of small structures stays within 5 % (docs/accuracy.md)
+_CONTRAST = 1e-3  # slices whose range is a smaller share of the volume's are not worth a network
 _COVERAGE = 0.02  # share of a volume outside the reference, or inside it, below which it is ignored
 
 
@@ -73,7 +78,7 @@ class PreparedStep:
             self._inputs = [NetworkInputs(BaseImage(volume, reference, refined, samples, monitor))]
             return
         self._axes = measured_axes(self._model, refined)
-        self._target = _acquire(volume.array, self._axes)
+        self._volume, self._target = volume.array, _acquire(volume.array, self._axes)
         self._normalisation = volume_normalisation(self._target, network.spec)
         resampled, valid = self._resample(volume, reference, step, monitor)
         if resampled is not None and check_reference and not self._improved_by(resampled, monitor):
@@ -84,11 +89,11 @@ class PreparedStep:
         self.reference_used = resampled is not None
         self._inputs = []
         if resampled is None or valid.mean() <= 1 - _COVERAGE:
-            base = BaseImage(volume, None, refined, samples, monitor)
+            base = BaseImage(volume, None, refined, samples, monitor, device=network.device)
             self._inputs.append(NetworkInputs(base, auxiliary=self._auxiliary(volume, None, monitor)))
         if resampled is not None:
             guide = reference if network.spec.base_image == "guided" else None
-            base = BaseImage(volume, guide, refined, samples, monitor, (resampled, valid))
+            base = BaseImage(volume, guide, refined, samples, monitor, (resampled, valid), network.device)
             auxiliary = self._auxiliary(volume, reference, monitor)
             normalisation = volume_normalisation(resampled, network.spec)
             self._inputs.append(NetworkInputs(base, resampled, normalisation, auxiliary))
@@ -108,7 +113,7 @@ class PreparedStep:
     def warnings(self) -> tuple[str, ...]:
         """Sentences for the report that the user should read, about the slices computed so far."""
         found = list(self._warnings)
-        found += [text for inputs in self._inputs for slices in inputs.auxiliary.values() for text in slices.warnings]
+        found += [text for inputs in self._inputs for text in inputs.warnings]
         if self.network is not None:
             found += self.network.warnings
         if self._replaced:
@@ -154,21 +159,57 @@ class PreparedStep:
         return self._blend([inputs.base.stack(across, numbers, monitor) for inputs in self._inputs], across, numbers)
 
     def _super_resolve(self, inputs: NetworkInputs, across: int, numbers: slice, monitor: Monitor) -> np.ndarray:
-        base = inputs.base.stack(across, numbers, monitor)
-        monitor.check()
+        """Slices by the network; the base image where the target has no contrast."""
+        threshold = _CONTRAST * float(self._normalisation.scale)
+        slices = np.moveaxis(self._target, across, 0)[numbers]
+        wanted = [float(np.ptp(image)) > threshold for image in slices]
+        found, start = [], numbers.start
+        for selected, group in groupby(wanted):
+            run = range(start, start + len(list(group)))
+            start = run.stop
+            if selected:
+                images, replaced = self._by_network(inputs, across, run, monitor)
+                self._computed.update((across, n) for n in run)
+                self._replaced.update((across, run[n]) for n in np.flatnonzero(replaced))
+            else:
+                images = inputs.base.stack(across, slice(run.start, run.stop), monitor)
+            found.append(images)
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _by_network(
+        self, inputs: NetworkInputs, across: int, numbers: range, monitor: Monitor
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(slices `numbers`, which of them are the base image)."""
         # axes of the network's lattice as a k-space crop of the result's: their centres coincide too
-        axes = [AxisModel("kspace", n, 1.0) for axis, n in enumerate(self._network_samples) if axis != across]
-        same = base.shape[1:] == tuple(axis.samples for axis in axes)
-        network_base = base if same else apply_operator(axes, "forward", base, base.shape[1:])
-        auxiliary = inputs.auxiliary[across].stack(numbers, monitor) if inputs.auxiliary else None
-        stack = self._stack(across, network_base, inputs.reference, numbers, auxiliary)
-        image = self.network(stack, self._normalisation, inputs.normalisation, monitor)
-        image, replaced = limit_correction(image, network_base, stack.axes)
-        self._computed.update((across, n) for n in range(numbers.start, numbers.stop))
-        self._replaced.update((across, numbers.start + int(n)) for n in np.flatnonzero(replaced))
-        if same:
-            return image
-        return base + apply_operator(axes, "spread", image - network_base, base.shape[1:])
+        crop = [AxisModel("kspace", n, 1.0) for axis, n in enumerate(self._network_samples) if axis != across]
+        shape = tuple(axis.samples for axis in crop)
+
+        def work(part: range, device: str) -> tuple[np.ndarray, np.ndarray]:
+            monitor.check()
+            numbers, read = slice(part.start, part.stop), DeviceSlices(device)
+            base = inputs.base.stack_on(read, across, numbers, monitor)
+            full = base.shape[1:]
+            stack = self._stack(inputs, across, numbers, apply_operator(crop, "forward", base, full), read, monitor)
+            image = self.network(stack, self._normalisation, inputs.normalisation)
+            image, replaced = limit_correction(image, stack.base, stack.axes)
+            if shape != full:
+                image = base + apply_operator(crop, "spread", image - stack.base, full)
+            return image.cpu().numpy(), replaced.cpu().numpy()
+
+        return self.network.in_batches(numbers, shape, work, monitor)
+
+    def _stack(
+        self, inputs: NetworkInputs, across: int, numbers: slice, base: Tensor, read: DeviceSlices, monitor: Monitor
+    ) -> SliceStack:
+        """The slices `numbers` along `across`, on the device of `read`, with their base images."""
+        part = per_axis(numbers if axis == across else slice(None) for axis in range(3))
+        axes = tuple(axis for n, axis in enumerate(self._axes) if n != across)
+        target = _acquire(as_slices(read(self._volume, part), across), axes)
+        reference = None if inputs.reference is None else as_slices(read(inputs.reference, part), across)
+        auxiliary = None
+        if inputs.auxiliary:
+            auxiliary = torch.tensor(inputs.auxiliary[across].stack(numbers, monitor)).to(base.device)
+        return SliceStack(axes, target, base, reference, auxiliary)
 
     def _auxiliary(self, volume: Volume, reference: Volume | None, monitor: Monitor) -> dict[int, JointTVSlices]:
         """The auxiliary images by stack axis."""
@@ -178,20 +219,6 @@ class PreparedStep:
         return {
             across: JointTVSlices(volume, reference, lattice, across, device, monitor) for across in self._stack_axes
         }
-
-    def _stack(
-        self,
-        across: int,
-        base: np.ndarray | None,
-        reference: np.ndarray | None,
-        numbers: slice = slice(None),
-        auxiliary: np.ndarray | None = None,
-    ) -> SliceStack:
-        """The slices `numbers` along `across`; `base` and `auxiliary` hold these only. `base` None: the target."""
-        axes = tuple(axis for n, axis in enumerate(self._axes) if n != across)
-        target = np.moveaxis(self._target, across, 0)[numbers]
-        reference = None if reference is None else np.moveaxis(reference, across, 0)[numbers]
-        return SliceStack(axes, target, target if base is None else base, reference, auxiliary)
 
     def _blend(self, images: list[np.ndarray], across: int, numbers: slice) -> np.ndarray:
         """The image computed with the reference where that covers the target, else the one without."""
@@ -214,10 +241,15 @@ class PreparedStep:
             for n, axis in enumerate(self._axes)
         )
         reference = _acquire(resampled, axes)
-        stack = self._stack(across, None, reference)
-        factors = tuple(self._network_samples[n] / self._axes[n].samples for n in range(3) if n != across)
+        in_plane = [n for n in range(3) if n != across]
+        pair = ReferenceTrial(
+            tuple(self._axes[n].kind for n in in_plane),
+            tuple(self._network_samples[n] / self._axes[n].samples for n in in_plane),
+            np.moveaxis(self._target, across, 0),
+            np.moveaxis(reference, across, 0),
+        )
         normalisation = volume_normalisation(reference, self.network.spec)
-        return reference_improves(self.network, stack, factors, self._normalisation, normalisation, monitor)
+        return reference_improves(self.network, pair, self._normalisation, normalisation, monitor)
 
     def _resample(
         self, volume: Volume, reference: Volume | None, step: RefinementStep, monitor: Monitor
@@ -234,11 +266,12 @@ class PreparedStep:
         return (resampled, valid) if valid.mean() >= _COVERAGE else (None, None)
 
 
-def _acquire(image: np.ndarray, axes: tuple[AxisModel, ...]) -> np.ndarray:
+def _acquire(image: Array, axes: tuple[AxisModel, ...]) -> Array:
     """The acquisition by `axes` of an image on a finer lattice of theirs; the image itself on their own samples."""
-    if image.shape == tuple(axis.samples for axis in axes):
+    shape = tuple(image.shape[-len(axes) :])
+    if shape == tuple(axis.samples for axis in axes):
         return image
-    return apply_operator(axes, "forward", image, image.shape)
+    return apply_operator(axes, "forward", image, shape)
 
 
 def _smooth_coverage(valid: np.ndarray) -> np.ndarray:

@@ -7,9 +7,13 @@ reference.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+from torch import Tensor
 
+from ..acquisition.axis import Kind
 from ..acquisition.slices import SliceAcquisition
 from ..core.progress import Monitor
 from ..networks.intensity import IntensityNormalisation
@@ -27,54 +31,72 @@ _FACTOR = 2.0
 _THRESHOLD = 0.93
 
 
+@dataclass(frozen=True)
+class ReferenceTrial:
+    """A target and a reference in slices (slices, rows, columns), for `reference_improves`.
+
+    Attributes:
+        kinds: acquisition of rows and columns.
+        factors: by how much rows and columns are to be refined; those of 1 are left alone.
+        target: (N, h, w), as acquired.
+        reference: (N, f·h, f·w) with f = `reference_oversampling`.
+    """
+
+    kinds: tuple[Kind, Kind]
+    factors: tuple[float, float]
+    target: np.ndarray
+    reference: np.ndarray
+
+
 def reference_improves(
     network: SliceNetwork,
-    stack: SliceStack,
-    factors: tuple[float, float],
+    trial: ReferenceTrial,
     target: IntensityNormalisation,
     reference: IntensityNormalisation,
     monitor: Monitor,
 ) -> bool:
-    """Whether the slices of `stack` are better with the reference.
+    """Whether the slices of `trial` are better with the reference.
 
     Args:
-        stack: `target` (N, h, w), and `reference` (N, f·h, f·w) with f = `reference_oversampling`; `base` is not used.
-        factors: by how much rows and columns are to be refined; those of 1 are left alone.
         target, reference: normalisations of the volumes.
     """
     spec = network.spec
-    numbers = _representative(stack)
+    numbers = _representative(trial)
     oversampling = reference_oversampling(spec)
     truth, aligned = (
         _crop_to_multiples(torch.from_numpy(np.ascontiguousarray(images[numbers])), spec, factor)
-        for images, factor in ((stack.target, 1), (stack.reference, oversampling))
+        for images, factor in ((trial.target, 1), (trial.reference, oversampling))
     )
     shape = tuple(truth.shape[1:])
-    kinds = tuple(axis.kind for axis in stack.axes)
     lower = tuple(
         1.0 if f <= 1 else _FACTOR if spec.fixed_scale is not None else min(f, _FACTOR, max(1.0, n / _SMALLEST))
-        for f, n in zip(factors, shape, strict=True)
+        for f, n in zip(trial.factors, shape, strict=True)
     )
     if max(lower) == 1:
         return True  # too small for a trial
-    low = SliceAcquisition.of(shape, lower, kinds).forward(truth)
+    acquired = SliceAcquisition.of(shape, lower, trial.kinds)
     # the result may be finer than the truth, which it is compared with after an acquisition of its own
     fine = tuple(oversampling * n for n in shape)
-    acquisition = SliceAcquisition.of(fine, tuple(oversampling * f for f in lower), kinds)
-    to_truth = SliceAcquisition.of(fine, (float(oversampling),) * 2, kinds)
-    errors = []
-    for other in (aligned, None):
+    acquisition = SliceAcquisition.of(fine, tuple(oversampling * f for f in lower), trial.kinds)
+    to_truth = SliceAcquisition.of(fine, (float(oversampling),) * 2, trial.kinds)
+
+    def squared_error(truth: Tensor, low: Tensor, other: Tensor | None) -> Tensor:
         monitor.check()
         images = correction_inputs(spec.base, acquisition, low, other)
         images = acquisition.zero_filled(low)[:, None] if images is None else images
         auxiliary = None if spec.auxiliary_image is None else images[:, 1]
-        arrays = [None if x is None else x.numpy() for x in (low, images[:, 0], other, auxiliary)]
-        slices = SliceStack(acquisition.axes, *arrays)
-        with network.without_augmentation():  # which would improve both alike
-            image, _ = limit_correction(network(slices, target, reference, monitor.silent), slices.base, slices.axes)
-        image = torch.from_numpy(image)
-        errors.append(float((to_truth.forward(acquisition.consistent(image, low)) - truth).square().sum()))
-    return errors[0] < _THRESHOLD * errors[1]
+        slices = SliceStack(acquisition.axes, low, images[:, 0], other, auxiliary)
+        image, _ = limit_correction(network(slices, target, reference), slices.base, slices.axes)
+        return (to_truth.forward(acquisition.consistent(image, low)) - truth).square().sum()
+
+    def errors(device: str) -> list[float]:
+        there, other = truth.to(device), aligned.to(device)
+        low = acquired.forward(there)
+        return torch.stack([squared_error(there, low, other), squared_error(there, low, None)]).tolist()
+
+    with network.without_augmentation():  # which would improve both alike
+        with_reference, without = network.run(errors, monitor.silent)
+    return with_reference < _THRESHOLD * without
 
 
 def reference_oversampling(spec: Spec) -> int:
@@ -87,9 +109,9 @@ def reference_oversampling(spec: Spec) -> int:
     return 1 if spec.fixed_scale is None else max(1, round(spec.fixed_scale / _FACTOR))
 
 
-def _representative(stack: SliceStack) -> np.ndarray:
+def _representative(trial: ReferenceTrial) -> np.ndarray:
     """Numbers of a few slices, spread over those with contrast in both images."""
-    contrast = stack.target.std((1, 2)) * stack.reference.std((1, 2))
+    contrast = trial.target.std((1, 2)) * trial.reference.std((1, 2))
     (candidates,) = np.nonzero(contrast > 0.3 * contrast.max())
     if len(candidates) == 0:
         return np.array([len(contrast) // 2])

@@ -23,7 +23,8 @@ class DataTerm:
 
     def __init__(self, scan: Observation, scale: float, weight: float, like: Tensor) -> None:
         self.bases = [None if basis is None else torch.from_numpy(basis).to(like) for basis in scan.bases]
-        self.left = [None if basis is None else torch.from_numpy(basis).to(like) for basis in scan.left]
+        left = (None, None, None) if scan.measured is None else scan.left
+        self.left = [None if basis is None else torch.from_numpy(basis).to(like) for basis in left]
         self.gains = torch.from_numpy(scan.gains).to(like)
         self.coefficients = torch.from_numpy(np.ascontiguousarray(scan.coefficients)).to(like) / scale
         self.missing = None if scan.measured is None else torch.from_numpy(~scan.measured).to(like.device)
@@ -39,7 +40,7 @@ class DataTerm:
 
     def value(self, image: Tensor) -> float:
         """The term at `image`."""
-        return 0.5 * self.weight * float((self.residual(image).double() ** 2).sum())
+        return 0.5 * self.weight * float((self.residual(image).cpu().double() ** 2).sum())
 
     def prox(self, image: Tensor, step: float) -> None:
         """The proximal operator, in place: the minimum of ‖· − image‖² / 2 + step × the term.

@@ -45,6 +45,14 @@ TEST_TIME_AUGMENTATION = Option(
     unit="views",
     former_names=("orientations",),
 )
+PRECISION = Option(
+    "precision",
+    "auto",
+    "Precision",
+    "Number format of the network's layers: auto is float16 on CUDA GPUs where that changes the result by less than "
+    "0.1 % of its range, else float32; bfloat16 is quicker on many processors and changes it by up to 0.5 %.",
+    choices=("auto", "float32", "bfloat16", "float16"),
+)
 
 
 class TrainedMethod(Method):
@@ -59,7 +67,7 @@ class TrainedMethod(Method):
     reference = "optional"
     requires = ("torch",)
     devices = ("cpu", "accelerator")
-    options = (CHECK_REFERENCE, TEST_TIME_AUGMENTATION, WEIGHTS)
+    options = (CHECK_REFERENCE, TEST_TIME_AUGMENTATION, PRECISION, WEIGHTS)
     finest: ClassVar[float] = 6.5  # networks are trained up to this scale
 
     def prepare(
@@ -178,9 +186,9 @@ class TrainedMethod(Method):
         from ..inference.slice_network import SliceNetwork
         from ..weights.file import load_network
 
-        weights, augmentation = str(chosen["weights"]), int(chosen["test_time_augmentation"])
+        weights, settings = str(chosen["weights"]), (int(chosen["test_time_augmentation"]), str(chosen["precision"]))
         if weights:
-            return SliceNetwork(load_network(weights, network=self.name), device, augmentation)
+            return SliceNetwork(load_network(weights, network=self.name), device, *settings)
         models = [m for m in shipped(self.name) if scale is None or m.card["model"]["scale"] == scale]
         if not models:
             raise MethodUnavailableError(
@@ -188,7 +196,7 @@ class TrainedMethod(Method):
                 "the option 'weights'."
             )
         net = load_network(models[0].path, models[0].sha256, network=self.name)
-        return SliceNetwork(net, device, augmentation)
+        return SliceNetwork(net, device, *settings)
 
 
 def _lattice_samples(model: AcquisitionModel, axes: tuple[int, ...], factors: tuple[float, ...]) -> tuple[int, ...]:

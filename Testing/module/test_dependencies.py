@@ -117,7 +117,7 @@ def test_missing_torch_comes_through_the_pytorch_extension(monkeypatch, without_
     torch = fake_torch()
     installer = offer(monkeypatch, Installer(installs(monkeypatch, torch)))
     assert dependencies.ensure_torch() is torch
-    assert installer.calls == [{"askConfirmation": True, "torchVersionRequirement": ">=2.1"}]
+    assert installer.calls == [{"askConfirmation": True, "torchVersionRequirement": ">=2.3"}]
 
 
 def test_an_older_extension_gets_only_keywords_it_knows(monkeypatch, without_torch):

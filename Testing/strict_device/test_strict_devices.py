@@ -7,6 +7,9 @@ from strict_comparison import Memory, equal, scans, super_resolved
 
 torch = pytest.importorskip("torch", reason="Accelerators need torch, which is not installed here.")
 
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+from torch.utils._pytree import tree_leaves  # noqa: E402
+
 from MultiContrastSRLib.core import devices  # noqa: E402
 from MultiContrastSRLib.core.devices import Device, list_devices, preferred_device, resolve_device  # noqa: E402
 from MultiContrastSRLib.core.errors import InputError, MethodUnavailableError  # noqa: E402
@@ -61,3 +64,26 @@ def test_guided_runs_on_the_cpu_and_says_so(strict_device):
     assert memory.launches == 0 and memory.result.report.device == "cpu"
     assert "Method guided has no GPU version; it ran on the CPU." in memory.result.report.notes
     assert equal(memory.result.volume.array, super_resolved("guided", "cpu", scans()[1]).volume.array)
+
+
+class Float64Refused(TorchDispatchMode):
+    """Within it, no tensor of float64 is made on the device."""
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        made = function(*arguments, **(keywords or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, torch.Tensor) and tensor.device.type == "strict":
+                assert tensor.dtype != torch.float64, function
+        return made
+
+
+@pytest.mark.parametrize("method", ["swift", "dinet", "joint-nonlocal", "subject-inr"])
+def test_devices_without_float64_are_given_none(method, strict_device, monkeypatch):
+    with pytest.raises(AssertionError), Float64Refused():
+        torch.ones(2, dtype=torch.float64).to(strict_device.name)
+    for user in ("guided.backend", "joint.solver"):
+        monkeypatch.setattr(f"MultiContrastSRLib.{user}.has_float64", lambda device_type: False)
+    with Float64Refused():
+        result = super_resolved(method, strict_device.name, scans()[1])
+    assert result.report.device == strict_device.name and result.report.warnings == ()
+    assert equal(result.volume.array, super_resolved(method, "cpu", scans()[1]).volume.array)

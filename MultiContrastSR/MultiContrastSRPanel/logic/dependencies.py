@@ -21,7 +21,7 @@ import slicer
 
 from .library import library
 
-TORCH_REQUIREMENT = ">=2.1"
+TORCH_REQUIREMENT = ">=2.3"  # the first that works with NumPy 2
 _OFFLINE = (
     "If this computer is offline or behind a proxy, connect it once, or have an administrator install the package "
     "into Slicer's Python."
