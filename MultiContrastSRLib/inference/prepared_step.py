@@ -16,7 +16,6 @@ from ..image.grid import spacing_along
 from ..image.resample import resample_reference
 from ..image.sampling import sample
 from ..image.volume import Volume
-from .auxiliary_image import JointTVSlices
 from .base_image import BaseImage
 from .correction_limit import limit_correction
 from .network_inputs import NetworkInputs
@@ -85,13 +84,12 @@ class PreparedStep:
         self._inputs = []
         if resampled is None or valid.mean() <= 1 - _COVERAGE:
             base = BaseImage(volume, None, refined, samples, monitor)
-            self._inputs.append(NetworkInputs(base, auxiliary=self._auxiliary(volume, None, monitor)))
+            self._inputs.append(NetworkInputs(base))
         if resampled is not None:
             guide = reference if network.spec.base_image == "guided" else None
             base = BaseImage(volume, guide, refined, samples, monitor, (resampled, valid))
-            auxiliary = self._auxiliary(volume, reference, monitor)
             normalisation = volume_normalisation(resampled, network.spec)
-            self._inputs.append(NetworkInputs(base, resampled, normalisation, auxiliary))
+            self._inputs.append(NetworkInputs(base, resampled, normalisation))
             self._coverage = _smooth_coverage(valid)
             if max(n / axis.samples for n, axis in zip(samples, self._axes, strict=True)) > _LEAKAGE_SCALE:
                 self._notes.append(
@@ -108,7 +106,6 @@ class PreparedStep:
     def warnings(self) -> tuple[str, ...]:
         """Sentences for the report that the user should read, about the slices computed so far."""
         found = list(self._warnings)
-        found += [text for inputs in self._inputs for slices in inputs.auxiliary.values() for text in slices.warnings]
         if self.network is not None:
             found += self.network.warnings
         if self._replaced:
@@ -160,8 +157,7 @@ class PreparedStep:
         axes = [AxisModel("kspace", n, 1.0) for axis, n in enumerate(self._network_samples) if axis != across]
         same = base.shape[1:] == tuple(axis.samples for axis in axes)
         network_base = base if same else apply_operator(axes, "forward", base, base.shape[1:])
-        auxiliary = inputs.auxiliary[across].stack(numbers, monitor) if inputs.auxiliary else None
-        stack = self._stack(across, network_base, inputs.reference, numbers, auxiliary)
+        stack = self._stack(across, network_base, inputs.reference, numbers)
         image = self.network(stack, self._normalisation, inputs.normalisation, monitor)
         image, replaced = limit_correction(image, network_base, stack.axes)
         self._computed.update((across, n) for n in range(numbers.start, numbers.stop))
@@ -170,28 +166,18 @@ class PreparedStep:
             return image
         return base + apply_operator(axes, "spread", image - network_base, base.shape[1:])
 
-    def _auxiliary(self, volume: Volume, reference: Volume | None, monitor: Monitor) -> dict[int, JointTVSlices]:
-        """The auxiliary images by stack axis."""
-        if self.network.spec.auxiliary_image is None:
-            return {}
-        lattice, device = self._model.lattice(self._network_samples), self.network.device
-        return {
-            across: JointTVSlices(volume, reference, lattice, across, device, monitor) for across in self._stack_axes
-        }
-
     def _stack(
         self,
         across: int,
         base: np.ndarray | None,
         reference: np.ndarray | None,
         numbers: slice = slice(None),
-        auxiliary: np.ndarray | None = None,
     ) -> SliceStack:
-        """The slices `numbers` along `across`; `base` and `auxiliary` hold these only. `base` None: the target."""
+        """The slices `numbers` along `across`; `base` holds these only. `base` None: the target."""
         axes = tuple(axis for n, axis in enumerate(self._axes) if n != across)
         target = np.moveaxis(self._target, across, 0)[numbers]
         reference = None if reference is None else np.moveaxis(reference, across, 0)[numbers]
-        return SliceStack(axes, target, target if base is None else base, reference, auxiliary)
+        return SliceStack(axes, target, target if base is None else base, reference)
 
     def _blend(self, images: list[np.ndarray], across: int, numbers: slice) -> np.ndarray:
         """The image computed with the reference where that covers the target, else the one without."""

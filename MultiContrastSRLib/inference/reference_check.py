@@ -14,7 +14,7 @@ from ..acquisition.slices import SliceAcquisition
 from ..core.progress import Monitor
 from ..networks.intensity import IntensityNormalisation
 from ..networks.spec import Spec
-from .correction_inputs import correction_inputs
+from .slice_base import base_image
 from .correction_limit import limit_correction
 from .slice_network import SliceNetwork
 from .slice_stack import SliceStack
@@ -65,10 +65,9 @@ def reference_improves(
     errors = []
     for other in (aligned, None):
         monitor.check()
-        images = correction_inputs(spec.base, acquisition, low, other)
-        images = acquisition.zero_filled(low)[:, None] if images is None else images
-        auxiliary = None if spec.auxiliary_image is None else images[:, 1]
-        arrays = [None if x is None else x.numpy() for x in (low, images[:, 0], other, auxiliary)]
+        base = base_image(spec.base, acquisition, low, other)
+        base = acquisition.zero_filled(low) if base is None else base[:, 0]
+        arrays = [None if x is None else x.numpy() for x in (low, base, other)]
         slices = SliceStack(acquisition.axes, *arrays)
         with network.without_augmentation():  # which would improve both alike
             image, _ = limit_correction(network(slices, target, reference, monitor.silent), slices.base, slices.axes)

@@ -148,8 +148,7 @@ class SliceNetwork:
         target, reference = (None if x is None else x.to(device) for x in (target, reference))
         base = None
         if self.spec.base_image is not None:
-            images = [x for x in (stack.base, stack.auxiliary) if x is not None]
-            base = torch.cat([target.apply(upload(x)) for x in images], dim=1)
+            base = target.apply(upload(stack.base))
         image = self._net_on(device)(
             target.apply(upload(stack.target)),
             None if stack.reference is None else reference.apply(upload(stack.reference)),

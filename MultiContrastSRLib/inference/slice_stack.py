@@ -19,19 +19,17 @@ class SliceStack:
         target: (N, h, w), as acquired.
         base: (N, H, W), the base image, or what is returned for slices without contrast.
         reference: (N, H, W), or (N, h, w) for a reference of the target's resolution; None without.
-        auxiliary: (N, H, W), the auxiliary image; None where the network has none.
     """
 
     axes: tuple[AxisModel, AxisModel]
     target: np.ndarray
     base: np.ndarray
     reference: np.ndarray | None
-    auxiliary: np.ndarray | None = None
 
     def part(self, numbers: slice | list[int]) -> SliceStack:
         """Some of the slices."""
-        reference, auxiliary = (None if x is None else x[numbers] for x in (self.reference, self.auxiliary))
-        return SliceStack(self.axes, self.target[numbers], self.base[numbers], reference, auxiliary)
+        reference = None if self.reference is None else self.reference[numbers]
+        return SliceStack(self.axes, self.target[numbers], self.base[numbers], reference)
 
     @property
     def positions(self) -> Positions:

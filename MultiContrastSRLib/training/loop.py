@@ -319,13 +319,13 @@ def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _bfloat16_is_faster(device: torch.device) -> bool:
-    """Whether training is faster in bfloat16. On a CPU without AMX it takes a quarter longer than in float32."""
+    """Whether training is faster in bfloat16: twice as fast on CPUs with instructions for it, slower on others."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     if device.type != "cpu":
         return False  # not measured
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not in the oldest PyTorch that is supported
-    return bool(capabilities.get("amx_bf16"))
+    return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def _hardware(device: torch.device) -> str:

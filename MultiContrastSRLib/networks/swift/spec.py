@@ -13,12 +13,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SwiftSpec(Spec):
-    """Swift, see `network.Swift`. There is one size."""
+    """Swift, see `network.Swift`. There is one size.
+
+    Attributes:
+        features: channels at half the output's resolution; twice as many at a quarter of it.
+        blocks: residual blocks on either side at half the output's resolution.
+        coarse_blocks: residual blocks at a quarter of it.
+    """
 
     network: ClassVar[str] = "swift"
     choices: ClassVar[dict[str, tuple]] = {"base": BASES[1:]}
 
-    base: str = "guided+joint-tv"
+    base: str = "guided"
+    features: int = 64
+    blocks: int = 2
+    coarse_blocks: int = 3
 
     @classmethod
     def light(cls) -> SwiftSpec:
