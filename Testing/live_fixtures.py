@@ -27,7 +27,7 @@ from MultiContrastSRLib.methods.contract import REGISTRY
 
 TOLERANCE = 1e-4  # of the intensity range
 TINY = {
-    "swift": {},
+    "swift": {"features": 4, "blocks": 1, "coarse_blocks": 1},
     "dual-arbnet": {"features": 4, "blocks": 1, "layers": 1, "fusion_layers": 1, "fusion_convs": 1},
     "dinet": {
         "features": 4,
@@ -85,7 +85,7 @@ def tiny_weights() -> dict[str, str]:
 
     folder = Path(tempfile.mkdtemp(prefix="tiny-weights-"))
     for name, sizes in TINY.items():
-        spec = light(name, base="guided+joint-tv", correction_width=4, correction_blocks=1, **sizes)
+        spec = light(name, **sizes)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             state = build(spec).state_dict()

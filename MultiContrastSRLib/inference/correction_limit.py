@@ -41,7 +41,7 @@ def limit_correction(
     limit = ndimage.maximum_filter(bases, size, mode="nearest") - ndimage.minimum_filter(bases, size, mode="nearest")
     limit += np.float32(_ALLOWANCE) * np.ptp(bases, axis=(1, 2), keepdims=True)
     with np.errstate(invalid="ignore", over="ignore"):
-        correction = _unrecorded(images - bases, axes)
+        correction = unrecorded(images - bases, axes)
     exceeding = ~(np.abs(correction) <= limit)  # true of NaN
     share = exceeding.mean(axis=(1, 2))
     replaced = share > _TOLERATED
@@ -52,7 +52,7 @@ def limit_correction(
     return images, replaced
 
 
-def _unrecorded(images: np.ndarray, axes: tuple[AxisModel, AxisModel]) -> np.ndarray:
+def unrecorded(images: np.ndarray, axes: tuple[AxisModel, AxisModel]) -> np.ndarray:
     """`images` (N, H, W) without the part of them that an acquisition by `axes` records."""
     shape = images.shape[1:]
     return images - apply_operator(axes, "spread", apply_operator(axes, "forward", images, shape), shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import torch
 from scipy import ndimage
 
 from ..acquisition.axis import AxisModel
@@ -17,14 +18,17 @@ from ..image.resample import resample_reference
 from ..image.sampling import sample
 from ..image.volume import Volume
 from .base_image import BaseImage
-from .correction_limit import limit_correction
+from .correction_limit import limit_correction, unrecorded
 from .network_inputs import NetworkInputs
-from .reference_check import reference_improves, reference_oversampling
+from .reference_check import reference_improves
+from .regional_trial import RegionalWeights, Share, faded, regional_weights
 from .slice_network import SliceNetwork, volume_normalisation
 from .slice_stack import SliceStack
 from .steps import RefinementStep, measured_axes
+from .trial_acquisition import TrialAcquisition, oversampling
 
 _LEAKAGE_SCALE = 4.2  # up to this factor leakage of small structures stays within 5 % (docs/accuracy.md)
+_TRUSTED = 0.5  # mean weight below which the report says so
 _COVERAGE = 0.02  # share of a volume outside the reference, or inside it, below which it is ignored
 
 
@@ -44,6 +48,8 @@ class PreparedStep:
     Attributes:
         samples: of the lattice of the result.
         across: the axis along which the slices are stacked; None where there are two.
+        reference_used: whether the reference adds anything.
+        reference_rejected: whether the reference check left it out.
     """
 
     def __init__(
@@ -65,18 +71,23 @@ class PreparedStep:
         self._notes: list[str] = []
         self._warnings: list[str] = []
         self.reference_used = reference is not None
+        self.reference_rejected = False
         self._computed: set[tuple[int, int]] = set()  # (stack axis, number) of the slices that the network computed
         self._replaced: set[tuple[int, int]] = set()  # those of them that are the base image
+        self._shares = {"reference": Share(), "correction": Share()}
+        self._check_reference = check_reference
         refined = tuple(n in step.axes for n in range(3))
         if network is None:
             self._inputs = [NetworkInputs(BaseImage(volume, reference, refined, samples, monitor))]
             return
         self._axes = measured_axes(self._model, refined)
+        self._factors = tuple(n / axis.samples for n, axis in zip(network_samples, self._axes, strict=True))
         self._target = _acquire(volume.array, self._axes)
         self._normalisation = volume_normalisation(self._target, network.spec)
         resampled, valid = self._resample(volume, reference, step, monitor)
         if resampled is not None and check_reference and not self._improved_by(resampled, monitor):
             resampled = None
+            self.reference_rejected = True
             self._warnings.append(
                 "In a trial on the target itself the reference did not help the network; it was left out."
             )
@@ -89,7 +100,8 @@ class PreparedStep:
             guide = reference if network.spec.base_image == "guided" else None
             base = BaseImage(volume, guide, refined, samples, monitor, (resampled, valid))
             normalisation = volume_normalisation(resampled, network.spec)
-            self._inputs.append(NetworkInputs(base, resampled, normalisation))
+            plain = None if guide is None else BaseImage(volume, None, refined, samples, monitor)
+            self._inputs.append(NetworkInputs(base, plain, resampled, normalisation))
             self._coverage = _smooth_coverage(valid)
             if max(n / axis.samples for n, axis in zip(samples, self._axes, strict=True)) > _LEAKAGE_SCALE:
                 self._notes.append(
@@ -112,6 +124,16 @@ class PreparedStep:
             found.append(
                 f"In {len(self._replaced)} of {len(self._computed)} slices the network's correction exceeded the local "
                 f"range of the scan; the {self.base_method} image is shown there instead."
+            )
+        reference, correction = (self._shares[name].mean for name in ("reference", "correction"))
+        if reference < _TRUSTED:
+            found.append(
+                f"{1 - reference:.0%} of the reference's detail were left out: in a trial on the target they did not fit."
+            )
+        if correction < _TRUSTED:
+            found.append(
+                f"{1 - correction:.0%} of the network's correction were left out: in a trial on the target they added "
+                "errors."
             )
         return tuple(dict.fromkeys(found))
 
@@ -153,18 +175,67 @@ class PreparedStep:
     def _super_resolve(self, inputs: NetworkInputs, across: int, numbers: slice, monitor: Monitor) -> np.ndarray:
         base = inputs.base.stack(across, numbers, monitor)
         monitor.check()
+        stack = self._stack(across, None, inputs.reference, numbers)
+        weights = self._regional_weights(stack, inputs, across, monitor)
+        if weights is not None and weights.reference is not None:
+            if not weights.reference.any():
+                return self._super_resolve(inputs.without_reference(), across, numbers, monitor)
+            base, stack = self._with_confidence(stack, inputs, base, weights, across, numbers, monitor)
         # axes of the network's lattice as a k-space crop of the result's: their centres coincide too
         axes = [AxisModel("kspace", n, 1.0) for axis, n in enumerate(self._network_samples) if axis != across]
         same = base.shape[1:] == tuple(axis.samples for axis in axes)
         network_base = base if same else apply_operator(axes, "forward", base, base.shape[1:])
-        stack = self._stack(across, network_base, inputs.reference, numbers)
+        stack = replace(stack, base=network_base)
         image = self.network(stack, self._normalisation, inputs.normalisation, monitor)
         image, replaced = limit_correction(image, network_base, stack.axes)
         self._computed.update((across, n) for n in range(numbers.start, numbers.stop))
         self._replaced.update((across, numbers.start + int(n)) for n in np.flatnonzero(replaced))
-        if same:
-            return image
-        return base + apply_operator(axes, "spread", image - network_base, base.shape[1:])
+        correction = image - network_base
+        if weights is not None:
+            weight = weights.on_lattice(stack.axes, network_base.shape[1:]).correction
+            self._shares["correction"].add(weight, np.abs(correction))
+            correction *= weight
+        return base + (correction if same else apply_operator(axes, "spread", correction, base.shape[1:]))
+
+    def _regional_weights(
+        self, stack: SliceStack, inputs: NetworkInputs, across: int, monitor: Monitor
+    ) -> RegionalWeights | None:
+        """How far reference and correction are trusted in the slices of `stack`; None without a trial."""
+        factors = tuple(factor for n, factor in enumerate(self._factors) if n != across)
+        trial = TrialAcquisition.of(self.network.spec, stack.axes, factors)
+        if trial is None:
+            return None
+        if stack.reference is not None:
+            axes = tuple(axis for n, axis in enumerate(self._trial_axes()) if n != across)
+            stack = replace(stack, reference=_acquire(stack.reference, axes))
+        return regional_weights(
+            self.network, stack, trial, self._normalisation, inputs.normalisation, monitor,
+            whole_reference=not self._check_reference,
+        )  # fmt: skip
+
+    def _with_confidence(
+        self,
+        stack: SliceStack,
+        inputs: NetworkInputs,
+        base: np.ndarray,
+        weights: RegionalWeights,
+        across: int,
+        numbers: slice,
+        monitor: Monitor,
+    ) -> tuple[np.ndarray, SliceStack]:
+        """(base image, stack) in which the reference is present as far as it is trusted."""
+        if inputs.plain is not None:
+            plain = inputs.plain.stack(across, numbers, monitor)
+            confidence = weights.on_lattice(stack.axes, base.shape[1:]).reference
+            detail = base - plain
+            self._shares["reference"].add(confidence, np.abs(detail))
+            if confidence.min() < 1:
+                base = plain + unrecorded(confidence * detail, stack.axes)
+        confidence = torch.from_numpy(weights.on_lattice(stack.axes, stack.reference.shape[1:]).reference)
+        reference = faded(
+            torch.from_numpy(np.array(stack.reference, dtype=np.float32)), confidence, inputs.normalisation
+        )
+        return base, replace(stack, reference=reference.numpy())
 
     def _stack(
         self,
@@ -192,18 +263,22 @@ class PreparedStep:
 
     def _improved_by(self, resampled: np.ndarray, monitor: Monitor) -> bool:
         """Whether the check finds the result better with the reference, `resampled` to the lattice."""
-        across, factor = self._stack_axes[0], reference_oversampling(self.network.spec)
-        axes = tuple(
+        across = self._stack_axes[0]
+        reference = _acquire(resampled, self._trial_axes())
+        stack = self._stack(across, None, reference)
+        factors = tuple(self._factors[n] for n in range(3) if n != across)
+        normalisation = volume_normalisation(reference, self.network.spec)
+        return reference_improves(self.network, stack, factors, self._normalisation, normalisation, monitor)
+
+    def _trial_axes(self) -> tuple[AxisModel, ...]:
+        """The target's axes with as many samples as a trial needs of the reference."""
+        factor = oversampling(self.network.spec)
+        return tuple(
             axis
             if n in self._stack_axes
             else replace(axis, samples=factor * axis.samples, spacing=axis.spacing / factor)
             for n, axis in enumerate(self._axes)
         )
-        reference = _acquire(resampled, axes)
-        stack = self._stack(across, None, reference)
-        factors = tuple(self._network_samples[n] / self._axes[n].samples for n in range(3) if n != across)
-        normalisation = volume_normalisation(reference, self.network.spec)
-        return reference_improves(self.network, stack, factors, self._normalisation, normalisation, monitor)
 
     def _resample(
         self, volume: Volume, reference: Volume | None, step: RefinementStep, monitor: Monitor
@@ -221,10 +296,11 @@ class PreparedStep:
 
 
 def _acquire(image: np.ndarray, axes: tuple[AxisModel, ...]) -> np.ndarray:
-    """The acquisition by `axes` of an image on a finer lattice of theirs; the image itself on their own samples."""
-    if image.shape == tuple(axis.samples for axis in axes):
+    """The acquisition by `axes`, those of the last dimensions, of an image on a finer lattice of theirs."""
+    shape = image.shape[-len(axes) :]
+    if shape == tuple(axis.samples for axis in axes):
         return image
-    return apply_operator(axes, "forward", image, image.shape)
+    return apply_operator(axes, "forward", image, shape)
 
 
 def _smooth_coverage(valid: np.ndarray) -> np.ndarray:

@@ -101,7 +101,8 @@ class Augmentation:
         bias_field: examples with a smooth multiplicative field on each image.
         target_curve: target intensities mapped by a random monotone curve.
         intensity_curve: reference intensities mapped likewise.
-        intensity_inversion: reference intensities inverted, and target intensities with the ratio of the curves' shares.
+        target_inversion: target intensities inverted.
+        intensity_inversion: reference intensities inverted.
         max_shift: largest misregistration, in pixels of the ground truth.
         shifted: examples whose reference is misregistered as a whole.
         locally_shifted: examples whose reference is deformed.
@@ -122,6 +123,7 @@ class Augmentation:
     max_zoom: float = 1.0
     bias_field: float = 0.0
     target_curve: float = 0.0
+    target_inversion: float = 0.0
     intensity_curve: float = 0.0
     intensity_inversion: float = 0.0
     max_shift: float = 0.0

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _SHARES = {
     "augmentation": (
-        "synthetic", "hard_edges", "bias_field", "target_curve", "intensity_curve", "intensity_inversion", "shifted",
+        "synthetic", "hard_edges", "bias_field", "target_curve", "target_inversion", "intensity_curve", "intensity_inversion", "shifted",
         "locally_shifted", "wrong_reference", "partly_wrong", "partly_absent", "no_reference", "lesions",
         "reference_lesions", "gain", "offset",
     ),

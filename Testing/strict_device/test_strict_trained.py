@@ -32,7 +32,7 @@ def weights(tmp_path_factory) -> dict[str, str]:
     files = {}
     for name in METHODS:
         torch.manual_seed(0)
-        spec = light(name, base="guided+joint-tv", correction_width=16, correction_blocks=1, **TINY.get(name, {}))
+        spec = light(name, **TINY[name])
         net = build(spec)
         for parameter in net.parameters():
             parameter.data.add_(0.01 * torch.randn_like(parameter))

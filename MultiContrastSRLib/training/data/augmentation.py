@@ -161,11 +161,12 @@ def augment_intensities(pair: Tensor, settings: Augmentation, rng: np.random.Gen
     """The pair (2, H, W) with bias fields, and with the intensities of each image mapped by a curve or inverted."""
     if rng.random() < settings.bias_field:
         pair = pair * bias_fields(pair.shape[-2:], rng, pair.device)
+    curves = settings.target_curve, settings.intensity_curve
+    inversions = settings.target_inversion, settings.intensity_inversion
     images = []
-    for image, curve in zip(pair, (settings.target_curve, settings.intensity_curve), strict=True):
+    for image, curve, inversion in zip(pair, curves, inversions, strict=True):
         mapped = random_intensity_curve(image, rng) if rng.random() < curve else image
-        inverted = settings.intensity_inversion * curve / max(settings.intensity_curve, 1e-6)
-        images.append(invert_intensities(mapped, rng) if rng.random() < inverted else mapped)
+        images.append(invert_intensities(mapped, rng) if rng.random() < inversion else mapped)
     return torch.stack(images)
 
 

@@ -74,9 +74,7 @@ def make_batch(
         # a region for all: both halves of a batch with inserted structures must differ in these alone
         region = random_region(shape, rngs[0], truth.device)
         confidence = region.expand(len(pairs), *shape)
-    base = base_image(
-        spec.base, acquisition, low, None if degradation.reference == "none" else reference, confidence
-    )
+    base = base_image(spec.base, acquisition, low, None if degradation.reference == "none" else reference, confidence)
     low = low[:, None]
     intensity = estimate_normalisation(low, spec)
     scales = intensity.scale * gains.view(-1, 1, 1, 1)
