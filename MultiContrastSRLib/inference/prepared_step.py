@@ -128,7 +128,8 @@ class PreparedStep:
         reference, correction = (self._shares[name].mean for name in ("reference", "correction"))
         if reference < _TRUSTED:
             found.append(
-                f"{1 - reference:.0%} of the reference's detail were left out: in a trial on the target they did not fit."
+                f"{1 - reference:.0%} of the reference's detail were left out: in a trial on the target they added "
+                "errors."
             )
         if correction < _TRUSTED:
             found.append(

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 _SHARES = {
     "augmentation": (
-        "synthetic", "hard_edges", "bias_field", "target_curve", "target_inversion", "intensity_curve", "intensity_inversion", "shifted",
-        "locally_shifted", "wrong_reference", "partly_wrong", "partly_absent", "no_reference", "lesions",
-        "reference_lesions", "gain", "offset",
+        "synthetic", "hard_edges", "bias_field", "target_curve", "target_inversion", "intensity_curve",
+        "intensity_inversion", "shifted", "locally_shifted", "wrong_reference", "partly_wrong", "partly_absent",
+        "no_reference", "lesions", "reference_lesions", "gain", "offset",
     ),
     "degradation": ("anisotropic", "slab", "magnitude", "apodised", "eight_bit"),
     "curriculum": ("warmup", "prelearning", "low_reference"),
