@@ -29,8 +29,7 @@ class Stub(torch.nn.Module):
 
     def __init__(self, enough_memory: bool) -> None:
         super().__init__()
-        self.spec = light("swift", base="guided+joint-tv")
-        self.correction = torch.nn.Identity()
+        self.spec = light("swift")
         self.weight = torch.nn.Parameter(torch.zeros(1))
         self.enough_memory, self.devices = enough_memory, Seen()
 
@@ -38,13 +37,13 @@ class Stub(torch.nn.Module):
         self.devices.append({x.device.type for x in (target, reference, base, self.weight)})
         if target.device.type != "cpu" and not self.enough_memory:
             raise torch.OutOfMemoryError("out of memory")
-        return base[:, :1] if base.device.type == "cpu" else torch.zeros(base[:, :1].shape, device=base.device)
+        return base if base.device.type == "cpu" else torch.zeros(base.shape, device=base.device)
 
 
 def stack() -> SliceStack:
     rng = np.random.default_rng(0)
-    target, base, reference, other = (50 * rng.random((2, n, n), dtype=np.float32) for n in (12, 24, 24, 24))
-    return SliceStack((AxisModel("kspace", 12, 2.0),) * 2, target, base, reference, other)
+    target, base, reference = (50 * rng.random((2, n, n), dtype=np.float32) for n in (12, 24, 24))
+    return SliceStack((AxisModel("kspace", 12, 2.0),) * 2, target, base, reference)
 
 
 def test_a_network_sees_images_and_intensities_on_its_own_device():
