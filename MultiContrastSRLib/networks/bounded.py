@@ -35,6 +35,7 @@ def local_limit(base: Tensor, scale: tuple[float, float]) -> Tensor:
     return SHARE * (highest + lowest) + FLOOR
 
 
-def corrected(base: Tensor, output: Tensor, scale: tuple[float, float]) -> Tensor:
-    """The base image (B, C, H, W) plus limit · tanh(output), with `output` the last layer of a network."""
-    return base + local_limit(base, scale) * output.to(base.dtype).tanh()
+def corrected(base: Tensor, correction: Tensor, scale: tuple[float, float]) -> Tensor:
+    """The base image (B, C, H, W) plus limit · tanh(correction / limit): small corrections pass as they are."""
+    limit = local_limit(base, scale)
+    return base + limit * (correction.to(base.dtype) / limit).tanh()

@@ -21,31 +21,36 @@ _CONDITION = 32  # width of the layer that maps the scale to the gains of the no
 
 
 class Swift(Network):
-    """base + limit · tanh(U-Net(base, reference, interpolated target)): the guided image, corrected.
+    """base + U-Net(base, reference, interpolated target), limited: the guided image, corrected.
 
     All images lie on the output's lattice, so one network serves every scale along each axis, and nothing is computed
-    twice when a slice is viewed again. A U-Net (Ronneberger et al., MICCAI 2015) of two resolutions works on pixels
-    that are unshuffled 2×2 (Shi et al., CVPR 2016): an error is as wide as the target's pixels, and layers at full
-    resolution would take most of the time. The channels of each pixel are normalised before every block (as in NAFNet,
+    twice when a slice is viewed again. The base image's errors show best in a comparison with the reference, pixel by
+    pixel; at strong downscaling they are as wide as the target's pixels, which the two coarser resolutions of the U-Net
+    (Ronneberger et al., MICCAI 2015) cover at a fraction of the cost. The channels of each pixel are normalised before every block (as in NAFNet,
     Chen et al., ECCV 2022), so that activations stay bounded for any input; the gains of these norms depend on the
     scale (FiLM, Perez et al., AAAI 2018). No statistics of the slice are used: the correction of a crop is the crop of
     the correction. The last layer is initialised with zeros: an untrained network returns its base image.
     """
 
     INPUT_RANGE = (-0.5, 1.75)  # of normalised intensities; inputs are clamped to it
-    _MULTIPLE = 4  # output pixels: the unshuffling and one halving of the resolution
+    _MULTIPLE = 4  # pixels: two halvings of the resolution
 
     def __init__(self, spec: SwiftSpec) -> None:
         super().__init__(spec)
-        channels, fine, coarse = spec.in_channels, spec.features, 2 * spec.features
+        channels, width, blocks = spec.in_channels, spec.features, spec.blocks
+        half, quarter = 2 * width, 4 * width
         self.condition = nn.Sequential(nn.Linear(2, _CONDITION), nn.ReLU())
-        self.head = conv3(4 * 3 * channels, fine)
-        self.before = _blocks(fine, spec.blocks)
-        self.down = nn.Conv2d(fine, coarse, 2, stride=2)
-        self.middle = _blocks(coarse, spec.coarse_blocks)
-        self.up = nn.ConvTranspose2d(coarse, fine, 2, stride=2)
-        self.after = _blocks(fine, spec.blocks)
-        self.tail = conv3(fine, 4 * channels)
+        self.head = conv3(3 * channels, width)
+        self.before = _blocks(width, 1)
+        self.down = nn.Conv2d(width, half, 2, stride=2)
+        self.before_half = _blocks(half, blocks)
+        self.down_half = nn.Conv2d(half, quarter, 2, stride=2)
+        self.middle = _blocks(quarter, blocks + 1)
+        self.up_half = nn.ConvTranspose2d(quarter, half, 2, stride=2)
+        self.after_half = _blocks(half, blocks)
+        self.up = nn.ConvTranspose2d(half, width, 2, stride=2)
+        self.after = _blocks(width, blocks)
+        self.tail = conv3(width, channels)
         zero_init(self.tail)
 
     def encode_target(self, target: Tensor) -> Tensor:
@@ -66,23 +71,24 @@ class Swift(Network):
         images = torch.cat([base, other, sample_linear(target, *positions.in_target)], dim=1).clamp(low, high)
         h, w = base.shape[-2:]
         images = F.pad(images, (0, -w % self._MULTIPLE, 0, -h % self._MULTIPLE))
-        output = F.pixel_shuffle(self._correct(F.pixel_unshuffle(images, 2), positions.scale), 2)
+        output = self._correct(channels_last(images), positions.scale)
         return corrected(base, output[..., :h, :w], positions.scale)
 
     def _correct(self, images: Tensor, scale: tuple[float, float]) -> Tensor:
         rows, columns = (math.log2(factor) for factor in scale)
         # the same for both orders of the axes, and so for transposed slices
         condition = self.condition(images.new_tensor([(rows + columns) / 2, abs(rows - columns)]))
-        fine = channels_last(self.head(images))
-        for block in self.before:
-            fine = block(fine, condition)
-        x = self.down(fine)
-        for block in self.middle:
-            x = block(x, condition)
-        x = fine + self.up(x)
-        for block in self.after:
-            x = block(x, condition)
-        return self.tail(x)
+
+        def through(blocks: nn.ModuleList, x: Tensor) -> Tensor:
+            for block in blocks:
+                x = block(x, condition)
+            return x
+
+        full = through(self.before, self.head(images))
+        half = through(self.before_half, self.down(full))
+        coarse = through(self.middle, self.down_half(half))
+        half = through(self.after_half, half + self.up_half(coarse))
+        return self.tail(through(self.after, full + self.up(half)))
 
 
 class Block(nn.Module):

@@ -16,18 +16,16 @@ class SwiftSpec(Spec):
     """Swift, see `network.Swift`. There is one size.
 
     Attributes:
-        features: channels at half the output's resolution; twice as many at a quarter of it.
-        blocks: residual blocks on either side at half the output's resolution.
-        coarse_blocks: residual blocks at a quarter of it.
+        features: channels at the output's resolution; twice as many at half of it, four times at a quarter.
+        blocks: residual blocks at each resolution on either side; one at the output's before, one more at a quarter.
     """
 
     network: ClassVar[str] = "swift"
     choices: ClassVar[dict[str, tuple]] = {"base": BASES[1:]}
 
     base: str = "guided"
-    features: int = 64
+    features: int = 32
     blocks: int = 2
-    coarse_blocks: int = 3
 
     @classmethod
     def light(cls) -> SwiftSpec:
