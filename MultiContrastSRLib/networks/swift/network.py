@@ -26,10 +26,11 @@ class Swift(Network):
     All images lie on the output's lattice, so one network serves every scale along each axis, and nothing is computed
     twice when a slice is viewed again. The base image's errors show best in a comparison with the reference, pixel by
     pixel; at strong downscaling they are as wide as the target's pixels, which the two coarser resolutions of the U-Net
-    (Ronneberger et al., MICCAI 2015) cover at a fraction of the cost. The channels of each pixel are normalised before every block (as in NAFNet,
-    Chen et al., ECCV 2022), so that activations stay bounded for any input; the gains of these norms depend on the
-    scale (FiLM, Perez et al., AAAI 2018). No statistics of the slice are used: the correction of a crop is the crop of
-    the correction. The last layer is initialised with zeros: an untrained network returns its base image.
+    (Ronneberger et al., MICCAI 2015) cover at a fraction of the cost. The channels of each pixel are normalised before
+    every block (as in NAFNet, Chen et al., ECCV 2022), so that activations stay bounded for any input; the gains of
+    these norms depend on the scale (FiLM, Perez et al., AAAI 2018). No statistics of the slice are used: the correction
+    of a crop is the crop of the correction. The last layer is initialised with zeros: an untrained network returns its
+    base image.
     """
 
     INPUT_RANGE = (-0.5, 1.75)  # of normalised intensities; inputs are clamped to it
