@@ -14,7 +14,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help install demo evaluate test test-fast bench docs-blocks lint clean
+.PHONY: help install demo evaluate test test-fast bench gpu-pack gpu-check docs-blocks lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?/  make \1\t/' | expand -t 20
@@ -37,7 +37,13 @@ test-fast: $(INSTALLED)  ## run the tests that take no long, in about two minute
 bench: $(INSTALLED)  ## time every method and stage side by side: bench-output/bench.md and .json
 	$(RUN) Testing/bench.py
 
-docs-blocks: $(INSTALLED)  ## rewrite what commands print in docs/: methods, results (MULTICONTRASTSR_DATA), benchmark (after make bench)
+gpu-pack: $(INSTALLED)  ## make gpu-pack.npz, the scans that gpu-check needs (7 MB)
+	PYTHONPATH=.:Testing $(RUN) -m gpu_check.pack gpu-pack.npz
+
+gpu-check:  ## measure a GPU in 6 minutes: docs/gpu-check.json; PYTHON needs torch, numpy and scipy only
+	PYTHONPATH=.:Testing $(PYTHON) -m gpu_check --pack gpu-pack.npz
+
+docs-blocks: $(INSTALLED)  ## rewrite what commands print in docs/: methods, results (MULTICONTRASTSR_DATA), benchmark, GPU
 	PYTHONPATH=. $(RUN) Testing/documentation.py
 
 lint: $(INSTALLED)  ## check style and types

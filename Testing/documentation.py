@@ -1,4 +1,4 @@
-"""Rewrites the blocks of the documentation that commands make: `make docs-blocks` (methods, results, benchmark).
+"""Rewrites the blocks of the documentation that commands make: `make docs-blocks` (methods, results, benchmark, GPU).
 
 A file marks each block by `<!-- name: … -->` and `<!-- /name -->`. A test compares the methods with the registry.
 """
@@ -9,6 +9,8 @@ import os
 import re
 import sys
 from pathlib import Path
+
+from gpu_check.tables import markdown as gpu_tables
 
 ROOT = Path(__file__).resolve().parent.parent
 PAIRS = (("T2", "T1"), ("FLAIR", "T1"), ("T1POST", "T1"), ("FLAIR", "T2"), ("T1", "FLAIR"))
@@ -57,11 +59,17 @@ def bench() -> str:
     return text.partition("\n\n")[2].strip()
 
 
+def gpu() -> str:
+    """The tables of the last `make gpu-check` whose file was kept."""
+    return gpu_tables(DOCS / "gpu-check.json")
+
+
 DOCS = ROOT / "docs"
 BLOCKS = {  # name: (file, what makes it)
     "methods": (DOCS / "methods.md", methods),
     "results": (DOCS / "history.md", results),
     "bench": (DOCS / "performance.md", bench),
+    "gpu": (DOCS / "performance.md", gpu),
 }
 
 

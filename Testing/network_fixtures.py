@@ -15,7 +15,7 @@ TINY = {
         "rank": 3, "radius": 2, "hidden": 10,
     },
     "minet": {"features": 8, "stages": 2, "blocks": 2},
-    "swift": {"features": 8, "blocks": 1, "coarse_blocks": 1},
+    "swift": {"features": 8, "blocks": 1},
 }  # fmt: skip
 ARBITRARY = ("dual-arbnet", "dinet")
 PAPERS = (*ARBITRARY, "minet")  # Swift is ours

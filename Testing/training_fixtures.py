@@ -21,7 +21,7 @@ TINY = {
         "rank": 2, "radius": 1, "hidden": 8,
     },
     "minet": {"features": 8, "stages": 1, "blocks": 1},
-    "swift": {"features": 8, "blocks": 1, "coarse_blocks": 1},
+    "swift": {"features": 8, "blocks": 1},
 }  # fmt: skip
 
 

@@ -38,6 +38,15 @@ def supports(kinds: Collection[str], device_type: str) -> bool:
     return device_type in kinds or (ACCELERATOR in kinds and device_type != "cpu")
 
 
+def has_float64(device_type: str) -> bool:
+    """Whether devices of this type compute in float64.
+
+    >>> has_float64("cuda"), has_float64("mps")
+    (True, False)
+    """
+    return device_type != "mps"
+
+
 def list_devices(kinds: Collection[str] = ("cpu", ACCELERATOR)) -> list[Device]:
     """The CPU and the accelerators of these kinds (`Method.devices`) that are installed. Never raises.
 

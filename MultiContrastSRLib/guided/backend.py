@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..acquisition.operators import matrix_like
+from ..core.devices import has_float64
 from ..core.progress import Monitor
 from ..image.sampling import Array, apply_separable
 
@@ -21,9 +22,20 @@ def stack(arrays: Sequence[Array]) -> Array:
     return torch.stack(list(arrays))
 
 
+def concatenate(arrays: Sequence[Array], axis: int) -> Array:
+    """Arrays joined along `axis`."""
+    if isinstance(arrays[0], np.ndarray):
+        return np.concatenate(arrays, axis)
+    import torch
+
+    return torch.cat(list(arrays), axis)
+
+
 def double(array: Array) -> Array:
-    """`array` as float64."""
-    return array.astype(np.float64) if isinstance(array, np.ndarray) else array.double()
+    """`array` as float64, or as it is on devices that have none (Apple's)."""
+    if isinstance(array, np.ndarray):
+        return array.astype(np.float64)
+    return array.double() if has_float64(array.device.type) else array
 
 
 def mean_over(array: Array, axes: tuple[int, ...]) -> Array:

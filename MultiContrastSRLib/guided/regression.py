@@ -21,7 +21,7 @@ import numpy as np
 from scipy import optimize
 
 from ..image.sampling import Array
-from .backend import double, from_host, mean_over, moving_means, stack, to_host
+from .backend import concatenate, double, from_host, mean_over, moving_means, stack, to_host
 from .level import Level
 
 OCTAVE = 2.0  # how much coarser the trial is in which ridge strengths are compared
@@ -37,13 +37,13 @@ class Features(Generic[Array]):
     """The features r and r² of a reference, of r normalised to mean 0 and deviation 1.
 
     Attributes:
-        mean, deviation: of the reference; for volumes (1, 1, 1), for slices (B, 1, 1).
+        mean, deviation: of the reference; for volumes (1, 1, 1) or numbers, for slices (B, 1, 1).
         energies: per feature, the mean square of its finest measured band, of the same shape.
     """
 
-    mean: Array
-    deviation: Array
-    energies: tuple[Array, ...] = ()
+    mean: Array | float
+    deviation: Array | float
+    energies: tuple[Array | float, ...] = ()
 
     @classmethod
     def of(cls, level: Level, reference: Array) -> Features[Array]:
@@ -56,6 +56,11 @@ class Features(Generic[Array]):
         bands = (level.high_pass(level.acquire(feature)) for feature in features.maps(reference))
         energies = tuple(mean_over(band * band, axes).clip(min=_MIN_ENERGY) for band in bands)
         return cls(features.mean, features.deviation, energies)
+
+    def as_numbers(self) -> Features[Array]:
+        """The same features of a volume in numpy, for arrays of any type and device."""
+        mean, deviation, *energies = (float(np.asarray(x).item()) for x in (self.mean, self.deviation, *self.energies))
+        return Features(mean, deviation, tuple(energies))
 
     def maps(self, reference: Array) -> Iterator[Array]:
         """The features as images."""
@@ -130,12 +135,10 @@ def try_candidates(level: Level, measured: Array, reference: Array) -> Trial:
     candidates = stack([_inject(below, each, lacking) for each in slopes.values()])
     images = len(measured) if level.per_slice else 1
     details = candidates.reshape(len(CANDIDATES), images, -1).swapaxes(0, 1)  # (images, candidates, samples)
-    truth = (measured - below.interpolate(coarse)).reshape(images, -1, 1)
-    details, truth = double(details), double(truth)  # the candidates are nearly collinear
-    grams = to_host(details @ details.swapaxes(1, 2))
-    products = to_host(details @ truth)[..., 0]
-    energies = to_host((truth * truth).sum(1))[..., 0]
-    fitted = [_fit(*each) for each in zip(grams, products, energies, strict=True)]
+    truth = (measured - below.interpolate(coarse)).reshape(images, 1, -1)
+    every = double(concatenate([details, truth], 1))  # the candidates are nearly collinear
+    grams = to_host(every @ every.swapaxes(1, 2)).astype(np.float64)
+    fitted = [_fit(gram[:-1, :-1], gram[:-1, -1], float(gram[-1, -1])) for gram in grams]
     return Trial(*(np.array(values) for values in zip(*fitted, strict=True)))
 
 
@@ -151,23 +154,28 @@ def transfer(
     if not model.helps:
         return 0.0 * reference
     used = np.flatnonzero(model.weights.any(axis=0)).tolist()
+    weights = _per_candidate(model.weights, target)
     acquired, lacking = model.features.split(level, reference)
     slopes = _slopes(level, model.features.energies, level.weigh(target), acquired, used)
     total: list[Array] = []
     for number, candidate in slopes.items():
-        weight = from_host(model.weights[:, number, None, None], target)
         for feature, slope in enumerate(candidate):
             if feature == len(total):
-                total.append(weight * slope)
+                total.append(weights[number] * slope)
             else:
-                total[feature] += weight * slope
+                total[feature] += weights[number] * slope
     if share is not None:
         total = [slope * share for slope in total]
     return _inject(level, total, lacking)
 
 
+def _per_candidate(weights: np.ndarray, like: Array) -> Sequence[Array] | list[float]:
+    """The weight of every candidate: a number, or (B, 1, 1) where every slice has its own."""
+    return weights[0].tolist() if len(weights) == 1 else list(from_host(weights.T[..., None, None], like))
+
+
 def _slopes(
-    level: Level, energies: Sequence[Array], target: Array, acquired: Sequence[Array], candidates: Sequence[int]
+    level: Level, energies: Sequence[Array | float], target: Array, acquired: Sequence[Array], candidates: Sequence[int]
 ) -> dict[int, list[Array]]:
     """By number of the candidate, its slopes for each of its features, as maps of acquired shape."""
     detail = level.high_pass(target)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from scipy import ndimage
 
@@ -14,6 +17,8 @@ from ..image.volume import Volume
 from .level import Level
 from .regression import RADII, DetailModel, learn, transfer
 
+Part = tuple[slice, slice, slice]
+Read = Callable[[np.ndarray, Part], Any]  # a part of a volume, as an array of any type and device
 _TRIAL_SLICES = (4, 12)  # fewest and most slices that the candidates are compared on
 _CHUNK = 1 << 19  # lattice samples processed at once; cancel is checked after each chunk
 
@@ -82,7 +87,7 @@ class GuidedVolume:
             return
         # within a small window of the border of the reference's field of view, its detail is an artefact of the border
         inside = ndimage.minimum_filter(valid, self._level.window(RADII[-1]), mode="nearest")
-        self._share = inside * np.float32(strength)
+        self._share = None if strength == 1 and inside.all() else inside * np.float32(strength)
         self.samples, self.reference, self.note = samples, on_lattice, _describe(self._detail)
 
     @property
@@ -90,15 +95,21 @@ class GuidedVolume:
         """Whether anything of the reference is added."""
         return self.reference is not None
 
-    def part(self, numbers: slice, monitor: Monitor | None = None) -> np.ndarray:
-        """Lattice slices `numbers` along `across`, or the whole lattice where slices depend on each other."""
-        part = self._index(numbers)
-        measured = self._target[part]
+    def part(self, numbers: slice, monitor: Monitor | None = None, read: Read | None = None) -> Any:
+        """Lattice slices `numbers` along `across`, or the whole lattice where slices depend on each other.
+
+        Args:
+            read: reads the parts of volumes that it needs, and so decides where it is computed; None: numpy arrays.
+        """
+        read = read or np.ndarray.__getitem__
+        part = self.index(numbers)
+        measured = read(self._target, part)
         if self.reference is None:
             return measured
-        reference = self.reference[part]
+        reference = read(self.reference, part)
+        share = None if self._share is None else read(self._share, part)
         level = self._level.part(measured.shape, reference.shape, monitor or Monitor())
-        return level.zero_fill(measured) + transfer(level, self._detail, measured, reference, self._share[part])
+        return level.zero_fill(measured) + transfer(level, self._detail, measured, reference, share)
 
     def whole(self, monitor: Monitor) -> np.ndarray:
         """The whole lattice."""
@@ -110,19 +121,20 @@ class GuidedVolume:
         for start in range(0, count, depth):
             monitor.update(start / count)
             numbers = slice(start, start + depth)
-            array[self._index(numbers)] = self.part(numbers, monitor)
+            array[self.index(numbers)] = self.part(numbers, monitor)
         return array
 
-    def _index(self, numbers: slice) -> tuple[slice, ...]:
+    def index(self, numbers: slice) -> Part:
         """Index of slices `numbers` along `across`, of target and lattice alike."""
-        return tuple(numbers if axis == self.across else slice(None) for axis in range(3))
+        return per_axis(numbers if axis == self.across else slice(None) for axis in range(3))
 
     def _learn(self, reference: np.ndarray, monitor: Monitor) -> DetailModel[np.ndarray]:
         low, high = self._target, reference
         if self.across is not None:  # a few slices represent all
-            chosen = [self._index(slice(n, n + 1)) for n in _representative(np.moveaxis(low, self.across, 0))]
+            chosen = [self.index(slice(n, n + 1)) for n in _representative(np.moveaxis(low, self.across, 0))]
             low, high = (np.concatenate([array[part] for part in chosen], axis=self.across) for array in (low, high))
-        return learn(self._level.part(low.shape, high.shape, monitor), low, high)
+        model = learn(self._level.part(low.shape, high.shape, monitor), low, high)
+        return DetailModel(model.features.as_numbers(), model.weights)
 
 
 def _representative(slices: np.ndarray) -> np.ndarray:

@@ -6,25 +6,23 @@ stays below the difference between the brightest and the darkest pixel nearby.
 
 from __future__ import annotations
 
-import numpy as np
-from scipy import ndimage
+import torch
+from torch import Tensor
 
 from ..acquisition.axis import AxisModel
 from ..acquisition.operators import apply_operator
+from ..networks.bounded import local_range
 
-_PIXELS = 2.0  # acquired pixels on either side in which the local range is taken
 _ALLOWANCE = 0.02  # of the slice's range, which is always allowed: noise, and detail in flat regions
 _TOLERATED = 0.001  # share of a slice's pixels that may be clipped before the base image takes the slice's place
 
 
-def limit_correction(
-    images: np.ndarray, bases: np.ndarray, axes: tuple[AxisModel, AxisModel]
-) -> tuple[np.ndarray, np.ndarray]:
+def limit_correction(images: Tensor, bases: Tensor, axes: tuple[AxisModel, AxisModel]) -> tuple[Tensor, Tensor]:
     """Slices whose corrections do not exceed the local range of their base images.
 
     The correction is the difference from the base image, less the part of it that the acquisition records: that part
     is removed by data consistency, and trained networks rely on this. The local range of a pixel is the maximum minus
-    the minimum of the base image within ±2 acquired pixels, plus 2 % of the range of the whole slice. Slices that stay
+    the minimum of the base image within two acquired pixels, plus 2 % of the range of the whole slice. Slices that stay
     within it everywhere are returned bit for bit.
 
     Args:
@@ -37,22 +35,19 @@ def limit_correction(
         which slices are the base image, bool (N,)).
     """
     shape = bases.shape[1:]
-    size = (1, *(2 * int(np.ceil(_PIXELS * n / axis.samples - 1e-6)) + 1 for n, axis in zip(shape, axes, strict=True)))
-    limit = ndimage.maximum_filter(bases, size, mode="nearest") - ndimage.minimum_filter(bases, size, mode="nearest")
-    limit += np.float32(_ALLOWANCE) * np.ptp(bases, axis=(1, 2), keepdims=True)
-    with np.errstate(invalid="ignore", over="ignore"):
-        correction = unrecorded(images - bases, axes)
-    exceeding = ~(np.abs(correction) <= limit)  # true of NaN
-    share = exceeding.mean(axis=(1, 2))
-    replaced = share > _TOLERATED
-    if exceeding.any():
-        images, clipped = images.copy(), (share > 0) & ~replaced
-        images[clipped] = (bases + np.clip(correction, -limit, limit))[clipped]
-        images[replaced] = bases[replaced]
-    return images, replaced
+    rows, columns = (n / axis.samples for n, axis in zip(shape, axes, strict=True))
+    limit = local_range(bases[:, None], (rows, columns))[:, 0]
+    limit = limit + _ALLOWANCE * (bases.amax((1, 2), keepdim=True) - bases.amin((1, 2), keepdim=True))
+    correction = unrecorded(images - bases, axes)
+    exceeding = ~(correction.abs() <= limit)  # true of NaN
+    count = exceeding.sum((1, 2))
+    replaced = count > _TOLERATED * shape.numel()
+    clipped = bases + torch.minimum(torch.maximum(correction, -limit), limit)
+    limited = torch.where((count > 0)[:, None, None], clipped, images)  # no branches, which would wait for the device
+    return torch.where(replaced[:, None, None], bases, limited), replaced
 
 
-def unrecorded(images: np.ndarray, axes: tuple[AxisModel, AxisModel]) -> np.ndarray:
+def unrecorded(images: Tensor, axes: tuple[AxisModel, AxisModel]) -> Tensor:
     """`images` (N, H, W) without the part of them that an acquisition by `axes` records."""
     shape = images.shape[1:]
     return images - apply_operator(axes, "spread", apply_operator(axes, "forward", images, shape), shape)

@@ -31,6 +31,11 @@ class NetworkInputs:
         return NetworkInputs(self.base if self.plain is None else self.plain)
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences for the report about a device that ran out of memory or failed."""
+        return self.base.warnings if self.plain is None else (*self.base.warnings, *self.plain.warnings)
+
+    @property
     def nbytes(self) -> int:
         """Memory that they hold."""
         held = 0 if self.reference is None else self.reference.nbytes

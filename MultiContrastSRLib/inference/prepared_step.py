@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
-import torch
 from scipy import ndimage
 
-from ..acquisition.axis import AxisModel
 from ..acquisition.model import AcquisitionModel
-from ..acquisition.operators import apply_operator
 from ..core.progress import Monitor
 from ..image import kernels
 from ..image.grid import spacing_along
@@ -18,16 +15,14 @@ from ..image.resample import resample_reference
 from ..image.sampling import sample
 from ..image.volume import Volume
 from .base_image import BaseImage
-from .correction_limit import limit_correction, unrecorded
 from .network_inputs import NetworkInputs
+from .plane import Findings, Plane, acquire, trial_axes
 from .reference_check import reference_improves
-from .regional_trial import RegionalWeights, Share, faded, regional_weights
 from .slice_network import SliceNetwork, volume_normalisation
-from .slice_stack import SliceStack
 from .steps import RefinementStep, measured_axes
-from .trial_acquisition import TrialAcquisition, oversampling
 
 _LEAKAGE_SCALE = 4.2  # up to this factor leakage of small structures stays within 5 % (docs/accuracy.md)
+_CONTRAST = 1e-3  # slices whose range is a smaller share of the volume's are not worth a network
 _TRUSTED = 0.5  # mean weight below which the report says so
 _COVERAGE = 0.02  # share of a volume outside the reference, or inside it, below which it is ignored
 
@@ -70,37 +65,39 @@ class PreparedStep:
         self._stack_axes = step.stack_axes
         self._notes: list[str] = []
         self._warnings: list[str] = []
-        self.reference_used = reference is not None
-        self.reference_rejected = False
-        self._computed: set[tuple[int, int]] = set()  # (stack axis, number) of the slices that the network computed
-        self._replaced: set[tuple[int, int]] = set()  # those of them that are the base image
-        self._shares = {"reference": Share(), "correction": Share()}
-        self._check_reference = check_reference
+        self.reference_used, self.reference_rejected = reference is not None, False
+        self._found: dict[tuple[int, int], tuple[float, ...]] = {}  # (stack axis, number) of slices → their findings
         refined = tuple(n in step.axes for n in range(3))
         if network is None:
             self._inputs = [NetworkInputs(BaseImage(volume, reference, refined, samples, monitor))]
             return
         self._axes = measured_axes(self._model, refined)
-        self._factors = tuple(n / axis.samples for n, axis in zip(network_samples, self._axes, strict=True))
-        self._target = _acquire(volume.array, self._axes)
+        self._target = acquire(volume.array, self._axes)
         self._normalisation = volume_normalisation(self._target, network.spec)
+        self._planes = {
+            across: Plane(
+                network, volume.array, self._axes, across, network_samples, self._normalisation, check_reference
+            )
+            for across in step.stack_axes
+        }
         resampled, valid = self._resample(volume, reference, step, monitor)
         if resampled is not None and check_reference and not self._improved_by(resampled, monitor):
-            resampled = None
-            self.reference_rejected = True
+            resampled, self.reference_rejected = None, True
             self._warnings.append(
                 "In a trial on the target itself the reference did not help the network; it was left out."
             )
         self.reference_used = resampled is not None
         self._inputs = []
         if resampled is None or valid.mean() <= 1 - _COVERAGE:
-            base = BaseImage(volume, None, refined, samples, monitor)
+            base = BaseImage(volume, None, refined, samples, monitor, device=network.device)
             self._inputs.append(NetworkInputs(base))
         if resampled is not None:
             guide = reference if network.spec.base_image == "guided" else None
-            base = BaseImage(volume, guide, refined, samples, monitor, (resampled, valid))
+            base = BaseImage(volume, guide, refined, samples, monitor, (resampled, valid), network.device)
+            plain = None
+            if guide is not None:
+                plain = BaseImage(volume, None, refined, samples, monitor, device=network.device)
             normalisation = volume_normalisation(resampled, network.spec)
-            plain = None if guide is None else BaseImage(volume, None, refined, samples, monitor)
             self._inputs.append(NetworkInputs(base, plain, resampled, normalisation))
             self._coverage = _smooth_coverage(valid)
             if max(n / axis.samples for n, axis in zip(samples, self._axes, strict=True)) > _LEAKAGE_SCALE:
@@ -118,24 +115,20 @@ class PreparedStep:
     def warnings(self) -> tuple[str, ...]:
         """Sentences for the report that the user should read, about the slices computed so far."""
         found = list(self._warnings)
+        found += [text for inputs in self._inputs for text in inputs.warnings]
         if self.network is not None:
             found += self.network.warnings
-        if self._replaced:
+        replaced, *sums = np.sum([*self._found.values(), (0.0,) * 5], axis=0)
+        if replaced:
             found.append(
-                f"In {len(self._replaced)} of {len(self._computed)} slices the network's correction exceeded the local "
-                f"range of the scan; the {self.base_method} image is shown there instead."
+                f"In {replaced:.0f} of {len(self._found)} slices the network's correction exceeded the local range of "
+                f"the scan; the {self.base_method} image is shown there instead."
             )
-        reference, correction = (self._shares[name].mean for name in ("reference", "correction"))
-        if reference < _TRUSTED:
-            found.append(
-                f"{1 - reference:.0%} of the reference's detail were left out: in a trial on the target they added "
-                "errors."
-            )
-        if correction < _TRUSTED:
-            found.append(
-                f"{1 - correction:.0%} of the network's correction were left out: in a trial on the target they added "
-                "errors."
-            )
+        for name, whole, used in (("reference's detail", *sums[:2]), ("network's correction", *sums[2:])):
+            if used < _TRUSTED * whole:
+                found.append(
+                    f"{1 - used / whole:.0%} of the {name} were left out: in a trial on the target they added errors."
+                )
         return tuple(dict.fromkeys(found))
 
     @property
@@ -174,82 +167,26 @@ class PreparedStep:
         return self._blend([inputs.base.stack(across, numbers, monitor) for inputs in self._inputs], across, numbers)
 
     def _super_resolve(self, inputs: NetworkInputs, across: int, numbers: slice, monitor: Monitor) -> np.ndarray:
-        base = inputs.base.stack(across, numbers, monitor)
-        monitor.check()
-        stack = self._stack(across, None, inputs.reference, numbers)
-        weights = self._regional_weights(stack, inputs, across, monitor)
-        if weights is not None and weights.reference is not None:
-            if not weights.reference.any():
-                return self._super_resolve(inputs.without_reference(), across, numbers, monitor)
-            base, stack = self._with_confidence(stack, inputs, base, weights, across, numbers, monitor)
-        # axes of the network's lattice as a k-space crop of the result's: their centres coincide too
-        axes = [AxisModel("kspace", n, 1.0) for axis, n in enumerate(self._network_samples) if axis != across]
-        same = base.shape[1:] == tuple(axis.samples for axis in axes)
-        network_base = base if same else apply_operator(axes, "forward", base, base.shape[1:])
-        stack = replace(stack, base=network_base)
-        image = self.network(stack, self._normalisation, inputs.normalisation, monitor)
-        image, replaced = limit_correction(image, network_base, stack.axes)
-        self._computed.update((across, n) for n in range(numbers.start, numbers.stop))
-        self._replaced.update((across, numbers.start + int(n)) for n in np.flatnonzero(replaced))
-        correction = image - network_base
-        if weights is not None:
-            weight = weights.on_lattice(stack.axes, network_base.shape[1:]).correction
-            self._shares["correction"].add(weight, np.abs(correction))
-            correction *= weight
-        return base + (correction if same else apply_operator(axes, "spread", correction, base.shape[1:]))
+        """Slices by the network; the base image where the target has no contrast."""
+        threshold = _CONTRAST * float(self._normalisation.scale)
+        slices = np.moveaxis(self._target, across, 0)[numbers]
+        wanted = [float(np.ptp(image)) > threshold for image in slices]
+        found, start = [], numbers.start
+        for selected, group in groupby(wanted):
+            run = range(start, start + len(list(group)))
+            start = run.stop
+            if selected:
+                images, findings = self._planes[across].super_resolve(inputs, run, monitor)
+                self._note(across, run, findings)
+            else:
+                images = inputs.base.stack(across, slice(run.start, run.stop), monitor)
+            found.append(images)
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
-    def _regional_weights(
-        self, stack: SliceStack, inputs: NetworkInputs, across: int, monitor: Monitor
-    ) -> RegionalWeights | None:
-        """How far reference and correction are trusted in the slices of `stack`; None without a trial."""
-        factors = tuple(factor for n, factor in enumerate(self._factors) if n != across)
-        trial = TrialAcquisition.of(self.network.spec, stack.axes, factors)
-        if trial is None:
-            return None
-        if stack.reference is not None:
-            axes = tuple(axis for n, axis in enumerate(self._trial_axes()) if n != across)
-            stack = replace(stack, reference=_acquire(stack.reference, axes))
-        return regional_weights(
-            self.network, stack, trial, self._normalisation, inputs.normalisation, monitor,
-            whole_reference=not self._check_reference,
-        )  # fmt: skip
-
-    def _with_confidence(
-        self,
-        stack: SliceStack,
-        inputs: NetworkInputs,
-        base: np.ndarray,
-        weights: RegionalWeights,
-        across: int,
-        numbers: slice,
-        monitor: Monitor,
-    ) -> tuple[np.ndarray, SliceStack]:
-        """(base image, stack) in which the reference is present as far as it is trusted."""
-        if inputs.plain is not None:
-            plain = inputs.plain.stack(across, numbers, monitor)
-            confidence = weights.on_lattice(stack.axes, base.shape[1:]).reference
-            detail = base - plain
-            self._shares["reference"].add(confidence, np.abs(detail))
-            if confidence.min() < 1:
-                base = plain + unrecorded(confidence * detail, stack.axes)
-        confidence = torch.from_numpy(weights.on_lattice(stack.axes, stack.reference.shape[1:]).reference)
-        reference = faded(
-            torch.from_numpy(np.array(stack.reference, dtype=np.float32)), confidence, inputs.normalisation
-        )
-        return base, replace(stack, reference=reference.numpy())
-
-    def _stack(
-        self,
-        across: int,
-        base: np.ndarray | None,
-        reference: np.ndarray | None,
-        numbers: slice = slice(None),
-    ) -> SliceStack:
-        """The slices `numbers` along `across`; `base` holds these only. `base` None: the target."""
-        axes = tuple(axis for n, axis in enumerate(self._axes) if n != across)
-        target = np.moveaxis(self._target, across, 0)[numbers]
-        reference = None if reference is None else np.moveaxis(reference, across, 0)[numbers]
-        return SliceStack(axes, target, target if base is None else base, reference)
+    def _note(self, across: int, numbers: range, found: Findings) -> None:
+        values = found.replaced, found.reference, found.reference_used, found.correction, found.correction_used
+        for number, row in zip(numbers, np.stack(values, axis=1).tolist(), strict=True):
+            self._found[across, number] = tuple(row)
 
     def _blend(self, images: list[np.ndarray], across: int, numbers: slice) -> np.ndarray:
         """The image computed with the reference where that covers the target, else the one without."""
@@ -265,21 +202,16 @@ class PreparedStep:
     def _improved_by(self, resampled: np.ndarray, monitor: Monitor) -> bool:
         """Whether the check finds the result better with the reference, `resampled` to the lattice."""
         across = self._stack_axes[0]
-        reference = _acquire(resampled, self._trial_axes())
-        stack = self._stack(across, None, reference)
-        factors = tuple(self._factors[n] for n in range(3) if n != across)
+        plane = self._planes[across]
+        if plane.trial is None:
+            return True
+        # nothing is refined along the stack axes, which keep their samples
+        finer = trial_axes(self.network, self._axes)
+        axes = tuple(self._axes[n] if n in self._stack_axes else axis for n, axis in enumerate(finer))
+        reference = acquire(resampled, axes)
+        images = np.moveaxis(self._target, across, 0), np.moveaxis(reference, across, 0)
         normalisation = volume_normalisation(reference, self.network.spec)
-        return reference_improves(self.network, stack, factors, self._normalisation, normalisation, monitor)
-
-    def _trial_axes(self) -> tuple[AxisModel, ...]:
-        """The target's axes with as many samples as a trial needs of the reference."""
-        factor = oversampling(self.network.spec)
-        return tuple(
-            axis
-            if n in self._stack_axes
-            else replace(axis, samples=factor * axis.samples, spacing=axis.spacing / factor)
-            for n, axis in enumerate(self._axes)
-        )
+        return reference_improves(self.network, plane.trial, images, self._normalisation, normalisation, monitor)
 
     def _resample(
         self, volume: Volume, reference: Volume | None, step: RefinementStep, monitor: Monitor
@@ -294,14 +226,6 @@ class PreparedStep:
             samples = tuple(axis.samples for axis in self._axes)
         resampled, valid = resample_reference(reference, self._model.lattice(samples), volume.grid, monitor.silent)
         return (resampled, valid) if valid.mean() >= _COVERAGE else (None, None)
-
-
-def _acquire(image: np.ndarray, axes: tuple[AxisModel, ...]) -> np.ndarray:
-    """The acquisition by `axes`, those of the last dimensions, of an image on a finer lattice of theirs."""
-    shape = image.shape[-len(axes) :]
-    if shape == tuple(axis.samples for axis in axes):
-        return image
-    return apply_operator(axes, "forward", image, shape)
 
 
 def _smooth_coverage(valid: np.ndarray) -> np.ndarray:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..core.progress import Monitor
 from ..networks.intensity import IntensityNormalisation
 from .correction_limit import limit_correction
 from .slice_base import base_image
 from .slice_network import SliceNetwork
-from .slice_stack import SliceStack
-from .trial_acquisition import TrialAcquisition, oversampling, trial_stack
+from .trial_acquisition import TrialAcquisition, oversampling
 
 _SLICES = 4
 # Of the squared error. Aligned references reach 0.19 to 0.90 at x2 to x4, for single slices (patient26, 5 pairs);
@@ -26,43 +26,45 @@ _THRESHOLD = 0.93
 
 def reference_improves(
     network: SliceNetwork,
-    stack: SliceStack,
-    factors: tuple[float, float],
+    trial: TrialAcquisition,
+    images: tuple[np.ndarray, np.ndarray],
     target: IntensityNormalisation,
     reference: IntensityNormalisation,
     monitor: Monitor,
 ) -> bool:
-    """Whether the slices of `stack` are better with the reference.
+    """Whether slices are better with the reference.
 
     Args:
-        stack: `target` (N, h, w), and `reference` (N, f·h, f·w) with f = `oversampling`; `base` is not used.
-        factors: by how much rows and columns are to be refined; those of 1 are left alone.
+        images: target (N, h, w) and reference (N, f·h, f·w) with f = `oversampling`.
         target, reference: normalisations of the volumes.
     """
-    spec = network.spec
-    trial = TrialAcquisition.of(spec, stack.axes, factors)
-    if trial is None:
-        return True
-    numbers = _representative(stack)
-    truth = trial.cropped(stack.target[numbers])
-    aligned = trial.cropped(stack.reference[numbers], oversampling(spec))
-    low = trial.degrading.forward(truth)
-    errors = []
-    for other in (aligned, None):
+    numbers = _representative(*images)
+    truth, aligned = (
+        trial.cropped(torch.tensor(slices[numbers]), finer)
+        for slices, finer in zip(images, (1, oversampling(network.spec)), strict=True)
+    )
+
+    def squared_error(truth: Tensor, low: Tensor, other: Tensor | None) -> Tensor:
         monitor.check()
-        base = base_image(spec.base, trial.acquisition, low, other)
+        base = base_image(network.spec.base, trial.acquisition, low, other)
         base = trial.acquisition.zero_filled(low) if base is None else base[:, 0]
-        slices = trial_stack(trial, low, base, other)
-        with network.without_augmentation():  # which would improve both alike
-            image, _ = limit_correction(network(slices, target, reference, monitor.silent), slices.base, slices.axes)
-        image = trial.acquisition.consistent(torch.from_numpy(image), low)
-        errors.append(float((trial.on_target(image) - truth).square().sum()))
-    return errors[0] < _THRESHOLD * errors[1]
+        stack = trial.stack(low, base, other)
+        image, _ = limit_correction(network(stack, target, reference), base, stack.axes)
+        return (trial.on_target(trial.acquisition.consistent(image, low)) - truth).square().sum()
+
+    def errors(device: str) -> list[float]:
+        there, other = truth.to(device), aligned.to(device)
+        low = trial.degrading.forward(there)
+        return torch.stack([squared_error(there, low, other), squared_error(there, low, None)]).tolist()
+
+    with network.without_augmentation():  # which would improve both alike
+        with_reference, without = network.run(errors, monitor.silent)
+    return with_reference < _THRESHOLD * without
 
 
-def _representative(stack: SliceStack) -> np.ndarray:
+def _representative(target: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Numbers of a few slices, spread over those with contrast in both images."""
-    contrast = stack.target.std((1, 2)) * stack.reference.std((1, 2))
+    contrast = target.std((1, 2)) * reference.std((1, 2))
     (candidates,) = np.nonzero(contrast > 0.3 * contrast.max())
     if len(candidates) == 0:
         return np.array([len(contrast) // 2])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,18 +19,19 @@ from ..networks.network import Network
 from ..networks.spec import Spec
 from .slice_stack import SliceStack
 
+Result = TypeVar("Result")
 _BATCH_PIXELS = 1 << 17  # output pixels in a batch
 _SAMPLED = 1 << 22  # voxels from which the statistics of a volume are computed, at most
-_CONTRAST = 1e-3  # slices whose range is a smaller share of the volume's are not worth a network
 
 
 def volume_normalisation(volume: np.ndarray, spec: Spec) -> IntensityNormalisation:
     """The normalisation that the network of `spec` uses, from a whole volume: slices must not each have their own.
 
-    It is on the CPU; `SliceNetwork` moves it to the network's device.
+    It consists of numbers (tensors without axes), which are applied to images on any device.
     """
     stride = max(1, volume.size // _SAMPLED)
-    return estimate_normalisation(torch.from_numpy(volume.reshape(-1)[::stride].copy())[None, None, None], spec)
+    found = estimate_normalisation(torch.from_numpy(volume.reshape(-1)[::stride].copy())[None, None, None], spec)
+    return IntensityNormalisation(*(number.reshape(()) for number in found))
 
 
 class _CancellationHook:
@@ -45,7 +47,7 @@ class _CancellationHook:
 
 
 class SliceNetwork:
-    """A network on a device, applied to stacks of slices.
+    """A network, and the device that it and all that it needs are computed on.
 
     Args:
         net: on the CPU, where it stays: the device gets a copy.
@@ -90,30 +92,57 @@ class SliceNetwork:
         finally:
             self.net.test_time_augmentation = count
 
-    def __call__(
-        self,
-        stack: SliceStack,
-        target: IntensityNormalisation,
-        reference: IntensityNormalisation | None,
-        monitor: Monitor | None = None,
-    ) -> np.ndarray:
-        """The images (N, H, W) of a stack, in the target's units; the base image for slices without contrast.
+    def run(self, work: Callable[[str], Result], monitor: Monitor | None = None) -> Result:
+        """`work(device)`, on the CPU once the device has failed or its memory does not suffice.
 
         Args:
-            target, reference: normalisations of the volumes that the slices come from, on any device.
+            work: finds its data in host memory, calls the network, and returns what lies in host memory.
+        """
+        self._hook.monitor = monitor or Monitor()
+        with torch.inference_mode():
+            return self._device.run(work)
+
+    def in_batches(
+        self,
+        numbers: range,
+        shape: tuple[int, int],
+        work: Callable[[range, str], tuple[np.ndarray, ...]],
+        monitor: Monitor | None = None,
+    ) -> tuple[np.ndarray, ...]:
+        """`work(numbers, device)` in batches, joined along the first axis; smaller ones where memory does not suffice.
+
+        Args:
+            numbers: of slices, at least one.
+            shape: of a slice on the lattice.
+            work: as of `run`, for some of the slices; returns arrays (slices, …).
         """
         monitor = monitor or Monitor()
-        self._hook.monitor = monitor
-        result = np.array(stack.base, dtype=np.float32)
-        step = self.batch_size(stack.base.shape[1:])
-        threshold = _CONTRAST * float(target.scale)
-        selected = [n for n, image in enumerate(stack.target) if float(np.ptp(image)) > threshold]
-        for start in range(0, len(selected), step):
-            monitor.update(start / len(selected))
-            numbers = selected[start : start + step]
-            part = stack.part(numbers)
-            result[numbers] = self._device.run(partial(self._batch, part, target, reference))
-        return result
+        step = self.batch_size(shape)
+        found = []
+        for start in range(0, len(numbers), step):
+            monitor.update(start / len(numbers))
+            found.append(self.run(partial(_halving, work, numbers[start : start + step]), monitor))
+        return _joined(found)
+
+    def __call__(
+        self, stack: SliceStack, target: IntensityNormalisation, reference: IntensityNormalisation | None
+    ) -> Tensor:
+        """The images (N, H, W) of a stack, in the target's units, on its device.
+
+        Args:
+            stack: on the device that `run` calls its work with.
+            target, reference: normalisations of the volumes that the slices come from.
+        """
+        base = None
+        if self.spec.base_image is not None:
+            base = target.apply(stack.base[:, None])
+        image = self._net_on(str(stack.base.device))(
+            target.apply(stack.target[:, None]),
+            None if stack.reference is None else reference.apply(stack.reference[:, None]),
+            stack.positions,
+            base=base,
+        )
+        return target.undo(image.float())[:, 0]
 
     def _net_on(self, device: str) -> Network:
         """The network itself on the CPU, else its copy, which is kept until the device fails."""
@@ -127,32 +156,18 @@ class SliceNetwork:
         self._copy.test_time_augmentation = self.net.test_time_augmentation
         return self._copy
 
-    def _batch(
-        self, stack: SliceStack, target: IntensityNormalisation, reference: IntensityNormalisation | None, device: str
-    ) -> np.ndarray:
-        def halves() -> np.ndarray:
-            parts = slice(None, half), slice(half, None)
-            return np.concatenate([self._batch(stack.part(part), target, reference, device) for part in parts])
 
-        half = len(stack.target) // 2
-        whole = partial(self._run, stack, target, reference, device)
-        return retry_smaller(whole, halves if half else None, device)
+def _halving(
+    work: Callable[[range, str], tuple[np.ndarray, ...]], numbers: range, device: str
+) -> tuple[np.ndarray, ...]:
+    """`work(numbers, device)`, in halves where the device's memory does not suffice."""
 
-    @torch.inference_mode()
-    def _run(
-        self, stack: SliceStack, target: IntensityNormalisation, reference: IntensityNormalisation | None, device: str
-    ) -> np.ndarray:
-        def upload(images: np.ndarray) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None].to(device)
+    def halves() -> tuple[np.ndarray, ...]:
+        return _joined([_halving(work, part, device) for part in (numbers[:half], numbers[half:])])
 
-        target, reference = (None if x is None else x.to(device) for x in (target, reference))
-        base = None
-        if self.spec.base_image is not None:
-            base = target.apply(upload(stack.base))
-        image = self._net_on(device)(
-            target.apply(upload(stack.target)),
-            None if stack.reference is None else reference.apply(upload(stack.reference)),
-            stack.positions,
-            base=base,
-        )
-        return target.undo(image.float())[:, 0].cpu().numpy()
+    half = len(numbers) // 2
+    return retry_smaller(partial(work, numbers, device), halves if half else None, device)
+
+
+def _joined(found: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+    return found[0] if len(found) == 1 else tuple(np.concatenate(parts) for parts in zip(*found, strict=True))

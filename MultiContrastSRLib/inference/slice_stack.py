@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
+from torch import Tensor
 
 from ..acquisition.axis import AxisModel
 from ..networks.positions import Positions
@@ -12,32 +12,27 @@ from ..networks.positions import Positions
 
 @dataclass(frozen=True)
 class SliceStack:
-    """Slices with the same acquisition, as arrays (slices, rows, columns) in the scans' own units.
+    """Slices with the same acquisition, as tensors (slices, rows, columns) on one device, in the scans' own units.
 
     Attributes:
         axes: acquisition of rows and columns; `axes[·].samples` is the shape of a slice of `target`.
         target: (N, h, w), as acquired.
-        base: (N, H, W), the base image, or what is returned for slices without contrast.
+        base: (N, H, W), the base image; without one only its shape and device are used.
         reference: (N, H, W), or (N, h, w) for a reference of the target's resolution; None without.
     """
 
     axes: tuple[AxisModel, AxisModel]
-    target: np.ndarray
-    base: np.ndarray
-    reference: np.ndarray | None
-
-    def part(self, numbers: slice | list[int]) -> SliceStack:
-        """Some of the slices."""
-        reference = None if self.reference is None else self.reference[numbers]
-        return SliceStack(self.axes, self.target[numbers], self.base[numbers], reference)
+    target: Tensor
+    base: Tensor
+    reference: Tensor | None
 
     @property
     def positions(self) -> Positions:
         """Where the output's pixels lie in the slices of the target and of the reference."""
-        shape = self.base.shape[1:]
+        rows, columns = shape = self.base.shape[1:]
         in_target = tuple(axis.lattice_positions(n) for axis, n in zip(self.axes, shape, strict=True))
         in_reference = None
         if self.reference is not None:
             same = self.reference.shape[1:] == shape
             in_reference = ((1.0, 0.0), (1.0, 0.0)) if same else in_target
-        return Positions.regular(shape, in_target, in_reference)
+        return Positions.regular((rows, columns), in_target, in_reference)

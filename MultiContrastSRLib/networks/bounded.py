@@ -26,13 +26,18 @@ def local_limit(base: Tensor, scale: tuple[float, float]) -> Tensor:
     Returns:
         (B, C, H, W), positive.
     """
-    highest, lowest = base, -base
+    return SHARE * local_range(base, scale) + FLOOR
+
+
+def local_range(images: Tensor, scale: tuple[float, float]) -> Tensor:
+    """The largest minus the smallest value within `REACH` target pixels around every pixel of (B, C, H, W)."""
+    highest, lowest = images, -images
     for dim, factor in enumerate(scale):
         reach = max(1, math.ceil(REACH * factor - 1e-6))
         kernel, padding = [1, 1], [0, 0]
         kernel[dim], padding[dim] = 2 * reach + 1, reach
         highest, lowest = (F.max_pool2d(x, kernel, 1, padding) for x in (highest, lowest))
-    return SHARE * (highest + lowest) + FLOOR
+    return highest + lowest
 
 
 def corrected(base: Tensor, correction: Tensor, scale: tuple[float, float]) -> Tensor:

@@ -18,14 +18,10 @@ _CONSTANT = 1e-6  # share of the largest magnitude below which a range is roundi
 
 
 class IntensityNormalisation(NamedTuple):
-    """x → (x − offset) / scale; tensors that broadcast over (B, C, H, W), on the device of the images."""
+    """x → (x − offset) / scale, tensors that broadcast over (B, C, H, W): on the images' device, or without axes."""
 
     offset: Tensor
     scale: Tensor
-
-    def to(self, device: torch.device | str) -> IntensityNormalisation:
-        """The same normalisation for images on `device`."""
-        return IntensityNormalisation(self.offset.to(device), self.scale.to(device))
 
     def apply(self, image: Tensor) -> Tensor:
         """`image` normalised for the network."""

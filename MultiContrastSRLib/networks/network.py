@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -28,6 +28,8 @@ class Network(nn.Module, ABC):
         test_time_augmentation: over how many flips and transpositions `forward` averages, 1 to 8; see
             `test_time_augmentation`.
     """
+
+    black_reference_is_none: ClassVar[bool] = False  # whether a reference of zeros gives the image without one
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..core.cache import bytes_bounded_cache
 from ..core.errors import InputError
 
+_CACHE_BYTES = 16 << 20  # of vectors on devices, some kB each
 _TIE = 1e-6  # as in `kernels.nearest`: rounding must not decide a tie differently in a crop
 
 
@@ -119,7 +121,7 @@ def take(x: Tensor, index: Tensor, dim: int) -> Tensor:
     """
     if len(index) == x.shape[dim] and torch.equal(index, torch.arange(len(index))):
         return x
-    index = index.to(x.device)
+    index = to_device(index, x.device, index.dtype)
     if x.is_contiguous(memory_format=torch.channels_last):
         return x.permute(0, 2, 3, 1).index_select(dim - 1, index).permute(0, 3, 1, 2)
     return x.index_select(dim, index)
@@ -127,7 +129,23 @@ def take(x: Tensor, index: Tensor, dim: int) -> Tensor:
 
 def along(vector: Tensor, x: Tensor, dim: int) -> Tensor:
     """A position-wise vector (p,) in x's type and device, shaped to multiply rows (dim 2) or columns (dim 3)."""
-    return vector.to(x.device, x.dtype).view((-1, 1) if dim == 2 else (1, -1))
+    return to_device(vector, x.device, x.dtype).view((-1, 1) if dim == 2 else (1, -1))
+
+
+def to_device(vector: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """A vector on the CPU, such as positions, on another device and in another type: copied there once for all batches.
+
+    Not to be changed.
+    """
+    if device.type == "cpu":
+        return vector.to(dtype)
+    return _uploaded(vector.numpy().tobytes(), vector.dtype, device, dtype)
+
+
+@bytes_bounded_cache(_CACHE_BYTES)
+def _uploaded(values: bytes, own: torch.dtype, device: torch.device, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):  # it may be needed for gradients later
+        return torch.frombuffer(bytearray(values), dtype=own).to(device, dtype)
 
 
 def sample_nearest(x: Tensor, rows: Tensor, cols: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..core.errors import CancelledError
+from ..core.packages import require
 from ..core.progress import Monitor
 from ..image import kernels
 from ..image.grid import Grid
@@ -42,9 +43,11 @@ def register_rigid(target: Volume, reference: Volume, probe: Probe, monitor: Mon
 
     Args:
         probe: of `target`, to compare the outcomes.
-    """
-    import SimpleITK as sitk
 
+    Raises:
+        MethodUnavailableError: SimpleITK is not installed or does not work.
+    """
+    sitk = require("SimpleITK")
     for role, volume in (("target", target), ("reference", reference)):
         if min(volume.shape) < _FEWEST:
             return np.eye(4), (

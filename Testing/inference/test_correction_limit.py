@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("torch", reason="Networks need torch, which is not installed here.")
 
+import torch
 from live_fixtures import TOLERANCE, deviation, scans, trained, view
 from phantoms import pair
 from scipy import ndimage
@@ -17,12 +18,17 @@ from MultiContrastSRLib.acquisition.axis import AxisModel
 from MultiContrastSRLib.acquisition.degrade import degrade
 from MultiContrastSRLib.core.cache import Cache
 from MultiContrastSRLib.image.sampling import apply_separable
-from MultiContrastSRLib.inference.correction_limit import limit_correction
+from MultiContrastSRLib.inference import correction_limit
 from MultiContrastSRLib.inference.slice_network import SliceNetwork
 from MultiContrastSRLib.methods import get
 
 AXES = (AxisModel("kspace", 20, 2.0), AxisModel("kspace", 16, 3.0))
 SENTENCE = "In {} of {} slices the network's correction exceeded the local range of the scan"
+
+
+def limit_correction(images: np.ndarray, bases: np.ndarray, axes: tuple) -> tuple[np.ndarray, np.ndarray]:
+    limited = correction_limit.limit_correction(torch.from_numpy(images), torch.from_numpy(bases), axes)
+    return limited[0].numpy(), limited[1].numpy()
 
 
 def checkerboard(shape: tuple[int, ...]) -> np.ndarray:
@@ -42,7 +48,7 @@ def add_by_network(monkeypatch, amplitude: float) -> None:
     """Every network adds a checkerboard of this amplitude to its base image."""
 
     def made(self, stack, *_):
-        return stack.base + np.float32(amplitude) * checkerboard(stack.base.shape)
+        return stack.base + torch.from_numpy(np.float32(amplitude) * checkerboard(stack.base.shape))
 
     monkeypatch.setattr(SliceNetwork, "__call__", made)
 
@@ -105,7 +111,7 @@ def test_small_corrections_of_a_volume_are_not_changed(monkeypatch, small):
     target, reference = small
     add_by_network(monkeypatch, 1e-2 * np.ptp(target.array))
     prepared = get("swift").prepare(target, reference, **trained("swift"))
-    unlimited = lambda made, *_: (made, np.zeros(len(made), bool))  # noqa: E731
+    unlimited = lambda made, *_: (made, torch.zeros(len(made), dtype=torch.bool))  # noqa: E731
     monkeypatch.setattr("MultiContrastSRLib.inference.prepared_step.limit_correction", unlimited)
     without_limit = get("swift").prepare(target, reference, **trained("swift"))
     assert np.array_equal(prepared.array, without_limit.array) and prepared.warnings == ()

@@ -15,6 +15,7 @@ import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
 from MultiContrastSRLib.acquisition import operators
 from MultiContrastSRLib.methods import all_methods
+from MultiContrastSRLib.networks import positions
 
 TOLERANCE = 1e-5  # of the image's range
 
@@ -39,6 +40,11 @@ def equal(found: np.ndarray, expected: np.ndarray) -> bool:
     return float(np.abs(found - expected).max()) <= TOLERANCE * float(np.ptp(expected))
 
 
+def _clear_constants() -> None:
+    operators._tensor.cache.clear()
+    positions._uploaded.cache.clear()
+
+
 class Memory:
     """What `work` does to the device's memory.
 
@@ -46,16 +52,16 @@ class Memory:
         result: of `work`.
         launches: calls of operators on the device.
         needed: most bytes that were held in it.
-        left: bytes that are held afterwards and were not before, without the matrices that are cached within a bound.
+        left: bytes that are held afterwards and were not before, without the constants that are cached within a bound.
     """
 
     def __init__(self, device: StrictDevice, work: Callable[[], Any]) -> None:
-        operators._tensor.cache.clear()
+        _clear_constants()
         gc.collect()
         device.reset()
         before = device.counts.bytes
         self.result = work()
         gc.collect()
-        operators._tensor.cache.clear()
+        _clear_constants()
         self.launches, self.needed = device.counts.launches, device.counts.peak - before
         self.left = device.counts.bytes - before

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..layers import conv3
-from ..positions import Positions, along, corners, sample_linear, take
+from ..positions import Positions, along, corners, sample_linear, take, to_device
 
 
 class Maps(NamedTuple):
@@ -87,7 +87,7 @@ class DualBranchAttention(nn.Module):
     def _corners(self, maps: Maps, positions: Positions):
         """Yields (target feature, the reference's basis or None, weight (H, W)) of the four target pixels."""
         x, frequency = maps.coefficient, None
-        phase = math.pi * self.phase(x.new_tensor(positions.step_t))[:, None, None]
+        phase = math.pi * self.phase(to_device(torch.tensor(positions.step_t), x.device, x.dtype))[:, None, None]
         if maps.reference_frequency is not None:
             frequency = sample_linear(maps.reference_frequency, *positions.in_reference)
         for row, drow, row_weight in corners(positions.rows_t, x.shape[2]):

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..layers import conv3
+from ..positions import to_device
 
 
 class DynamicConvolution(nn.Module):
@@ -44,7 +45,8 @@ class DynamicConvolution(nn.Module):
         mean = x.mean((2, 3))
         if y is not None:
             mean = mean + y.mean((2, 3))
-        query = self.query(torch.cat([mean, mean.new_tensor([scale]).expand(len(mean), 2)], dim=1))
+        scales = to_device(torch.tensor(scale), mean.device, mean.dtype).expand(len(mean), 2)
+        query = self.query(torch.cat([mean, scales], dim=1))
         return (self.key(query) / self.temperature).softmax(dim=1)
 
 

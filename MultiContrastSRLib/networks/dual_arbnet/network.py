@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..bounded import corrected
 from ..layers import CBAM, RDN, channels_last, conv3, residual_add, zero_init
 from ..network import Network
-from ..positions import Positions, nearest, sample_linear, sample_nearest
+from ..positions import Positions, nearest, sample_linear, sample_nearest, to_device
 
 if TYPE_CHECKING:
     from .spec import DualArbNetSpec
@@ -191,8 +191,10 @@ class DualArbNet(Network):
             constant = constant + math.sqrt(math.prod(positions.step_t)) * weight[:, 2]
             if with_reference:
                 constant = constant + math.sqrt(math.prod(positions.step_r)) * weight[:, 3]
-        rows = 2 * nearest(positions.rows_t, like.shape[2])[1].to(weight)  # not in a half type that `like` may have
-        cols = 2 * nearest(positions.cols_t, like.shape[3])[1].to(weight)
+        rows, cols = (
+            2 * to_device(nearest(vector, n)[1], weight.device, weight.dtype)  # not in a half type that `like` may have
+            for vector, n in zip(positions.in_target, like.shape[2:], strict=True)
+        )
         if not self.spec.with_coordinates:
             rows, cols = torch.zeros_like(rows), torch.zeros_like(cols)
         by_row = weight[:, 0, None] * rows + constant[:, None]

@@ -140,6 +140,13 @@ class MINet(Network):
         self, target: Tensor, reference: list[Tensor] | None, positions: Positions, *, base: Tensor | None = None
     ) -> Tensor:
         """See `Network.decode`; all on the network's own lattice."""
+        image = self._image(target, reference, positions, base)
+        return image if self.spec.base_image is None else corrected(base, image, (self.spec.scale,) * 2)
+
+    def _image(
+        self, target: Tensor, reference: list[Tensor] | None, positions: Positions, base: Tensor | None
+    ) -> Tensor:
+        """The last layer's image (B, C, H, W), or correction where there is a base image."""
         if positions.shape != target.shape[-2:]:
             raise InputError(
                 f"Positions are {positions.shape[0]}×{positions.shape[1]} pixels; expected {target.shape[-2]}×"
@@ -147,10 +154,8 @@ class MINet(Network):
             )
         nothing = [torch.zeros_like(target)] * (1 + len(self.fusions))
         maps = nothing if reference is None else reference
-        corrects = self.spec.base_image is not None
-        if corrects:
-            base = self.checked_base(base)
-            target = target + self.base_head(base)
+        if self.spec.base_image is not None:
+            target = target + self.base_head(self.checked_base(base))
         x, outputs = target, []
         for fusion, stage, reference_map in zip(self.fusions, self.target_stages, maps[:-1], strict=True):
             fused = fusion(torch.cat([reference_map, x], dim=1))
@@ -162,8 +167,7 @@ class MINet(Network):
             stages = self.integration(torch.stack([*maps[1:], *outputs], dim=1))
             x = torch.cat([x, self.integrate(stages.flatten(1, 2))], dim=1)
         features = self.target_last(x) + target
-        image = self.target_image(features)
-        return corrected(base, image, (self.spec.scale,) * 2) if corrects else image
+        return self.target_image(features)
 
     def _encode_and_decode(
         self, target: Tensor, reference: Tensor | None, positions: Positions, base: Tensor | None, *, reconstruct: bool
@@ -177,6 +181,10 @@ class MINet(Network):
         )
         if not any(shifts):
             return super()._encode_and_decode(target, reference, positions, base, reconstruct=reconstruct)
-        reference, base = (None if x is None else x.roll(shifts, (-2, -1)) for x in (reference, base))
-        made = super()._encode_and_decode(target, reference, positions, base, reconstruct=reconstruct)
-        return tuple(None if x is None else x.roll([-s for s in shifts], (-2, -1)) for x in made)
+        rolled, there = (None if x is None else x.roll(shifts, (-2, -1)) for x in (reference, base))
+        encoded = None if rolled is None else self.encode_reference(rolled)
+        image = self._image(self.encode_target(target), encoded, positions, there)
+        other = self.reconstruct_reference(encoded) if reconstruct and encoded is not None else None
+        image, other = (None if x is None else x.roll([-s for s in shifts], (-2, -1)) for x in (image, other))
+        # limited here: on the network's lattice opposite borders of the base image are neighbours
+        return image if self.spec.base_image is None else corrected(base, image, (self.spec.scale,) * 2), other

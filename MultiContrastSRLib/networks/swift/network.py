@@ -33,6 +33,7 @@ class Swift(Network):
     base image.
     """
 
+    black_reference_is_none = True
     INPUT_RANGE = (-0.5, 1.75)  # of normalised intensities; inputs are clamped to it
     _MULTIPLE = 4  # pixels: two halvings of the resolution
 
