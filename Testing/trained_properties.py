@@ -1,7 +1,8 @@
 """Random inputs for trained methods, as no scan need be, and the property that every result must have. Needs torch.
 
 No value of a result may differ from the base image that the network was given by more than the local limit of that
-image (`networks.bounded`), whatever the target, the reference and the weights are.
+image (`networks.bounded`), or where corrections were clipped, the local range (`inference.correction_limit`), whatever
+the target, the reference and the weights are.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from MultiContrastSRLib.acquisition.axis import AxisModel
 from MultiContrastSRLib.acquisition.operators import apply_operator
 from MultiContrastSRLib.inference.slice_network import SliceNetwork
 from MultiContrastSRLib.methods import get
-from MultiContrastSRLib.networks.bounded import local_limit
+from MultiContrastSRLib.networks.bounded import local_limit, local_range
 from MultiContrastSRLib.networks.network import Network
 
 METHODS = ("swift", "dual-arbnet", "dinet", "minet")
 TARGETS = ("scan", "scan", "curve", "inverted", "step", "checkerboard", "noise", "impulse", "constant")
 REFERENCES = ("right", "right", "none", "wrong", "half wrong", "inverted", "checkerboard", "step", "noise", "constant")
 DEVIATIONS = (0.01, 0.1, 1.0, 10.0)  # of random weights
+CLIPPED = 0.02  # of the range of a slice, beyond the local range: what `limit_correction` allows
 _SCENE, _MARGIN = (112, 104), 4  # pixels; the reference covers more than the target
 _SEEDS = 4  # patients
 
@@ -116,8 +118,11 @@ def largest_excess(case: Case) -> float:
         axes = [AxisModel("kspace", n, 1.0) for n in shape]
         image = apply_operator(axes, "forward", image, image.shape[1:])
     base, found = (normalisation.apply(torch.as_tensor(x)[:, None]) for x in (stack.base, np.array(image)))
-    excess = (found - base).abs() - local_limit(base, stack.positions.scale)
-    rounding = 1e-5 * float(max(base.abs().max(), 1.0))
+    scale = stack.positions.scale
+    clipped = local_range(base, scale) + CLIPPED * (base.max() - base.min())
+    excess = (found - base).abs() - torch.maximum(local_limit(base, scale), clipped)
+    # of numbers in the scan's own units, which may lie far from zero
+    rounding = 1e-6 * float(stack.base.abs().max() / normalisation.scale) + 1e-5 * float(base.abs().max())
     worst = float(excess.max()) - rounding
     return worst if np.isfinite(worst) else float("inf")
 
