@@ -115,10 +115,10 @@ def _light(network: str, size: int, seconds, resident, peak) -> dict[str, float]
     from MultiContrastSRLib.networks import registry
 
     fixed = {"scale": LIGHT_SCALE} if network == "minet" else {}
-    net = build(registry.light(network, base="guided+joint-tv", **fixed))
+    net = build(registry.light(network, **fixed))
 
     def work(target: Tensor, reference: Tensor, positions: Positions) -> None:
-        net(target, reference, positions, base=reference.repeat(1, 2, 1, 1))
+        net(target, reference, positions, base=reference)
 
     def method(target: mc.Volume, reference: mc.Volume) -> None:
         mc.super_resolve(target, reference, method=network, scale=(1, LIGHT_SCALE, LIGHT_SCALE), register="off")

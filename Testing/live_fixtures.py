@@ -27,7 +27,7 @@ from MultiContrastSRLib.methods.contract import REGISTRY
 
 TOLERANCE = 1e-4  # of the intensity range
 TINY = {
-    "swift": {},
+    "swift": {"features": 4, "blocks": 1},
     "dual-arbnet": {"features": 4, "blocks": 1, "layers": 1, "fusion_layers": 1, "fusion_convs": 1},
     "dinet": {
         "features": 4,
@@ -85,7 +85,7 @@ def tiny_weights() -> dict[str, str]:
 
     folder = Path(tempfile.mkdtemp(prefix="tiny-weights-"))
     for name, sizes in TINY.items():
-        spec = light(name, base="guided+joint-tv", correction_width=4, correction_blocks=1, **sizes)
+        spec = light(name, **sizes)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             state = build(spec).state_dict()
@@ -164,6 +164,14 @@ def settle(engine: Engine, timeout: float = 60.0) -> None:
 def live_threads() -> list[str]:
     """Names of the engines' threads that run."""
     return [t.name for t in threading.enumerate() if t.name == THREAD_NAME]
+
+
+@pytest.fixture
+def without_trials(monkeypatch):
+    """Reference and correction are used everywhere: in a trial, networks that were never trained add errors."""
+    from MultiContrastSRLib.inference.trial_acquisition import TrialAcquisition
+
+    monkeypatch.setattr(TrialAcquisition, "of", lambda *_: None)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 
 from MultiContrastSRLib.acquisition.axis import AxisModel
 from MultiContrastSRLib.networks.positions import Positions
-from MultiContrastSRLib.networks.registry import build, published
+from MultiContrastSRLib.networks.registry import build, light, published
 
 TINY = {
     "dual-arbnet": {"features": 16, "blocks": 2, "layers": 2, "fusion_layers": 3, "fusion_convs": 2},
@@ -15,8 +15,10 @@ TINY = {
         "rank": 3, "radius": 2, "hidden": 10,
     },
     "minet": {"features": 8, "stages": 2, "blocks": 2},
+    "swift": {"features": 8, "blocks": 1},
 }  # fmt: skip
 ARBITRARY = ("dual-arbnet", "dinet")
+PAPERS = (*ARBITRARY, "minet")  # Swift is ours
 VARIANTS = [
     ("dual-arbnet", {}),
     ("dual-arbnet", {"alignment": "bilinear", "skip": "linear"}),
@@ -32,11 +34,16 @@ def tiny(network: str, **changes):
     return build(published(network, **{**TINY[network], **changes})).eval()
 
 
-def perturbed(net):
-    """The network with noise added to every parameter: factors γ start at zero and would hide their terms."""
+def tiny_light(network: str, **changes):
+    """A network that corrects a base image, as those in use, but tiny."""
+    return build(light(network, **{**TINY[network], **changes})).eval()
+
+
+def perturbed(net, deviation: float = 0.1):
+    """The network with noise added to every parameter: factors γ and last layers start at zero and would hide terms."""
     with torch.no_grad():
         for parameter in net.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
+            parameter.add_(deviation * torch.randn_like(parameter))
     return net
 
 

@@ -21,16 +21,15 @@ TINY = {
         "rank": 2, "radius": 1, "hidden": 8,
     },
     "minet": {"features": 8, "stages": 1, "blocks": 1},
-    "swift": {},
+    "swift": {"features": 8, "blocks": 1},
 }  # fmt: skip
-CORRECTION = {"correction_width": 16, "correction_blocks": 1}
 
 
 def tables(network: str = "dual-arbnet", **parts: dict) -> dict:
     """The tables of a tiny recipe; `parts` are laid over them."""
     made = {
         "name": "tiny",
-        "model": {"network": network, "size": "light", "base": "sinc", **CORRECTION, **TINY[network]},
+        "model": {"network": network, "size": "light", "base": "sinc", **TINY[network]},
         "source": [{"contrasts": {"T2": "{subject}/t2.nii.gz", "T1": "{subject}/t1.nii.gz"}}],
         "degradation": {"scales": [2.0, 2.0], "slice_sizes": [48]},
         "curriculum": {},

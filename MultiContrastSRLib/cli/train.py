@@ -4,10 +4,10 @@ Data come from a folder (--data, or MULTICONTRASTSR_DATA) or from a data pack, a
 them, for example to train on another machine. Without a recipe the names of those that ship with the library are
 printed.
 
-  multicontrastsr train dual-arbnet-light --data scans --output run
+  multicontrastsr train dual-arbnet-light --data scans --output run --export weights.safetensors
   multicontrastsr train dual-arbnet-light --data scans --pack training.npz
   multicontrastsr train dual-arbnet-light --from training.npz --output run --device cuda --minutes 25
-  multicontrastsr train dual-arbnet-light --from training.npz --output run --export weights.safetensors
+  multicontrastsr train dual-arbnet-light --data scans --pack training.npz --output run --export weights.safetensors
   torchrun --nproc-per-node 2 -m MultiContrastSRLib.cli train dual-arbnet-ixi --data IXI --output run --device cuda
 """
 
@@ -32,11 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", nargs="?", help="name of a recipe, or a .toml file")
     parser.add_argument("--data", metavar="FOLDER", help="scans (default: the folder in MULTICONTRASTSR_DATA)")
     parser.add_argument("--from", dest="packed", metavar="FILE", help="a data pack instead of scans")
-    parser.add_argument("--pack", metavar="FILE", help="write a data pack (.npz) of the recipe's scans, and stop")
+    parser.add_argument(
+        "--pack", metavar="FILE", help="data pack (.npz), made if it is missing; then trains in --output"
+    )
     parser.add_argument("-o", "--output", metavar="FOLDER", help="for checkpoint, curve and log; resumes from them")
-    parser.add_argument("--export", metavar="FILE", help="write the weights in --output (.safetensors) and their card")
+    parser.add_argument("--export", metavar="FILE", help="write the weights (.safetensors) and their card at the end")
     parser.add_argument("--set", action="append", default=[], metavar="PART.FIELD=VALUE", help="change the recipe")
-    parser.add_argument("--minutes", type=float, metavar="M", help="time limit of the command; run it again to go on")
+    parser.add_argument(
+        "--minutes", type=float, metavar="M", help="time limit; run it again to go on; with --export, 0 only exports"
+    )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N, mps or xpu")
     add_overwrite(parser)
 
@@ -59,19 +63,23 @@ def run(parsed: argparse.Namespace) -> None:
             raise OptionError(f"Change is {text!r}; expected PART.FIELD=VALUE, for example optimisation.batch=4.")
         changes[key] = value
     recipe = load_recipe(parsed.recipe, changes)
-    is_main = os.environ.get("RANK", "0") == "0"  # one of the processes that torchrun started prints
-    parsed.quiet = parsed.quiet or not is_main
+    parsed.quiet = parsed.quiet or not _is_main()
     with running(parsed) as callbacks:
-        if parsed.pack:
+        if parsed.pack and not parsed.output:
             done = _make_pack(parsed, recipe, callbacks)
         else:
             done = _train_or_export(parsed, recipe, callbacks, started)
-    if not is_main:
+    if not _is_main():
         return
     if parsed.json:
         print_json(done)
     else:
         print(done["summary"])
+
+
+def _is_main() -> bool:
+    """Whether this is the one of the processes that torchrun started which prints and exports."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _make_pack(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict) -> dict[str, object]:
@@ -80,7 +88,7 @@ def _make_pack(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict) -> d
 
     place = Path(parsed.pack)
     check_place(place, overwrite=parsed.overwrite)
-    pack = _data(parsed, recipe, callbacks)
+    pack = _scans(parsed, recipe, callbacks)
     save_pack(pack, place)
     size = place.stat().st_size
     about = f"{place}: {len(pack.stacks)} stacks, {len(pack.labels)} label maps, {size / 2**20:.1f} MiB"
@@ -96,15 +104,27 @@ def _train_or_export(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict
         raise MethodUnavailableError(
             f"Training needs PyTorch ({error}); install it: pip install 'multicontrastsr[train]'."
         ) from error
+    from ..training.export import check_export, export
+
+    if parsed.export:
+        check_export(parsed.export, overwrite=parsed.overwrite)
+    pack = _data(parsed, recipe, callbacks)
+    done: dict[str, object] = {"finished": True}
+    if parsed.minutes != 0 or not parsed.export:
+        done = _train(parsed, recipe, pack, callbacks, started)
+    if parsed.export and done["finished"] and _is_main():
+        done["files"] = [str(path) for path in export(parsed.output, parsed.export, pack, overwrite=parsed.overwrite)]
+        done["summary"] = "\n".join([*([done["summary"]] if "summary" in done else []), *done["files"]])
+    return done
+
+
+def _train(
+    parsed: argparse.Namespace, recipe: Recipe, pack: Pack, callbacks: dict, started: float
+) -> dict[str, object]:
     from ..core.devices import ACCELERATOR, resolve_device
-    from ..training.export import export
     from ..training.loop import train
     from ..training.optimiser import check_optimiser
 
-    if parsed.export:
-        pack = _data(parsed, recipe, callbacks)
-        files = [str(path) for path in export(parsed.output, parsed.export, pack, overwrite=parsed.overwrite)]
-        return {"files": files, "summary": "\n".join(files)}
     check_optimiser(recipe.optimisation)
     # of torchrun's processes each touches its own GPU only
     requested = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if parsed.device == "cuda" else parsed.device
@@ -116,7 +136,6 @@ def _train_or_export(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict
 
     if note:
         report(note)
-    pack = _data(parsed, recipe, callbacks)
     elapsed = (time.monotonic() - started) / 60
     if parsed.minutes is not None and elapsed > parsed.minutes / 2 and not parsed.packed:
         report(
@@ -134,13 +153,22 @@ def _train_or_export(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict
 
 
 def _data(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict) -> Pack:
-    from ..core.errors import OptionError
-    from ..core.progress import Monitor
-    from ..training.data.build import build_pack
     from ..training.data.pack import load_pack
 
     if parsed.packed:
         return load_pack(parsed.packed)
+    if parsed.pack:
+        if not Path(parsed.pack).exists() or parsed.overwrite:
+            _make_pack(parsed, recipe, callbacks)
+        return load_pack(parsed.pack)
+    return _scans(parsed, recipe, callbacks)
+
+
+def _scans(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict) -> Pack:
+    from ..core.errors import OptionError
+    from ..core.progress import Monitor
+    from ..training.data.build import build_pack
+
     folder = parsed.data or os.environ.get("MULTICONTRASTSR_DATA")
     if not folder:
         raise OptionError("No data are given; expected --data FOLDER, --from FILE or MULTICONTRASTSR_DATA set.")

@@ -6,16 +6,13 @@ stays below the difference between the brightest and the darkest pixel nearby.
 
 from __future__ import annotations
 
-import math
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..acquisition.axis import AxisModel
 from ..acquisition.operators import apply_operator
+from ..networks.bounded import local_range
 
-_PIXELS = 2.0  # acquired pixels on either side in which the local range is taken
 _ALLOWANCE = 0.02  # of the slice's range, which is always allowed: noise, and detail in flat regions
 _TOLERATED = 0.001  # share of a slice's pixels that may be clipped before the base image takes the slice's place
 
@@ -25,7 +22,7 @@ def limit_correction(images: Tensor, bases: Tensor, axes: tuple[AxisModel, AxisM
 
     The correction is the difference from the base image, less the part of it that the acquisition records: that part
     is removed by data consistency, and trained networks rely on this. The local range of a pixel is the maximum minus
-    the minimum of the base image within ±2 acquired pixels, plus 2 % of the range of the whole slice. Slices that stay
+    the minimum of the base image within two acquired pixels, plus 2 % of the range of the whole slice. Slices that stay
     within it everywhere are returned bit for bit.
 
     Args:
@@ -38,10 +35,10 @@ def limit_correction(images: Tensor, bases: Tensor, axes: tuple[AxisModel, AxisM
         which slices are the base image, bool (N,)).
     """
     shape = bases.shape[1:]
-    reach = [math.ceil(_PIXELS * n / axis.samples - 1e-6) for n, axis in zip(shape, axes, strict=True)]
-    limit = _local_maximum(bases, reach) + _local_maximum(-bases, reach)
+    rows, columns = (n / axis.samples for n, axis in zip(shape, axes, strict=True))
+    limit = local_range(bases[:, None], (rows, columns))[:, 0]
     limit = limit + _ALLOWANCE * (bases.amax((1, 2), keepdim=True) - bases.amin((1, 2), keepdim=True))
-    correction = _unrecorded(images - bases, axes)
+    correction = unrecorded(images - bases, axes)
     exceeding = ~(correction.abs() <= limit)  # true of NaN
     count = exceeding.sum((1, 2))
     replaced = count > _TOLERATED * shape.numel()
@@ -50,14 +47,7 @@ def limit_correction(images: Tensor, bases: Tensor, axes: tuple[AxisModel, AxisM
     return torch.where(replaced[:, None, None], bases, limited), replaced
 
 
-def _local_maximum(images: Tensor, reach: list[int]) -> Tensor:
-    """The maximum within `reach` rows and columns on either side of every pixel of (N, H, W)."""
-    rows, columns = reach
-    along_rows = F.max_pool2d(images[:, None], (2 * rows + 1, 1), stride=1, padding=(rows, 0))
-    return F.max_pool2d(along_rows, (1, 2 * columns + 1), stride=1, padding=(0, columns))[:, 0]
-
-
-def _unrecorded(images: Tensor, axes: tuple[AxisModel, AxisModel]) -> Tensor:
+def unrecorded(images: Tensor, axes: tuple[AxisModel, AxisModel]) -> Tensor:
     """`images` (N, H, W) without the part of them that an acquisition by `axes` records."""
     shape = images.shape[1:]
     return images - apply_operator(axes, "spread", apply_operator(axes, "forward", images, shape), shape)

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
-import torch
 from scipy import ndimage
-from torch import Tensor
 
-from ..acquisition.axis import AxisModel
 from ..acquisition.model import AcquisitionModel
-from ..acquisition.operators import apply_operator
 from ..core.progress import Monitor
 from ..image import kernels
-from ..image.grid import per_axis, spacing_along
+from ..image.grid import spacing_along
 from ..image.resample import resample_reference
-from ..image.sampling import Array, sample
+from ..image.sampling import sample
 from ..image.volume import Volume
-from .auxiliary_image import JointTVSlices
 from .base_image import BaseImage
-from .correction_limit import limit_correction
-from .device_slices import DeviceSlices, as_slices
 from .network_inputs import NetworkInputs
-from .reference_check import ReferenceTrial, reference_improves, reference_oversampling
+from .plane import Findings, Plane, acquire, trial_axes
+from .reference_check import reference_improves
 from .slice_network import SliceNetwork, volume_normalisation
-from .slice_stack import SliceStack
 from .steps import RefinementStep, measured_axes
 
 _LEAKAGE_SCALE = 4.2  # up to this factor leakage of small structures stays within 5 % (docs/accuracy.md)
 _CONTRAST = 1e-3  # slices whose range is a smaller share of the volume's are not worth a network
+_TRUSTED = 0.5  # mean weight below which the report says so
 _COVERAGE = 0.02  # share of a volume outside the reference, or inside it, below which it is ignored
 
 
@@ -50,6 +43,8 @@ class PreparedStep:
     Attributes:
         samples: of the lattice of the result.
         across: the axis along which the slices are stacked; None where there are two.
+        reference_used: whether the reference adds anything.
+        reference_rejected: whether the reference check left it out.
     """
 
     def __init__(
@@ -70,19 +65,24 @@ class PreparedStep:
         self._stack_axes = step.stack_axes
         self._notes: list[str] = []
         self._warnings: list[str] = []
-        self.reference_used = reference is not None
-        self._computed: set[tuple[int, int]] = set()  # (stack axis, number) of the slices that the network computed
-        self._replaced: set[tuple[int, int]] = set()  # those of them that are the base image
+        self.reference_used, self.reference_rejected = reference is not None, False
+        self._found: dict[tuple[int, int], tuple[float, ...]] = {}  # (stack axis, number) of slices → their findings
         refined = tuple(n in step.axes for n in range(3))
         if network is None:
             self._inputs = [NetworkInputs(BaseImage(volume, reference, refined, samples, monitor))]
             return
         self._axes = measured_axes(self._model, refined)
-        self._volume, self._target = volume.array, _acquire(volume.array, self._axes)
+        self._target = acquire(volume.array, self._axes)
         self._normalisation = volume_normalisation(self._target, network.spec)
+        self._planes = {
+            across: Plane(
+                network, volume.array, self._axes, across, network_samples, self._normalisation, check_reference
+            )
+            for across in step.stack_axes
+        }
         resampled, valid = self._resample(volume, reference, step, monitor)
         if resampled is not None and check_reference and not self._improved_by(resampled, monitor):
-            resampled = None
+            resampled, self.reference_rejected = None, True
             self._warnings.append(
                 "In a trial on the target itself the reference did not help the network; it was left out."
             )
@@ -90,13 +90,15 @@ class PreparedStep:
         self._inputs = []
         if resampled is None or valid.mean() <= 1 - _COVERAGE:
             base = BaseImage(volume, None, refined, samples, monitor, device=network.device)
-            self._inputs.append(NetworkInputs(base, auxiliary=self._auxiliary(volume, None, monitor)))
+            self._inputs.append(NetworkInputs(base))
         if resampled is not None:
             guide = reference if network.spec.base_image == "guided" else None
             base = BaseImage(volume, guide, refined, samples, monitor, (resampled, valid), network.device)
-            auxiliary = self._auxiliary(volume, reference, monitor)
+            plain = None
+            if guide is not None:
+                plain = BaseImage(volume, None, refined, samples, monitor, device=network.device)
             normalisation = volume_normalisation(resampled, network.spec)
-            self._inputs.append(NetworkInputs(base, resampled, normalisation, auxiliary))
+            self._inputs.append(NetworkInputs(base, plain, resampled, normalisation))
             self._coverage = _smooth_coverage(valid)
             if max(n / axis.samples for n, axis in zip(samples, self._axes, strict=True)) > _LEAKAGE_SCALE:
                 self._notes.append(
@@ -116,11 +118,17 @@ class PreparedStep:
         found += [text for inputs in self._inputs for text in inputs.warnings]
         if self.network is not None:
             found += self.network.warnings
-        if self._replaced:
+        replaced, *sums = np.sum([*self._found.values(), (0.0,) * 5], axis=0)
+        if replaced:
             found.append(
-                f"In {len(self._replaced)} of {len(self._computed)} slices the network's correction exceeded the local "
-                f"range of the scan; the {self.base_method} image is shown there instead."
+                f"In {replaced:.0f} of {len(self._found)} slices the network's correction exceeded the local range of "
+                f"the scan; the {self.base_method} image is shown there instead."
             )
+        for name, whole, used in (("reference's detail", *sums[:2]), ("network's correction", *sums[2:])):
+            if used < _TRUSTED * whole:
+                found.append(
+                    f"{1 - used / whole:.0%} of the {name} were left out: in a trial on the target they added errors."
+                )
         return tuple(dict.fromkeys(found))
 
     @property
@@ -168,57 +176,17 @@ class PreparedStep:
             run = range(start, start + len(list(group)))
             start = run.stop
             if selected:
-                images, replaced = self._by_network(inputs, across, run, monitor)
-                self._computed.update((across, n) for n in run)
-                self._replaced.update((across, run[n]) for n in np.flatnonzero(replaced))
+                images, findings = self._planes[across].super_resolve(inputs, run, monitor)
+                self._note(across, run, findings)
             else:
                 images = inputs.base.stack(across, slice(run.start, run.stop), monitor)
             found.append(images)
         return found[0] if len(found) == 1 else np.concatenate(found)
 
-    def _by_network(
-        self, inputs: NetworkInputs, across: int, numbers: range, monitor: Monitor
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """(slices `numbers`, which of them are the base image)."""
-        # axes of the network's lattice as a k-space crop of the result's: their centres coincide too
-        crop = [AxisModel("kspace", n, 1.0) for axis, n in enumerate(self._network_samples) if axis != across]
-        shape = tuple(axis.samples for axis in crop)
-
-        def work(part: range, device: str) -> tuple[np.ndarray, np.ndarray]:
-            monitor.check()
-            numbers, read = slice(part.start, part.stop), DeviceSlices(device)
-            base = inputs.base.stack_on(read, across, numbers, monitor)
-            full = base.shape[1:]
-            stack = self._stack(inputs, across, numbers, apply_operator(crop, "forward", base, full), read, monitor)
-            image = self.network(stack, self._normalisation, inputs.normalisation)
-            image, replaced = limit_correction(image, stack.base, stack.axes)
-            if shape != full:
-                image = base + apply_operator(crop, "spread", image - stack.base, full)
-            return image.cpu().numpy(), replaced.cpu().numpy()
-
-        return self.network.in_batches(numbers, shape, work, monitor)
-
-    def _stack(
-        self, inputs: NetworkInputs, across: int, numbers: slice, base: Tensor, read: DeviceSlices, monitor: Monitor
-    ) -> SliceStack:
-        """The slices `numbers` along `across`, on the device of `read`, with their base images."""
-        part = per_axis(numbers if axis == across else slice(None) for axis in range(3))
-        axes = tuple(axis for n, axis in enumerate(self._axes) if n != across)
-        target = _acquire(as_slices(read(self._volume, part), across), axes)
-        reference = None if inputs.reference is None else as_slices(read(inputs.reference, part), across)
-        auxiliary = None
-        if inputs.auxiliary:
-            auxiliary = torch.tensor(inputs.auxiliary[across].stack(numbers, monitor)).to(base.device)
-        return SliceStack(axes, target, base, reference, auxiliary)
-
-    def _auxiliary(self, volume: Volume, reference: Volume | None, monitor: Monitor) -> dict[int, JointTVSlices]:
-        """The auxiliary images by stack axis."""
-        if self.network.spec.auxiliary_image is None:
-            return {}
-        lattice, device = self._model.lattice(self._network_samples), self.network.device
-        return {
-            across: JointTVSlices(volume, reference, lattice, across, device, monitor) for across in self._stack_axes
-        }
+    def _note(self, across: int, numbers: range, found: Findings) -> None:
+        values = found.replaced, found.reference, found.reference_used, found.correction, found.correction_used
+        for number, row in zip(numbers, np.stack(values, axis=1).tolist(), strict=True):
+            self._found[across, number] = tuple(row)
 
     def _blend(self, images: list[np.ndarray], across: int, numbers: slice) -> np.ndarray:
         """The image computed with the reference where that covers the target, else the one without."""
@@ -233,23 +201,17 @@ class PreparedStep:
 
     def _improved_by(self, resampled: np.ndarray, monitor: Monitor) -> bool:
         """Whether the check finds the result better with the reference, `resampled` to the lattice."""
-        across, factor = self._stack_axes[0], reference_oversampling(self.network.spec)
-        axes = tuple(
-            axis
-            if n in self._stack_axes
-            else replace(axis, samples=factor * axis.samples, spacing=axis.spacing / factor)
-            for n, axis in enumerate(self._axes)
-        )
-        reference = _acquire(resampled, axes)
-        in_plane = [n for n in range(3) if n != across]
-        pair = ReferenceTrial(
-            tuple(self._axes[n].kind for n in in_plane),
-            tuple(self._network_samples[n] / self._axes[n].samples for n in in_plane),
-            np.moveaxis(self._target, across, 0),
-            np.moveaxis(reference, across, 0),
-        )
+        across = self._stack_axes[0]
+        plane = self._planes[across]
+        if plane.trial is None:
+            return True
+        # nothing is refined along the stack axes, which keep their samples
+        finer = trial_axes(self.network, self._axes)
+        axes = tuple(self._axes[n] if n in self._stack_axes else axis for n, axis in enumerate(finer))
+        reference = acquire(resampled, axes)
+        images = np.moveaxis(self._target, across, 0), np.moveaxis(reference, across, 0)
         normalisation = volume_normalisation(reference, self.network.spec)
-        return reference_improves(self.network, pair, self._normalisation, normalisation, monitor)
+        return reference_improves(self.network, plane.trial, images, self._normalisation, normalisation, monitor)
 
     def _resample(
         self, volume: Volume, reference: Volume | None, step: RefinementStep, monitor: Monitor
@@ -264,14 +226,6 @@ class PreparedStep:
             samples = tuple(axis.samples for axis in self._axes)
         resampled, valid = resample_reference(reference, self._model.lattice(samples), volume.grid, monitor.silent)
         return (resampled, valid) if valid.mean() >= _COVERAGE else (None, None)
-
-
-def _acquire(image: Array, axes: tuple[AxisModel, ...]) -> Array:
-    """The acquisition by `axes` of an image on a finer lattice of theirs; the image itself on their own samples."""
-    shape = tuple(image.shape[-len(axes) :])
-    if shape == tuple(axis.samples for axis in axes):
-        return image
-    return apply_operator(axes, "forward", image, shape)
 
 
 def _smooth_coverage(valid: np.ndarray) -> np.ndarray:

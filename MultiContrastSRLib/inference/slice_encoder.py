@@ -19,11 +19,12 @@ class TrainedSliceEncoder(SliceEncoder):
         self.lattice = AcquisitionModel.estimate(target).lattice(prepared.samples)
         self.sketched_by, self.axis = prepared.base_method, prepared.across
         self.reference_used = prepared.reference_used
+        self.earlier_warnings: tuple[str, ...] = ()  # of a preparation with the reference, which was rejected
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """See `SliceEncoder.warnings`."""
-        return self._step.warnings
+        return (*self.earlier_warnings, *self._step.warnings)
 
     @property
     def nbytes(self) -> int:

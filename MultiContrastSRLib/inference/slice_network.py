@@ -142,8 +142,7 @@ class SliceNetwork:
         """
         base = None
         if self.spec.base_image is not None:
-            images = [x for x in (stack.base, stack.auxiliary) if x is not None]
-            base = torch.cat([target.apply(x[:, None]) for x in images], dim=1)
+            base = target.apply(stack.base[:, None])
         device = stack.base.device
         layers = layer_type(self._precision, device.type, self.spec)
         with nullcontext() if layers is None else torch.autocast(device.type, layers):

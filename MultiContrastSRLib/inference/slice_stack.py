@@ -19,14 +19,12 @@ class SliceStack:
         target: (N, h, w), as acquired.
         base: (N, H, W), the base image; without one only its shape and device are used.
         reference: (N, H, W), or (N, h, w) for a reference of the target's resolution; None without.
-        auxiliary: (N, H, W), the auxiliary image; None where the network has none.
     """
 
     axes: tuple[AxisModel, AxisModel]
     target: Tensor
     base: Tensor
     reference: Tensor | None
-    auxiliary: Tensor | None = None
 
     @property
     def positions(self) -> Positions:

@@ -11,7 +11,7 @@ class DINetMethod(TrainedMethod):
     """See `networks.dinet.network.DINet` and `trained`."""
 
     name = "dinet"
-    label = "DINet"
+    label = "DINet (light)"
     summary = "Trained network for any scale that searches the reference for matching detail nearby."
     citation = "Wei et al., IEEE Trans. Circuits Syst. Video Technol., 2025 (DINet)"
     order = 20

@@ -11,7 +11,7 @@ class DualArbNetMethod(TrainedMethod):
     """See `networks.dual_arbnet.network.DualArbNet` and `trained`."""
 
     name = "dual-arbnet"
-    label = "Dual-ArbNet"
+    label = "Dual-ArbNet (light)"
     summary = "Trained network for any scale, with a reference of any resolution or without one."
     citation = "Zhang et al., MICCAI 2023 (Dual Arbitrary Scale Super-Resolution for Multi-Contrast MRI)"
     order = 10

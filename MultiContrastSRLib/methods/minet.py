@@ -13,7 +13,7 @@ class MINetMethod(TrainedMethod):
     """See `networks.minet.network.MINet` and `trained`."""
 
     name = "minet"
-    label = "MINet"
+    label = "MINet (light)"
     summary = "Trained networks for ×2 and ×4 within slices; other scales resample their image."
     citation = "Feng et al., MICCAI 2021 (Multi-Contrast MRI Super-Resolution via a Multi-Stage Integration Network)"
     dimensions = 2

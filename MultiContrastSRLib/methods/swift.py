@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from .contract import register
-from .trained import CHECK_REFERENCE, PRECISION, TEST_TIME_AUGMENTATION, WEIGHTS, TrainedMethod
+from .trained import TrainedMethod
 
 
 @register
@@ -21,7 +19,6 @@ class SwiftMethod(TrainedMethod):
     summary = "Small trained network that corrects guided, for any scale: the one for live zoom."
     citation = "MultiContrastSR's own, 2026; residual U-Net after Ronneberger et al., MICCAI 2015"
     order = 5
-    options = (CHECK_REFERENCE, replace(TEST_TIME_AUGMENTATION, default=1), PRECISION, WEIGHTS)  # for speed
 
     def network_for(self, model, axes, factors, chosen, device):
         """See `TrainedMethod.network_for`."""

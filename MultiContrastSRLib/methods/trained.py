@@ -36,10 +36,10 @@ CHECK_REFERENCE = Option(
 )
 TEST_TIME_AUGMENTATION = Option(
     "test_time_augmentation",
-    8,
+    1,
     "Test-time augmentation",
-    "Average the network's correction over so many flips and transpositions of the slice: 8 are 0.1 dB better than 1 "
-    "and take three to four times as long.",
+    "Average the result over so many flips and transpositions of the slice: 8 are about 0.1 dB better than 1 and take "
+    "up to eight times as long.",
     minimum=1,
     maximum=8,
     unit="views",
@@ -90,10 +90,14 @@ class TrainedMethod(Method):
         factors, steps = self._steps(model, reference, refine or default_refinement(target.grid))
         if not steps:
             return LatticeImage(target, model, target.array, ("There was nothing to refine; the target was returned.",))
-        volume, notes, warnings, reference_used = target, [], [], False
+        volume, notes, reference_used, warnings = target, [], False, []
         for number, step in enumerate(steps):
             part = monitor.part(number / len(steps), (number + 1) / len(steps))
             prepared = self._prepare_step(volume, reference, step, factors, chosen, device, part.part(0.0, 0.2))
+            if prepared.reference_rejected and volume is target:  # its lattice must not shape the result either
+                alone = self.prepare(target, None, refine=refine, device=device, monitor=monitor, **options)
+                alone.warnings = (*prepared.warnings, *alone.warnings)
+                return alone
             array = prepared.whole(part.part(0.2, 1.0))
             notes += prepared.notes
             warnings += prepared.warnings
@@ -129,6 +133,11 @@ class TrainedMethod(Method):
         if across.kind == "slab" and across.weight() is not None:  # slabs overlap
             return None
         prepared = self._prepare_step(target, reference, steps[0], factors, chosen, device, monitor)
+        if prepared.reference_rejected:
+            alone = self.prepare_slices(target, None, refine=refine, device=device, monitor=monitor, **options)
+            if alone is not None:
+                alone.earlier_warnings = prepared.warnings
+            return alone
         if prepared.network is None:
             return None
         return TrainedSliceEncoder(target, prepared, _noted(reference, prepared.notes))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from .correction import Correction
+from ..core.errors import InputError
 from .positions import Positions
 from .spec import Spec
 from .test_time_augmentation import mean_over_transforms, transform, transform_positions
@@ -21,30 +21,37 @@ class Network(nn.Module, ABC):
 
     All that depends on the network and not on the images is in `spec`: whether the scale is fixed
     (`Spec.fixed_scale`), the normalisation of intensities that the images must have (`Spec.normalisation`), the base
-    image that is corrected (`Spec.base_image`) and the auxiliary image (`Spec.auxiliary_image`).
+    image that is corrected (`Spec.base_image`).
 
     Attributes:
         spec: the configuration.
-        correction: the correction of the base image; None where the network has no base image.
+        test_time_augmentation: over how many flips and transpositions `forward` averages, 1 to 8; see
+            `test_time_augmentation`.
     """
+
+    black_reference_is_none: ClassVar[bool] = False  # whether a reference of zeros gives the image without one
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.spec = spec
-        self.correction: Correction | None = None
-        self._test_time_augmentation = 1
+        self.test_time_augmentation = 1
 
-    def make_correction(self, features: int = 0) -> Correction:
-        """The correction for `spec`, which receives the network's own maps of `features` channels."""
-        spec = self.spec
-        return Correction(
-            spec.in_channels,
-            spec.correction_width,
-            spec.correction_blocks,
-            features,
-            auxiliary_image=spec.auxiliary_image is not None,
-            by_scale=True,
-        )
+    def checked_base(self, base: Tensor | None) -> Tensor:
+        """`base` (B, C, H, W), the image to correct.
+
+        Raises:
+            InputError: there is none, or it has another number of channels.
+        """
+        if base is None:
+            raise InputError(
+                "This network corrects a base image but none is given; pass `base` on the output's lattice."
+            )
+        if base.shape[1] != self.spec.in_channels:
+            raise InputError(
+                f"`base` has {base.shape[1]} channels; expected {self.spec.in_channels}. Pass the image that the "
+                "network's configuration names."
+            )
+        return base
 
     @abstractmethod
     def encode_target(self, target: Tensor) -> Any:
@@ -71,8 +78,7 @@ class Network(nn.Module, ABC):
             target: (B, C, h, w), normalised, see `intensity`.
             reference: (B, C, any size), normalised; with a fixed scale (B, C, H, W). None without a reference.
             positions: of the H×W output pixels in the pixels of both images.
-            base: (B, C, H, W), the image to correct, required where `spec` names a base image; with an auxiliary image
-                (B, 2·C, H, W), that one last.
+            base: (B, C, H, W), the image to correct, required where `spec` names a base image.
 
         Returns:
             (B, C, H, W), normalised as the target.
@@ -80,17 +86,17 @@ class Network(nn.Module, ABC):
         Raises:
             InputError: there is no base image but the network needs one, or images or positions that do not agree.
         """
-        if self.correction is not None or self._test_time_augmentation == 1:  # the correction averages itself
+        if self.test_time_augmentation == 1:
             return self._encode_and_decode(target, reference, positions, base, reconstruct=False)[0]
 
         def predict(code: int) -> Tensor:
             there = transform_positions(
                 positions, code, target.shape[-2:], None if reference is None else reference.shape[-2:]
             )
-            images = (None if x is None else transform(x, code) for x in (target, reference))
-            return self._encode_and_decode(*images, there, None, reconstruct=False)[0].float()
+            low, other, image = (None if x is None else transform(x, code) for x in (target, reference, base))
+            return self._encode_and_decode(low, other, there, image, reconstruct=False)[0].float()
 
-        return mean_over_transforms(predict, self._test_time_augmentation)
+        return mean_over_transforms(predict, self.test_time_augmentation)
 
     def forward_with_reference(
         self, target: Tensor, reference: Tensor | None, positions: Positions, *, base: Tensor | None = None
@@ -104,17 +110,3 @@ class Network(nn.Module, ABC):
         encoded = None if reference is None else self.encode_reference(reference)
         image = self.decode(self.encode_target(target), encoded, positions, base=base)
         return image, self.reconstruct_reference(encoded) if reconstruct and encoded is not None else None
-
-    @property
-    def test_time_augmentation(self) -> int:
-        """Over how many flips and transpositions the prediction is averaged, 1 to 8; see `test_time_augmentation`.
-
-        Where the network corrects a base image the correction alone is averaged: encodings are computed once.
-        """
-        return self._test_time_augmentation
-
-    @test_time_augmentation.setter
-    def test_time_augmentation(self, count: int) -> None:
-        self._test_time_augmentation = count
-        if self.correction is not None:
-            self.correction.test_time_augmentation = count

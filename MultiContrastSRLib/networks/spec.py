@@ -11,17 +11,7 @@ from ..core.errors import InputError
 if TYPE_CHECKING:
     from .network import Network
 
-BASES = ("none", "sinc", "guided", "guided+joint-tv")
-
-
-def parse_base(base: str) -> tuple[str | None, str | None]:
-    """The names of base image and auxiliary image in a `Spec.base`.
-
-    >>> parse_base("none"), parse_base("sinc"), parse_base("guided+joint-tv")
-    ((None, None), ('sinc', None), ('guided', 'joint-tv'))
-    """
-    base_image, _, auxiliary_image = base.partition("+")
-    return None if base_image == "none" else base_image, auxiliary_image or None
+BASES = ("none", "sinc", "guided")
 
 
 @dataclass(frozen=True)
@@ -31,9 +21,7 @@ class Spec(ABC):
     Attributes:
         in_channels: channels of an image: 1 (magnitude) or 2 (real and imaginary part).
         base: "none", or the base image that the network corrects: "sinc" (zero-filled) or "guided" (both with data
-            consistency). With a base image the network also receives it, and returns base + correction.
-            "guided+joint-tv" corrects guided and receives the image by joint total variation as an auxiliary image.
-        correction_width, correction_blocks: of `correction.Correction`, which only networks with a base image have.
+            consistency). With a base image the network also receives it, and its correction is limited, see `bounded`.
     """
 
     network: ClassVar[str]
@@ -41,8 +29,6 @@ class Spec(ABC):
 
     in_channels: int = 1
     base: str = "none"
-    correction_width: int = 32
-    correction_blocks: int = 2
 
     def __post_init__(self) -> None:
         allowed = {"base": BASES, **self.choices}
@@ -74,12 +60,7 @@ class Spec(ABC):
     @property
     def base_image(self) -> str | None:
         """The method whose image the network corrects, "sinc" or "guided"; None without a base image."""
-        return parse_base(self.base)[0]
-
-    @property
-    def auxiliary_image(self) -> str | None:
-        """The method whose image the network receives in addition to the base image; None where there is none."""
-        return parse_base(self.base)[1]
+        return None if self.base == "none" else self.base
 
     @property
     def fixed_scale(self) -> int | None:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..core.errors import FileReadError, InputError
 from ..io.files import replaced_together
-from ..weights.file import current_name
 from .recipe import Recipe
 from .recipe_file import from_mapping
 
@@ -74,11 +73,7 @@ def load_state(folder: str | Path) -> State:
         raise FileReadError(f"Folder {folder} holds no {NAME}; expected one that a training run wrote. Train first.")
     try:
         stored = torch.load(place, map_location="cpu", weights_only=True)
-        state = State(**{_RENAMED.get(name, name): value for name, value in stored.items()})
-        state.model, state.average = (
-            {current_name(name): tensor for name, tensor in weights.items()} for weights in (state.model, state.average)
-        )
-        return state
+        return State(**{_RENAMED.get(name, name): value for name, value in stored.items()})
     except (
         OSError, EOFError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, pickle.UnpicklingError,
     ) as error:  # fmt: skip

@@ -21,6 +21,20 @@ from .validation import Validation
 _SUFFIX = ".safetensors"
 
 
+def check_export(output: str | Path, *, overwrite: bool = False) -> Path:
+    """The place of a weights file, after a check that it and its model card may be written.
+
+    Raises:
+        FileWriteError: another extension, or a file that exists already.
+    """
+    place = Path(output)
+    if place.suffix != _SUFFIX:
+        raise FileWriteError(f"Output {place} has an unknown extension; expected {_SUFFIX}. Rename it.")
+    for path in (place, place.with_suffix(".json"), place.with_suffix(".md")):
+        check_place(path, overwrite=overwrite)
+    return place
+
+
 def export(folder: str | Path, output: str | Path, pack: Pack, *, overwrite: bool = False) -> tuple[Path, Path, Path]:
     """Write the averaged weights of the training run in `folder`, and score the written file.
 
@@ -36,11 +50,7 @@ def export(folder: str | Path, output: str | Path, pack: Pack, *, overwrite: boo
         InputError: the checkpoint has not done a step.
         FileWriteError: another extension, or a file that exists already.
     """
-    place = Path(output)
-    if place.suffix != _SUFFIX:
-        raise FileWriteError(f"Output {place} has an unknown extension; expected {_SUFFIX}. Rename it.")
-    for path in (place, place.with_suffix(".json"), place.with_suffix(".md")):
-        check_place(path, overwrite=overwrite)
+    place = check_export(output, overwrite=overwrite)
     state = load_state(folder)
     recipe = from_mapping(state.recipe)
     if state.step < 1:
@@ -74,7 +84,7 @@ def export(folder: str | Path, output: str | Path, pack: Pack, *, overwrite: boo
         "scores": {
             "what": "Mean PSNR of validation slices after data consistency, peak = range of the true slice, k-space "
             "degradation in plane, every ordered pair of contrasts.",
-            "command": f"multicontrastsr train {recipe.name} --output FOLDER --export {place.name}",
+            "command": f"multicontrastsr train {recipe.name} --data SCANS --output FOLDER --export {place.name}",
             "validation": scores,
         },
         "data": list(recipe.about.data),

@@ -19,7 +19,6 @@ from ..core.fallback import is_out_of_memory
 from ..core.progress import CancelCallback, ProgressCallback
 from ..io.files import replaced_together
 from ..networks.registry import build
-from ..weights.file import current_name
 from .checkpoint import NAME, State, check_recipe, load_state, save_state
 from .curve import PLOT, TensorBoardLog, plot_curve, progress_line
 from .data.batch import Batch
@@ -301,7 +300,7 @@ def _select_trained(net: nn.Module, pattern: str, frozen: frozenset[str]) -> lis
     zero, in one process as in several.
     """
     for name, parameter in net.named_parameters():
-        parameter.requires_grad_(fnmatchcase(name, current_name(pattern or "*")) and name not in frozen)
+        parameter.requires_grad_(fnmatchcase(name, pattern or "*") and name not in frozen)
     trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
     if not trained:
         first = next(name for name, _ in net.named_parameters())
@@ -319,13 +318,13 @@ def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _bfloat16_is_faster(device: torch.device) -> bool:
-    """Whether training is faster in bfloat16. On a CPU without AMX it takes a quarter longer than in float32."""
+    """Whether training is faster in bfloat16: twice as fast on CPUs with instructions for it, slower on others."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     if device.type != "cpu":
         return False  # not measured
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not in the oldest PyTorch that is supported
-    return bool(capabilities.get("amx_bf16"))
+    return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def _hardware(device: torch.device) -> str:

@@ -88,6 +88,8 @@ def learning_rate_factor(settings: Optimisation, step: int) -> float:
         return 0.5 ** (step // settings.halve_every)
     if settings.schedule == "constant":
         return 1.0
+    if settings.schedule == "stable-decay":
+        return min(1.0, (settings.steps - step) / max(1.0, settings.decay * settings.steps))
     share = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
     return 0.5 * (1 + math.cos(math.pi * share))
 

@@ -72,6 +72,9 @@ class Degradation:
         anisotropic: share of the batches with different factors along rows and columns.
         slab: share of the batches with thick slices along one axis and full resolution along the other.
         noise: largest standard deviation of the noise on the target, relative to the intensity range.
+        magnitude: share of the examples whose target is the magnitude of a complex image, with noise in both parts.
+        apodised: share of the batches whose target was filtered in k-space, weaker towards its border.
+        eight_bit: share of the examples whose target is stored in 256 steps.
     """
 
     scales: tuple[float, float] = (1.0, 4.0)
@@ -81,6 +84,9 @@ class Degradation:
     anisotropic: float = 0.0
     slab: float = 0.0
     noise: float = 0.0
+    magnitude: float = 0.0
+    apodised: float = 0.0
+    eight_bit: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -90,29 +96,47 @@ class Augmentation:
     Attributes:
         synthetic: examples generated from label maps.
         flips: random flips and 90° rotations of every example.
-        intensity_curve: reference intensities mapped by a random monotone curve.
+        hard_edges: slices that are cut at the border of the field of view instead of fading out.
+        max_zoom: largest magnification and reduction of a slice (1.25: from 0.8 to 1.25); 1 keeps the size.
+        bias_field: examples with a smooth multiplicative field on each image.
+        target_curve: target intensities mapped by a random monotone curve.
+        intensity_curve: reference intensities mapped likewise.
+        target_inversion: target intensities inverted.
         intensity_inversion: reference intensities inverted.
         max_shift: largest misregistration, in pixels of the ground truth.
-        shifted: examples whose reference is misregistered.
+        shifted: examples whose reference is misregistered as a whole.
+        locally_shifted: examples whose reference is deformed.
         wrong_reference: examples whose reference is another slice.
+        partly_wrong: examples whose reference is another slice in irregular regions.
+        partly_absent: share of the batches whose reference is left out in irregular regions.
         no_reference: share of the batches without a reference.
         lesions: examples with lesions inserted into the target only, the reference only, or both.
         reference_lesions: share of the batches in which the second half repeats the first half with small structures
             inserted into the reference only. They measure how much of the reference leaks into the result.
         gain: largest relative error of the intensity normalisation.
+        offset: largest error of its offset, relative to the intensity range.
     """
 
     synthetic: float = 0.0
     flips: bool = True
+    hard_edges: float = 0.0
+    max_zoom: float = 1.0
+    bias_field: float = 0.0
+    target_curve: float = 0.0
+    target_inversion: float = 0.0
     intensity_curve: float = 0.0
     intensity_inversion: float = 0.0
     max_shift: float = 0.0
     shifted: float = 0.0
+    locally_shifted: float = 0.0
     wrong_reference: float = 0.0
+    partly_wrong: float = 0.0
+    partly_absent: float = 0.0
     no_reference: float = 0.0
     lesions: float = 0.0
     reference_lesions: float = 0.0
     gain: float = 0.0
+    offset: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -167,7 +191,7 @@ class Optimisation:
             weights ship, or a .safetensors file. Empty starts from random weights.
         freeze_initial_weights: keep the initial weights of a shipped method unchanged; the exported file refers to
             them instead of containing them.
-        trainable: shell pattern of the names of the parameters to train ("correction.experts.0.*"); empty trains all.
+        trainable: shell pattern of the names of the parameters to train ("head.*"); empty trains all.
         batch_size: examples in a batch.
         patch: side of the training patches in target pixels; 0 trains on whole slices.
         output_patch: side of the training patches in output pixels instead, so that every scale takes the same time;
@@ -178,7 +202,8 @@ class Optimisation:
         learning_rate: of Adam.
         muon_learning_rate: of Muon, for the weights of the convolutions; 0 uses Adam for all parameters. Muon needs
             PyTorch 2.9.
-        schedule: "cosine" to zero after `warmup` steps, "halving" every `halve_every` steps, or "constant".
+        schedule: "cosine" to zero after `warmup` steps, "stable-decay" (constant, then linear to zero over the last
+            `decay` of the steps), "halving" every `halve_every` steps, or "constant".
         warmup: steps of linear warm-up.
         ema_decay: decay of the exponential moving average of the weights, which is validated and exported.
         max_gradient_norm: gradient clipping; 0 does not clip.
@@ -204,6 +229,7 @@ class Optimisation:
     muon_learning_rate: float = 0.0
     schedule: str = "cosine"
     warmup: int = 0
+    decay: float = 0.25
     halve_every: int = 0
     ema_decay: float = 0.999
     max_gradient_norm: float = 0.0

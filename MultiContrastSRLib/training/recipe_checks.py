@@ -12,18 +12,19 @@ if TYPE_CHECKING:
 
 _SHARES = {
     "augmentation": (
-        "synthetic", "intensity_curve", "intensity_inversion", "shifted", "wrong_reference", "no_reference", "lesions",
-        "reference_lesions", "gain",
+        "synthetic", "hard_edges", "bias_field", "target_curve", "target_inversion", "intensity_curve",
+        "intensity_inversion", "shifted", "locally_shifted", "wrong_reference", "partly_wrong", "partly_absent",
+        "no_reference", "lesions", "reference_lesions", "gain", "offset",
     ),
-    "degradation": ("anisotropic", "slab"),
+    "degradation": ("anisotropic", "slab", "magnitude", "apodised", "eight_bit"),
     "curriculum": ("warmup", "prelearning", "low_reference"),
-    "optimisation": ("whole_slices",),
+    "optimisation": ("whole_slices", "decay"),
 }  # fmt: skip
 _CHOICES = {
     ("loss", "kspace_norm"): ("l1", "l2"),
     ("loss", "kspace_band"): ("lost", "measured"),
     ("degradation", "scale_sampling"): ("uniform", "log-uniform"),
-    ("optimisation", "schedule"): ("cosine", "halving", "constant"),
+    ("optimisation", "schedule"): ("cosine", "stable-decay", "halving", "constant"),
     ("optimisation", "amp"): ("auto", "bf16", "off"),
 }
 _SOURCE_CHOICES = {

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..acquisition.slices import SliceAcquisition
 from ..image.similarity import psnr
-from ..inference.correction_inputs import correction_inputs
+from ..inference.slice_base import base_image
 from .data.augmentation import pad_or_crop
 from .data.batch import Batch, make_batch
 from .data.degradation import BatchDegradation
@@ -106,7 +106,7 @@ def baseline_psnr(pairs: Tensor, scale: float) -> dict[str, list[float]]:
     truth, reference = pairs[:, 0], pairs[:, 1]
     acquisition = SliceAcquisition.of(tuple(truth.shape[-2:]), (scale, scale))
     low = acquisition.forward(truth)
-    return {name: _psnr(correction_inputs(name, acquisition, low, reference), truth[:, None]) for name in BASELINES}
+    return {name: _psnr(base_image(name, acquisition, low, reference), truth[:, None]) for name in BASELINES}
 
 
 def _psnr(image: Tensor, truth: Tensor) -> list[float]:

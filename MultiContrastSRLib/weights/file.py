@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _SPEC = "spec"  # the entry of the header's texts that holds the configuration
 _EXTENDS = "built upon"  # the entry that names the shipped weights which the file extends: network and SHA-256
-_RENAMED = {"beside": "auxiliary_head", "further": "experts"}  # modules whose names in older files differ
 _REMEDY = "Download the file again, or use the one that came with this version."
 
 
@@ -112,7 +111,6 @@ def load_weights(path: str | Path, sha256: str | None = None) -> Weights:
         tensors, texts = decode(data)
     except ValueError as error:
         raise FileReadError(f"Weights {place} are no safetensors file: {error}. {_REMEDY}") from error
-    tensors = {current_name(name): array for name, array in tensors.items()}
     try:
         values = json.loads(texts[_SPEC])
         if not isinstance(values, dict):
@@ -125,15 +123,6 @@ def load_weights(path: str | Path, sha256: str | None = None) -> Weights:
     if _EXTENDS in texts:
         tensors = {**_extended(place, texts[_EXTENDS]), **tensors}
     return Weights(from_dict(values), tensors, {k: v for k, v in texts.items() if k != _SPEC}, found)
-
-
-def current_name(name: str) -> str:
-    """The name of a tensor in this version's networks, from its name (or a pattern) in a file of any version.
-
-    >>> current_name("correction.further.0.beside.weight")
-    'correction.experts.0.auxiliary_head.weight'
-    """
-    return ".".join(_RENAMED.get(part, part) for part in name.split("."))
 
 
 def _extended(place: Path, text: str) -> Mapping[str, np.ndarray]:

@@ -140,6 +140,7 @@ def test_a_cancel_is_heard_between_layers(small):
 
 
 @pytest.mark.parametrize("across", [0, 1, 2])
+@pytest.mark.usefixtures("without_trials")
 def test_slices_of_an_isotropic_volume_are_those_of_the_volume_along_any_axis(across, cubes):
     refine = tuple(axis != across for axis in range(3))
     whole = get("swift").prepare(*cubes, refine=refine, **trained("swift"))

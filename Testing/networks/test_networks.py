@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="The networks need torch, which is not installed here.")
 
-from network_fixtures import ARBITRARY, TINY, VARIANTS, case, close, count, perturbed, tiny  # noqa: E402
+from network_fixtures import ARBITRARY, PAPERS, TINY, VARIANTS, case, close, count, perturbed, tiny, tiny_light  # noqa: E402
 
 from MultiContrastSRLib.core.errors import InputError, UnknownNameError  # noqa: E402
 from MultiContrastSRLib.networks.network import Network  # noqa: E402
@@ -47,16 +49,38 @@ def test_published_parts() -> None:
         assert count(build(published("dinet")).target_encoder) == 21_972_800
 
 
+@pytest.mark.parametrize("spec", [*map(light, SPECS), light("minet", scale=4)], ids=lambda spec: spec.network)
+def test_light_fits_a_laptop(spec) -> None:
+    with torch.device("meta"):
+        net = build(spec)
+    assert spec.base_image == "guided"
+    least, most = (1_000_000, 1_500_000) if spec.network == "swift" else (250_000, 800_000)
+    assert least <= count(net) <= most
+
+
+@pytest.mark.parametrize("spec", [*map(light, PAPERS), light("minet", scale=4)], ids=lambda spec: spec.network)
+def test_a_light_network_is_the_papers_and_one_layer_for_the_base_image(spec) -> None:
+    """Its modules are those of the published network, none of them Swift's; what is added is a 3x3 convolution."""
+    with torch.device("meta"):
+        net, theirs = build(spec), build(replace(spec, base="none"))
+    added = {name: p.numel() for name, p in net.named_parameters() if name not in dict(theirs.named_parameters())}
+    assert added.keys() == {"base_head.weight", "base_head.bias"}
+    assert sum(added.values()) < 0.01 * count(net) == 0.01 * (count(theirs) + sum(added.values()))
+    assert {name: type(module) for name, module in net.named_modules() if name and "base_head" not in name} == {
+        name: type(module) for name, module in theirs.named_modules() if name
+    }
+    assert not any("swift" in type(module).__module__ for module in net.modules())
+
+
+@pytest.mark.parametrize("network", PAPERS)
+def test_a_light_network_keeps_every_module_of_the_published_one(network) -> None:
+    """At fewer channels, blocks and layers; MINet without its seventh stage."""
+    with torch.device("meta"):
+        parts = [{name for name, _ in build(spec).named_children()} for spec in (light(network), published(network))]
+    assert parts[0] == {*parts[1], "base_head"}
+
+
 @pytest.mark.parametrize("network", SPECS)
-def test_light_fits_a_laptop(network) -> None:
-    for scale in (2, 4) if network == "minet" else (None,):
-        spec = light(network, base="guided", **({} if scale is None else {"scale": scale}))
-        with torch.device("meta"):
-            net = build(spec)
-        assert 1_000_000 <= count(net) - count(net.correction.experts) <= 2_000_000  # in use at any scale
-
-
-@pytest.mark.parametrize("network", TINY)
 def test_spec_survives_json_and_builds_the_same_network(network) -> None:
     spec = light(network, in_channels=2)
     text = json.dumps(spec.as_dict())
@@ -78,6 +102,12 @@ def test_wrong_specs_are_refused() -> None:
         published("minet", features=True)
     with pytest.raises(InputError, match="expected an even number"):
         published("dinet", dimension=7)
+    for base, network, choices in (
+        ("guided+joint-tv", "dual-arbnet", "'none', 'sinc', 'guided'"),
+        ("none", "swift", "'sinc', 'guided'"),
+    ):
+        with pytest.raises(InputError, match=rf"'base' .* is '{re.escape(base)}'; expected one of {choices}"):
+            light(network, base=base)
     values = published("minet").as_dict()
     del values["stages"]
     with pytest.raises(InputError, match=r"lacks .'stages'."):
@@ -134,7 +164,7 @@ def test_minet_ablations(changes) -> None:
     assert net(torch.rand(1, 1, 4, 5), torch.rand(1, 1, 8, 10), net.lattice((4, 5))).shape == (1, 1, 8, 10)
 
 
-@pytest.mark.parametrize("network", TINY)
+@pytest.mark.parametrize("network", PAPERS)
 @torch.no_grad()
 def test_no_reference_is_a_path_of_its_own(network) -> None:
     net = perturbed(tiny(network))
@@ -187,7 +217,7 @@ def test_reference_gradients_can_be_blocked() -> None:
 
 
 def test_one_step_lowers_the_loss() -> None:
-    for network in TINY:
+    for network in PAPERS:
         net = tiny(network)
         args = case((12, 12), (6, 6), (12, 12))
         truth = torch.rand(2, 1, 12, 12)
@@ -204,13 +234,13 @@ def test_one_step_lowers_the_loss() -> None:
 
 @torch.no_grad()
 def test_all_networks_have_one_interface() -> None:
-    """Whatever the network: the same arguments, the reconstruction of the reference or None, a correction or None."""
+    """Whatever the network: the same arguments, the reconstruction of the reference or None."""
     x, y, p = case((12, 8), (6, 4), (12, 8))
     for network in SPECS:
-        for base in ("none", "guided+joint-tv") if network != "swift" else ("guided+joint-tv",):
-            spec = published(network, **TINY.get(network, {}), base=base)
-            net, images = build(spec).eval(), None if base == "none" else torch.rand(2, 2, 12, 8)
-            assert isinstance(net, Network) and (net.correction is None) == (spec.base_image is None)
+        for base in ("none", "sinc", "guided") if network != "swift" else ("sinc", "guided"):
+            spec = published(network, **TINY[network], base=base)
+            net, images = build(spec).eval(), None if base == "none" else torch.rand(2, 1, 12, 8)
+            assert isinstance(net, Network) and spec.base_image == (None if base == "none" else base)
             image, reconstruction = net.forward_with_reference(x, y, p, base=images)
             assert torch.equal(image, net(x, y, p, base=images)) and image.shape == (2, 1, 12, 8)
             assert (reconstruction is not None) == (network in ("dinet", "minet"))
@@ -227,7 +257,7 @@ def test_configurations_need_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("network", TINY)
+@pytest.mark.parametrize("network", PAPERS)
 @torch.no_grad()
 def test_deterministic(network) -> None:
     results = []
@@ -244,19 +274,41 @@ def test_errors_say_what_is_missing() -> None:
     for network in ARBITRARY:
         with pytest.raises(InputError, match="pass rows_r and cols_r"):
             tiny(network)(x, y, Positions(p.rows_t, p.cols_t, p.step_t))
+    x, y, p = case((14, 10), (7, 5), (14, 10))
+    for network in SPECS:
         with pytest.raises(InputError, match="pass `base`"):
-            tiny(network, base="sinc")(x, y, p)
+            tiny_light(network)(x, y, p)
+        with pytest.raises(InputError, match="`base` has 2 channels; expected 1"):
+            tiny_light(network)(x, y, p, base=torch.rand(2, 2, 14, 10))
 
 
 # ------------------------------------------------------------------ base images
 
 
-@pytest.mark.parametrize(("network", "changes"), [*VARIANTS[:3], ("dinet", {}), ("minet", {})])
+@pytest.mark.parametrize(("network", "changes"), [*VARIANTS, ("minet", {}), ("swift", {})])
 def test_an_untrained_network_returns_its_base_and_learns_from_it(network, changes) -> None:
     net = tiny(network, base="guided", **changes)
     x, y, p = case((14, 10), (7, 5), (14, 10))
     base = torch.rand(2, 1, 14, 10)
-    assert close(net(x, y, p, base=base), base, 1e-6)
-    assert close(net(x, None, p, base=base), base, 1e-6)
+    assert torch.equal(net(x, y, p, base=base), base)
+    assert torch.equal(net(x, None, p, base=base), base)
     perturbed(net)(x, y, p, base=base).sum().backward()
-    assert net.correction.head.weight.grad.abs().max() > 0
+    first = net.head if network == "swift" else net.base_head
+    assert first.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("network", SPECS)
+def test_the_correction_is_learned_from_the_first_step(network) -> None:
+    """The last layer starts at zero, and yet the gradient reaches it."""
+    net = tiny_light(network)
+    x, y, p = case((14, 10), (7, 5), (14, 10))
+    base, truth = torch.rand(2, 2, 1, 14, 10).unbind()
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    losses = []
+    for _ in range(8):
+        loss = (net(x, y, p, base=base) - truth).abs().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="The networks need torch, which is n
 F = torch.nn.functional
 
 import plain_networks  # noqa: E402
-from network_fixtures import TINY, case, close, lattice, perturbed, tiny  # noqa: E402
+from network_fixtures import PAPERS, case, close, lattice, perturbed, tiny  # noqa: E402
 
 from MultiContrastSRLib.networks.dinet.attention import DualBranchAttention  # noqa: E402
 from MultiContrastSRLib.networks.dinet.matching import transfer  # noqa: E402
@@ -50,7 +50,7 @@ def test_minet_equals_its_plain_form(changes) -> None:
     assert close(net(x, y, p), plain_networks.plain(net, x, y, p))
 
 
-@pytest.mark.parametrize("network", TINY)
+@pytest.mark.parametrize("network", PAPERS)
 def test_layout_in_memory_changes_nothing(network) -> None:
     """Without gradients channels lie last in memory, with gradients first; the tests above see the former only."""
     net = perturbed(tiny(network))

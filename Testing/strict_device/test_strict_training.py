@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 def test_five_steps_with_validation_and_a_stop_between(network, strict_device, tmp_path):
     made = recipe(
         network,
-        model={"base": "guided+joint-tv"},
+        model={"base": "guided"},
         optimisation={"steps": 5, "validate_every": 2, "save_every": 10, "amp": "off"},
         augmentation={"lesions": 0.5, "gain": 0.1, "intensity_curve": 0.5},
     )

@@ -97,7 +97,7 @@ def test_muon_moves_convolutions_and_adam_the_rest(tmp_path):
     loop.train(r, phantom_pack(), tmp_path)
     torch.manual_seed(0)
     fresh, state = loop.build(r.spec).state_dict(), load_state(tmp_path)
-    # the last layer starts at zero, so that only it has a gradient at first; it is no matrix
+    # the last layer starts at zero, so that only it has a gradient at first; it is too narrow for a matrix
     moved = {n for n, t in state.model.items() if not torch.allclose(t, fresh[n], atol=1e-9)}
     assert not moved
     r = recipe(
@@ -105,16 +105,16 @@ def test_muon_moves_convolutions_and_adam_the_rest(tmp_path):
     )
     loop.train(r, phantom_pack(), tmp_path / "both")
     state = load_state(tmp_path / "both")
-    change = state.model["correction.after.0.conv2.weight"] - fresh["correction.after.0.conv2.weight"]
+    change = state.model["after.0.conv2.weight"] - fresh["after.0.conv2.weight"]
     values = torch.linalg.svdvals(change.flatten(1))
-    expected = 0.5 * 1e-2 * 0.2 * 144**0.5  # half the rate at the second of two steps, matched to Adam's
+    expected = 0.5 * 1e-2 * 0.2 * 72**0.5  # half the rate at the second of two steps, matched to Adam's
     assert 0.6 < values.max() / expected < 1.4
     assert values.median() > 0.4 * values.max()  # about orthogonal; a gradient's own step is far from it
 
 
 @pytest.mark.parametrize("muon_learning_rate", [0.0, 1e-2])
 def test_what_has_no_part_in_a_step_stays_where_it_is(muon_learning_rate):
-    """Of sets of weights for several scales a batch has a part of two; momentum must not carry the others on."""
+    """A batch without a reference has no part of its encoder; momentum must not carry that on."""
     used, idle = torch.nn.Conv2d(8, 8, 3), torch.nn.Conv2d(8, 8, 3)
     net = torch.nn.ModuleList([used, idle])
     for parameter in net.parameters():
@@ -140,15 +140,16 @@ def test_a_training_begins_with_given_weights(tmp_path):
     loop.train(r, pack, tmp_path / "first")
     place = tmp_path / "start.safetensors"
     export(tmp_path / "first", place, pack)
-    for network in ("swift", "dual-arbnet"):
+    for size in ({}, {"blocks": 2}):
+        folder = tmp_path / f"blocks{len(size)}"
         changes = {"steps": 1, "validate_every": 0, "learning_rate": 1e-12, "initial_weights": str(place)}
-        loop.train(recipe(network, optimisation=changes), pack, tmp_path / network)
-        state, given = load_state(tmp_path / network), load_network(place).state_dict()
+        loop.train(recipe("swift", model=size, optimisation=changes), pack, folder)
+        state, given = load_state(folder), load_network(place).state_dict()
         assert all(torch.allclose(state.model[name], tensor, atol=1e-6) for name, tensor in given.items())
         assert any("fine-tuned from start.safetensors, SHA-256 " in source for source in state.sources)
     with pytest.raises(InputError, match=r"of which 3 of \d+ tensors have the name and shape"):
         changes = {"steps": 1, "initial_weights": str(place)}
-        loop.train(recipe("swift", model={"correction_width": 12}, optimisation=changes), pack, tmp_path / "other")
+        loop.train(recipe("swift", model={"features": 12}, optimisation=changes), pack, tmp_path / "other")
     with pytest.raises(FileReadError, match="gone"):
         loop.train(recipe(optimisation={"initial_weights": "gone.safetensors"}), pack, tmp_path / "gone")
 
@@ -184,21 +185,6 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
         loop.train(recipe(), phantom_pack(), tmp_path)
     with pytest.raises(FileReadError, match="Train first"):
         load_state(tmp_path / "gone")
-
-
-def test_checkpoints_of_earlier_versions_load(tmp_path):
-    """Which have other names for the layer of the auxiliary image and for the weights of other scales."""
-    former = {"correction.beside.bias": torch.zeros(2), "correction.further.0.beside.bias": torch.ones(2)}
-    checkpoint.save_state(checkpoint.State({}, 1, former, dict(former), []), tmp_path)
-    state = load_state(tmp_path)
-    assert (
-        state.model.keys()
-        == state.average.keys()
-        == {
-            "correction.auxiliary_head.bias",
-            "correction.experts.0.auxiliary_head.bias",
-        }
-    )
 
 
 def poison(monkeypatch, bad_steps):
@@ -364,8 +350,18 @@ validation_scales = [2.0]
     assert main([*command.split(), "--json"]) == 0
     said = capsys.readouterr()
     assert json.loads(said.out)["finished"] is True and "step 2/2" in said.err
-    assert main([*command.split(), "--export", "mine.safetensors"]) == 0
+    assert main([*command.split(), *"--minutes 0 --export mine.safetensors".split()]) == 0  # nothing is trained
     assert capsys.readouterr().out.split() == ["mine.safetensors", "mine.json", "mine.md"]
     assert load_network("mine.safetensors", load_card("mine.json")["file"]["sha256"]).spec.features == 8
     if not torch.cuda.is_available():
         assert main("train mine.toml --from pack.npz --output run --device cuda".split()) == 3
+    # pack, training and weights by one command, which goes on where it was stopped
+    command = "train mine.toml --data . --pack all.npz --output all --export all.safetensors --device cpu --quiet"
+    assert main([*command.split(), "--minutes", "0.0001"]) == 0
+    assert "1 of 2 steps, not finished" in capsys.readouterr().out
+    assert (tmp_path / "all.npz").exists() and not (tmp_path / "all.safetensors").exists()
+    assert main([*command.split(), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["step"], found["finished"]) == (2, True)
+    assert found["files"] == ["all.safetensors", "all.json", "all.md"]
+    assert main(command.split()) == 4  # the weights exist; found out before the training

@@ -13,49 +13,63 @@ from MultiContrastSRLib.core.errors import FileReadError, InputError  # noqa: E4
 from MultiContrastSRLib.training import loop  # noqa: E402
 from MultiContrastSRLib.training.checkpoint import load_state  # noqa: E402
 from MultiContrastSRLib.training.export import export  # noqa: E402
+from MultiContrastSRLib.weights import registry as models  # noqa: E402
 from MultiContrastSRLib.weights.file import decode, encode, load_network, load_weights, save_weights  # noqa: E402
 from MultiContrastSRLib.weights.registry import shipped  # noqa: E402
 
+NETWORK = "dual-arbnet"
 WANTED = {
     "steps": 2,
     "validate_every": 0,
     "learning_rate": 1e-2,
-    "muon_learning_rate": 1e-2,
-    "initial_weights": "swift",
+    "initial_weights": NETWORK,
     "freeze_initial_weights": True,
 }
-LIGHT = {"base": "guided+joint-tv", "correction_width": 32, "correction_blocks": 2}
+ADDED = {"base_head.weight", "base_head.bias"}  # of a network that corrects a base image
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ships(tmp_path_factory):
+    """A tiny Dual-ArbNet without a base image is what ships."""
+    place, pack = tmp_path_factory.mktemp("ships"), phantom_pack()
+    alone = recipe(NETWORK, model={"base": "none"}, optimisation={"steps": 1, "validate_every": 0})
+    loop.train(alone, pack, place / "run")
+    export(place / "run", place / f"{NETWORK}.safetensors", pack)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "FOLDER", place)
+        yield place
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """(folder of the checkpoint, exported file, names of Swift's weights)."""
+def trained(tmp_path_factory, ships):
+    """(folder of the checkpoint, exported file, the weights that ship): the same network corrects a base image."""
     place, pack = tmp_path_factory.mktemp("frozen"), phantom_pack()
     torch.manual_seed(7)
-    loop.train(recipe("dual-arbnet", model=LIGHT, optimisation=WANTED), pack, place, minutes=0.0)
-    loop.train(recipe("dual-arbnet", model=LIGHT, optimisation=WANTED), pack, place)  # and goes on
+    loop.train(recipe(NETWORK, optimisation=WANTED), pack, place, minutes=0.0)
+    loop.train(recipe(NETWORK, optimisation=WANTED), pack, place)  # and goes on
     file, _, _ = export(place, place / "upon.safetensors", pack)
-    return place, file, load_weights(shipped("swift")[0].path).tensors
+    return place, file, load_weights(shipped(NETWORK)[0].path).tensors
 
 
 def test_what_was_taken_stays_and_the_rest_is_trained(trained):
     place, _, given = trained
     state = load_state(place)
     assert state.step == 2
-    assert any("built on, unchanged, swift.safetensors, SHA-256 " in text for text in state.sources)
+    assert any(f"built on, unchanged, {NETWORK}.safetensors, SHA-256 " in text for text in state.sources)
     for name, array in given.items():
         assert torch.equal(state.average[name], torch.from_numpy(array.astype("float32")))
-    fresh = loop.build(recipe("dual-arbnet", model=LIGHT).spec)
-    begun = fresh.state_dict()["correction.enter.weight"]
-    assert float((state.average["correction.enter.weight"] - begun).abs().max()) > 1e-4
+    assert state.average.keys() - given.keys() == ADDED
+    torch.manual_seed(0)
+    begun = loop.build(recipe(NETWORK).spec).state_dict()["base_head.weight"]
+    assert float((state.average["base_head.weight"] - begun).abs().max()) > 1e-4
 
 
 def test_the_file_does_not_repeat_them_and_gives_the_whole_network(trained):
     place, file, given = trained
     tensors, texts = decode(file.read_bytes())
-    assert not tensors.keys() & given.keys() and "correction.enter.weight" in tensors
-    assert json.loads(texts["built upon"]) == {"network": "swift", "sha256": shipped("swift")[0].sha256}
-    net, average = load_network(file, network="dual-arbnet"), load_state(place).average
+    assert tensors.keys() == ADDED and not ADDED & given.keys()
+    assert json.loads(texts["built upon"]) == {"network": NETWORK, "sha256": shipped(NETWORK)[0].sha256}
+    net, average = load_network(file, network=NETWORK), load_state(place).average
     assert net.state_dict().keys() == average.keys()
     for name, tensor in net.state_dict().items():
         assert torch.equal(tensor, average[name].half().float())
@@ -81,7 +95,7 @@ def test_other_weights_beneath_are_refused(trained, tmp_path, text, message):
 
 def test_a_training_may_begin_with_such_a_file(trained, tmp_path):
     wanted = {"steps": 1, "validate_every": 0, "learning_rate": 1e-12, "initial_weights": str(trained[1])}
-    loop.train(recipe("dual-arbnet", model=LIGHT, optimisation=wanted), phantom_pack(), tmp_path)
+    loop.train(recipe(NETWORK, optimisation=wanted), phantom_pack(), tmp_path)
     state, given = load_state(tmp_path), load_network(trained[1]).state_dict()
     assert all(torch.allclose(state.model[name], tensor, atol=1e-6) for name, tensor in given.items())
 
@@ -95,43 +109,31 @@ def test_only_shipped_weights_can_stay():
 
 def test_weights_that_stay_must_all_have_a_place(tmp_path):
     """Found out before the training, not when it is exported."""
-    wanted = recipe("dual-arbnet", model={**LIGHT, "base": "guided"}, optimisation=WANTED)
-    with pytest.raises(
-        InputError, match=r"'correction.auxiliary_head.bias'; expected all.*the same base .'guided.joint-tv'"
-    ):
+    wanted = recipe(NETWORK, model={"modulation": "paper", "skip": "paper"}, optimisation=WANTED)
+    with pytest.raises(InputError, match=r"tensors of 'dual-arbnet' have no counterpart .*'skip_.*'; expected all"):
         loop.train(wanted, phantom_pack(), tmp_path)
 
 
 def test_weights_of_everybody_say_nothing_of_others(tmp_path):
     spec = recipe("swift").spec
-    save_weights(
-        tmp_path / "a.safetensors", spec, {"a": load_weights(shipped("swift")[0].path).tensors["correction.tail.bias"]}
-    )
+    given = load_weights(shipped(NETWORK)[0].path).tensors
+    save_weights(tmp_path / "a.safetensors", spec, {"a": given["last.bias"]})
     assert load_weights(tmp_path / "a.safetensors").tensors.keys() == {"a"}
 
 
 def test_only_the_named_parameters_are_trained(tmp_path):
-    """Swift's set for x4, as when one scale is to be better and the others are to stay."""
-    light = {"base": "guided", "correction_width": 8, "correction_blocks": 1}
-    wanted = {
-        "steps": 2,
-        "validate_every": 0,
-        "learning_rate": 1e-2,
-        "muon_learning_rate": 1e-2,
-        "trainable": "correction.further.0.*",  # as recipes of earlier versions name `experts`
-    }
-    plan = {"degradation": {"scales": (3.0, 3.0)}}
-    states = []
-    for steps in (1, 2):
-        short = recipe("swift", model=light, optimisation={**wanted, "steps": steps}, **plan)
-        states.append(load_state(loop.train(short, phantom_pack(), tmp_path / str(steps)).folder).model)
-    one, two = states
-    changed = {name for name in one if not torch.equal(one[name], two[name])}
-    assert changed and all(name.startswith("correction.experts.0.") for name in changed)
-    assert len(changed) > len(one) // 3 - 5  # nearly all of that set
+    """As when the last blocks alone are fine-tuned."""
+    wanted = {"validate_every": 0, "learning_rate": 1e-2, "muon_learning_rate": 1e-2, "trainable": "[at]*"}
+    torch.manual_seed(0)
+    first = loop.build(recipe("swift").spec).state_dict()
+    changes = {**wanted, "steps": 3, "schedule": "constant"}
+    last = load_state(loop.train(recipe("swift", optimisation=changes), phantom_pack(), tmp_path).folder).model
+    changed = {name for name in first if not torch.equal(first[name], last[name])}
+    assert all(name.startswith(("after", "tail.")) for name in changed)
+    assert {"tail.weight", "after.0.conv2.weight", "after.0.gains.weight"} <= changed
 
 
 def test_a_pattern_that_names_nothing_is_refused(tmp_path):
-    wanted = recipe("swift", model={"base": "guided"}, optimisation={"trainable": "trunk.*"})
-    with pytest.raises(InputError, match=r"'trunk\.\*', which leaves nothing to train; .* 'correction.head.weight'"):
+    wanted = recipe("swift", optimisation={"trainable": "trunk.*"})
+    with pytest.raises(InputError, match=r"'trunk\.\*', which leaves nothing to train; .* 'condition.0.weight'"):
         loop.train(wanted, phantom_pack(), tmp_path)

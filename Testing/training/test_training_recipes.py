@@ -15,7 +15,7 @@ from MultiContrastSRLib.core.errors import FileReadError, InputError, UnknownNam
 from MultiContrastSRLib.training.data.degradation import curriculum_stage, draw_degradation  # noqa: E402
 from MultiContrastSRLib.training.losses import kspace_loss, leakage_loss, total_loss  # noqa: E402
 from MultiContrastSRLib.training.optimiser import learning_rate_factor  # noqa: E402
-from MultiContrastSRLib.training.recipe import Loss  # noqa: E402
+from MultiContrastSRLib.training.recipe import Augmentation, Degradation, Loss  # noqa: E402
 from MultiContrastSRLib.training.recipe_file import from_mapping, load_recipe, recipe_names  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -47,6 +47,16 @@ def test_the_papers_settings():
     assert load_recipe("minet-published-x4").optimisation.learning_rate == 1e-5
 
 
+@pytest.mark.parametrize("name", [name for name in recipe_names() if "published" in name])
+def test_published_recipes_vary_nothing_but_flips(name):
+    found = load_recipe(name)
+    assert found.augmentation == Augmentation()
+    degradation = found.degradation
+    assert degradation == Degradation(
+        scales=degradation.scales, scale_step=degradation.scale_step, slice_sizes=degradation.slice_sizes
+    )
+
+
 def test_changes_are_laid_over_a_recipe():
     changed = load_recipe("dual-arbnet-light", {"optimisation.batch": "3", "model.features": "16"})
     assert changed.optimisation.batch_size == 3 and changed.spec.features == 16
@@ -67,8 +77,11 @@ def test_changes_are_laid_over_a_recipe():
             "degradation.scale_sampling is 'log'; expected one of uniform, log-uniform",
         ),
         ({"augmentation": {"wrong_reference": 3.0}}, "augmentation.wrong_reference is 3.0; expected a share"),
+        ({"augmentation": {"partly_absent": -0.1}}, "augmentation.partly_absent is -0.1; expected a share"),
+        ({"degradation": {"eight_bit": 1.5}}, "degradation.eight_bit is 1.5; expected a share"),
         ({"optimisation": {"whole_slices": 2.0}}, "optimisation.whole_slices is 2.0; expected a share"),
-        ({"optimisation": {"schedule": "steep"}}, "'steep'; expected one of cosine, halving, constant"),
+        ({"optimisation": {"decay": 1.5}}, "optimisation.decay is 1.5; expected a share"),
+        ({"optimisation": {"schedule": "steep"}}, "'steep'; expected one of cosine, stable-decay, halving, constant"),
         ({"model": {"in_channels": 2}}, "2 channels; expected 1"),
         ({"model": {"size": "huge"}}, "'huge'; expected one of light, published"),
     ],
@@ -140,6 +153,15 @@ def test_shares_of_the_rate():
     assert learning_rate_factor(o, 110) < 1e-9
     h = recipe(optimisation={"schedule": "halving", "halve_every": 40, "learning_rate": 1.0}).optimisation
     assert [learning_rate_factor(h, s) for s in (39, 40, 80)] == [1.0, 0.5, 0.25]
+
+
+def test_the_rate_is_stable_and_then_falls_to_zero():
+    o = recipe(optimisation={"steps": 200, "warmup": 10, "schedule": "stable-decay", "decay": 0.25}).optimisation
+    factors = [learning_rate_factor(o, s) for s in range(200)]
+    assert factors[0] == 0.1 and set(factors[9:151]) == {1.0}
+    assert np.allclose(np.diff(factors[150:]), -1 / 50) and factors[199] == pytest.approx(1 / 50)
+    at_once = recipe(optimisation={"steps": 200, "schedule": "stable-decay", "decay": 0.0}).optimisation
+    assert [learning_rate_factor(at_once, s) for s in (0, 198, 199)] == [1.0, 1.0, 1.0]
 
 
 def test_kspace_loss_against_a_wave():

@@ -130,19 +130,15 @@ def test_networks_take_only_what_fits(file, tmp_path):
     assert all(torch.equal(t, module.state_dict()[n]) for n, t in found.state_dict().items())
 
 
-def test_files_of_earlier_versions_load(tmp_path):
-    """Which have other names for the layer of the auxiliary image and for the weights of other scales."""
-    pytest.importorskip("torch", reason="Networks need torch, which is not installed here.")
-    from MultiContrastSRLib.networks.registry import build
-
-    spec = light("swift", correction_width=4, correction_blocks=1)
-    own = {name: tensor.numpy() + 1 for name, tensor in build(spec).state_dict().items()}
-    former = {
-        name.replace("auxiliary_head", "beside").replace("experts", "further"): array for name, array in own.items()
-    }
-    assert {"correction.beside.bias", "correction.further.1.beside.weight"} < former.keys() - own.keys()
+def test_files_of_another_version_are_refused_with_the_remedy(tmp_path):
+    """Whose configuration has fields that this version's has not, as Swift's `correction_width`."""
+    spec = light("swift", features=8).as_dict()
+    former = {"network": "swift", "in_channels": 1, "base": "guided", "correction_width": 32, "correction_blocks": 2}
     place = tmp_path / "former.safetensors"
-    save_weights(place, spec, former, half=False)
-    assert load_weights(place).tensors.keys() == own.keys()
-    found = load_network(place).state_dict()
-    assert all(np.array_equal(found[name].numpy(), array) for name, array in own.items())
+    for values, words in (
+        (former, r"unknown fields \['correction_blocks', 'correction_width'\].*Use weights made for this version"),
+        ({**spec, "base": "guided+joint-tv"}, r"'base' .* is 'guided\+joint-tv'; expected one of 'sinc', 'guided'"),
+    ):
+        place.write_bytes(encode({"a": np.zeros(1, np.float32)}, {"spec": json.dumps(values)}))
+        with pytest.raises(InputError, match=words):
+            load_weights(place)

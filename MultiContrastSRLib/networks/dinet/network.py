@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..bounded import corrected
 from ..layers import RDN, ResidualGroup, channels_last, conv3, residual_add, zero_init
 from ..network import Network
 from ..positions import Positions, sample_linear
@@ -44,6 +45,9 @@ class DINet(Network):
 
     Without a reference the target's feature is used alone: no modulation, no matching. Images are in about 0…1; inside
     x → 2x − 1.
+
+    With a base image (ours) that image is added to the target's feature after one convolution, and the output is a
+    correction of it, limited by its local range.
     """
 
     def __init__(self, spec: DINetSpec) -> None:
@@ -64,7 +68,7 @@ class DINet(Network):
         hidden = [m for a, b in itertools.pairwise(widths) for m in (nn.Conv2d(a, b, 1), nn.ReLU())]
         self.mlp = nn.Sequential(*hidden, nn.Conv2d(spec.hidden, channels, 1))
         if spec.base_image is not None:
-            self.correction = self.make_correction(d)
+            self.base_head = conv3(channels, d)
             zero_init(self.mlp[-1])  # the correction is initialised with zeros
 
     # ------------------------------------------------------------------ encoding
@@ -91,17 +95,14 @@ class DINet(Network):
     ) -> Tensor:
         """See `Network.decode`."""
         x, y = self.dynamic(target.features, None if reference is None else reference.features, positions.scale)
-        image, correction = 0.0, 0.0
-        other = None
-        if self.correction is not None and reference is not None:
-            other = sample_linear(reference.image, *positions.in_reference) / 2 + 0.5
+        corrects = self.spec.base_image is not None
+        if corrects:
+            base = self.checked_base(base)
+        image, seen = 0.0, self.base_head(2 * base - 1) if corrects else 0.0
         for feature in self.attention(self.attention.maps(x, y), positions):
-            fused = self._fuse(feature.target, feature.reference)
-            image = image + feature.weight * self.mlp(fused)
-            if self.correction is not None:
-                correction = correction + feature.weight * self.correction(base, other, fused, positions.scale)
-        if self.correction is not None:
-            return image / 2 + correction + base[:, : self.spec.in_channels]
+            image = image + feature.weight * self.mlp(self._fuse(feature.target + seen, feature.reference))
+        if corrects:
+            return corrected(base, image, positions.scale)
         return (image + sample_linear(target.image, *positions.in_target)) / 2 + 0.5
 
     def _fuse(self, target: Tensor, reference: Tensor | None) -> Tensor:

@@ -61,15 +61,16 @@ class DINetSpec(Spec):
     def light(cls) -> DINetSpec:
         """See `Spec.light`."""
         return cls(
-            features=16,
-            target_blocks=2,
+            base="guided",
+            features=32,
+            target_blocks=3,
             target_layers=4,
             reference_blocks=2,
-            dimension=32,
+            dimension=48,
             reduced=16,
             rank=4,
             radius=1,
-            hidden=32,
+            hidden=48,
         )
 
     def build(self) -> DINet:

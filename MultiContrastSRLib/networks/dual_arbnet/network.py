@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..bounded import corrected
 from ..layers import CBAM, RDN, channels_last, conv3, residual_add, zero_init
 from ..network import Network
 from ..positions import Positions, nearest, sample_linear, sample_nearest, to_device
@@ -23,12 +24,10 @@ class Encoded(NamedTuple):
     Attributes:
         fusion: (B, 2G, h, w), the contribution of this image to the first fusion layer before its ReLU.
         skip: (B, G or in_channels, h, w), the branch's skip, up to the layer that must follow the resampling.
-        image: (B, in_channels, h, w), the image itself.
     """
 
     fusion: Tensor
     skip: Tensor
-    image: Tensor
 
 
 class Sine(nn.Module):
@@ -79,6 +78,9 @@ class DualArbNet(Network):
 
     Without a reference its features are zero, and so is its resolution ratio in the query, from which the network can
     infer it. Images are in about 0…1; inside x → 2x − 1.
+
+    With a base image (ours) that image enters the first fusion layer by one convolution, and the output is a correction
+    of it, limited by its local range.
     """
 
     def __init__(self, spec: DualArbNetSpec) -> None:
@@ -93,7 +95,7 @@ class DualArbNet(Network):
         self.last = nn.Conv2d(g, channels, 1)
         self.skip_target, self.skip_reference = (self._skip() for _ in range(2))
         if spec.base_image is not None:
-            self.correction = self.make_correction(2 * g)
+            self.base_head = conv3(channels, 2 * g)
             # the correction is initialised with zeros; the rest of the skip maps 0 to 0
             zero_init(self.last)
             zero_init([layer for layer in self.skip_target if isinstance(layer, nn.Conv2d)][-1])
@@ -111,7 +113,7 @@ class DualArbNet(Network):
         """Target (B, in_channels, h, w) → its encoding, on the same grid."""
         features = self.encoder(2 * target - 1)
         fusion = F.conv2d(features, self.fuse_in.weight[:, : self.spec.features], self.fuse_in.bias, padding=1)
-        return Encoded(fusion, self._before(self.skip_target, features), target)
+        return Encoded(fusion, self._before(self.skip_target, features))
 
     def encode_reference(self, reference: Tensor) -> Encoded:
         """Reference (B, in_channels, any size) → its encoding, on the same grid."""
@@ -119,7 +121,7 @@ class DualArbNet(Network):
         if self.spec.detach_reference:
             features = features.detach()
         fusion = F.conv2d(features, self.fuse_in.weight[:, self.spec.features :], padding=1)
-        return Encoded(fusion, self._before(self.skip_reference, features), reference)
+        return Encoded(fusion, self._before(self.skip_reference, features))
 
     def _before(self, skip: nn.Sequential, features: Tensor) -> Tensor:
         return skip(features) if self.spec.alignment == "nearest" else skip[0](features)
@@ -149,6 +151,10 @@ class DualArbNet(Network):
         k = sample(target.fusion, *positions.in_target)
         if reference is not None:
             k = k + sample(reference.fusion, *positions.in_reference)
+        corrects = self.spec.base_image is not None
+        if corrects:
+            base = self.checked_base(base)
+            k = k + self.base_head(2 * base - 1)
         q = self._first_query(target.fusion, reference is not None, positions)
         q_reference = q
         if paper:
@@ -160,11 +166,8 @@ class DualArbNet(Network):
                 q_reference = self._modulate(i, q_reference, k[:, g:])
         skip = self._after(self.skip_target, sample(target.skip, *positions.in_target))
         image = self.last(q) + skip
-        if self.correction is None:
-            image = image / 2 + 0.5  # x → 2x − 1 undone
-        else:
-            other = None if reference is None else sample_linear(reference.image, *positions.in_reference)
-            image = image / 2 + self.correction(base, other, k, positions.scale) + base[:, : self.spec.in_channels]
+        # x → 2x − 1 undone
+        image = corrected(base, image, positions.scale) if corrects else image / 2 + 0.5
         if not both:
             return image, None
         skip = self._after(self.skip_reference, sample(reference.skip, *positions.in_reference))

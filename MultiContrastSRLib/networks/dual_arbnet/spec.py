@@ -50,7 +50,14 @@ class DualArbNetSpec(Spec):
     def light(cls) -> DualArbNetSpec:
         """See `Spec.light`."""
         return cls(
-            features=16, blocks=2, layers=3, fusion_layers=3, fusion_convs=2, alignment="bilinear", skip="linear"
+            base="guided",
+            features=24,
+            blocks=3,
+            layers=4,
+            fusion_layers=3,
+            fusion_convs=2,
+            alignment="bilinear",
+            skip="linear",
         )
 
     def build(self) -> DualArbNet:

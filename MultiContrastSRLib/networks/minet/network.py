@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from ...core.errors import InputError
+from ..bounded import corrected
 from ..layers import ResidualGroup, channels_last, conv3, zero_init
 from ..network import Network
 from ..positions import Positions
 
 if TYPE_CHECKING:
     from .spec import MINetSpec
-
-
-class Encoded(NamedTuple):
-    """The encoding of the reference: head feature and stage outputs (B, G, H, W); the image (B, in_channels, H, W)."""
-
-    maps: list[Tensor]
-    image: Tensor
 
 
 class Upsampler(nn.Sequential):
@@ -87,6 +81,9 @@ class MINet(Network):
     upsampling: its pixel (0, 0) lies on target pixel (0, 0), see `lattice`. Reference and base image must be given at
     the output's positions, which may begin a whole number of pixels before or after that lattice. Without a reference
     its maps are zero.
+
+    With a base image (ours) that image is added to the target's head feature after one convolution, and the output is a
+    correction of it, limited by its local range.
     """
 
     def __init__(self, spec: MINetSpec) -> None:
@@ -112,7 +109,7 @@ class MINet(Network):
         self.target_last = conv3((1 + spec.integration) * g, g)
         self.reference_image, self.target_image = conv3(g, channels), conv3(g, channels)
         if spec.base_image is not None:
-            self.correction = self.make_correction(g)
+            self.base_head = conv3(channels, g)
             zero_init(self.target_image)  # the correction is initialised with zeros
 
     def lattice(self, shape: tuple[int, int]) -> Positions:
@@ -126,30 +123,39 @@ class MINet(Network):
         """Target (B, in_channels, h, w) → head feature (B, G, scale·h, scale·w)."""
         return channels_last(self.target_head(target))
 
-    def encode_reference(self, reference: Tensor) -> Encoded:
-        """Reference (B, in_channels, scale·h, scale·w) → its encoding, on the same grid."""
+    def encode_reference(self, reference: Tensor) -> list[Tensor]:
+        """Reference (B, in_channels, scale·h, scale·w) → its head feature and stage outputs (B, G, same size)."""
         maps = [channels_last(self.reference_head(reference))]
         for stage in self.reference_stages:
             maps.append(stage(maps[-1]))
-        return Encoded(maps, reference)
+        return maps
 
-    def reconstruct_reference(self, reference: Encoded) -> Tensor:
+    def reconstruct_reference(self, reference: list[Tensor]) -> Tensor:
         """The reference from its maps, (B, in_channels, H, W), for the auxiliary loss."""
-        head, last = reference.maps[0], reference.maps[-1]
+        head, last = reference[0], reference[-1]
         x = self.reference_attention(last) if self.spec.attention else last
         return self.reference_image(self.reference_last(x) + head)
 
     def decode(
-        self, target: Tensor, reference: Encoded | None, positions: Positions, *, base: Tensor | None = None
+        self, target: Tensor, reference: list[Tensor] | None, positions: Positions, *, base: Tensor | None = None
     ) -> Tensor:
         """See `Network.decode`; all on the network's own lattice."""
+        image = self._image(target, reference, positions, base)
+        return image if self.spec.base_image is None else corrected(base, image, (self.spec.scale,) * 2)
+
+    def _image(
+        self, target: Tensor, reference: list[Tensor] | None, positions: Positions, base: Tensor | None
+    ) -> Tensor:
+        """The last layer's image (B, C, H, W), or correction where there is a base image."""
         if positions.shape != target.shape[-2:]:
             raise InputError(
                 f"Positions are {positions.shape[0]}×{positions.shape[1]} pixels; expected {target.shape[-2]}×"
                 f"{target.shape[-1]}: the scale is fixed to {self.spec.scale}. Use that lattice and resample the image."
             )
         nothing = [torch.zeros_like(target)] * (1 + len(self.fusions))
-        maps, other = (nothing, None) if reference is None else reference
+        maps = nothing if reference is None else reference
+        if self.spec.base_image is not None:
+            target = target + self.base_head(self.checked_base(base))
         x, outputs = target, []
         for fusion, stage, reference_map in zip(self.fusions, self.target_stages, maps[:-1], strict=True):
             fused = fusion(torch.cat([reference_map, x], dim=1))
@@ -161,11 +167,7 @@ class MINet(Network):
             stages = self.integration(torch.stack([*maps[1:], *outputs], dim=1))
             x = torch.cat([x, self.integrate(stages.flatten(1, 2))], dim=1)
         features = self.target_last(x) + target
-        image = self.target_image(features)
-        if self.correction is None:
-            return image
-        correction = self.correction(base, other, features, (self.spec.scale,) * 2)
-        return image + correction + base[:, : self.spec.in_channels]
+        return self.target_image(features)
 
     def _encode_and_decode(
         self, target: Tensor, reference: Tensor | None, positions: Positions, base: Tensor | None, *, reconstruct: bool
@@ -179,6 +181,10 @@ class MINet(Network):
         )
         if not any(shifts):
             return super()._encode_and_decode(target, reference, positions, base, reconstruct=reconstruct)
-        reference, base = (None if x is None else x.roll(shifts, (-2, -1)) for x in (reference, base))
-        made = super()._encode_and_decode(target, reference, positions, base, reconstruct=reconstruct)
-        return tuple(None if x is None else x.roll([-s for s in shifts], (-2, -1)) for x in made)
+        rolled, there = (None if x is None else x.roll(shifts, (-2, -1)) for x in (reference, base))
+        encoded = None if rolled is None else self.encode_reference(rolled)
+        image = self._image(self.encode_target(target), encoded, positions, there)
+        other = self.reconstruct_reference(encoded) if reconstruct and encoded is not None else None
+        image, other = (None if x is None else x.roll([-s for s in shifts], (-2, -1)) for x in (image, other))
+        # limited here: on the network's lattice opposite borders of the base image are neighbours
+        return image if self.spec.base_image is None else corrected(base, image, (self.spec.scale,) * 2), other

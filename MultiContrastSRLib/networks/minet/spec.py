@@ -41,7 +41,7 @@ class MINetSpec(Spec):
     @classmethod
     def light(cls) -> MINetSpec:
         """See `Spec.light`."""
-        return cls(features=16, stages=3, blocks=2, last_stage=False, gamma=False)
+        return cls(base="guided", features=24, stages=3, blocks=3, last_stage=False, gamma=False)
 
     def build(self) -> MINet:
         """See `Spec.build`."""

@@ -13,12 +13,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SwiftSpec(Spec):
-    """Swift, see `network.Swift`. There is one size."""
+    """Swift, see `network.Swift`. There is one size.
+
+    Attributes:
+        features: channels at the output's resolution; twice as many at half of it, four times at a quarter.
+        blocks: residual blocks at each resolution on either side; one at the output's before, one more at a quarter.
+    """
 
     network: ClassVar[str] = "swift"
     choices: ClassVar[dict[str, tuple]] = {"base": BASES[1:]}
 
-    base: str = "guided+joint-tv"
+    base: str = "guided"
+    features: int = 32
+    blocks: int = 2
 
     @classmethod
     def light(cls) -> SwiftSpec:

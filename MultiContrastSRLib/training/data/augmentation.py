@@ -13,9 +13,11 @@ from torch import Tensor
 
 from ..recipe import Augmentation
 from .blur import gaussian_blur
+from .random_fields import bias_fields, random_region, smooth_fields
 
 _FADE = 8  # pixels over which a cropped slice fades out: a step at the border would ring through the whole slice
 _MAX_ROTATION = 1.0  # degrees, of a misregistration
+_LOCAL_SHIFT_POINTS = 6  # of a field of local displacements, along each axis
 _TISSUE = 0.1  # intensity above which a pixel is tissue
 _LESION_BLUR = 0.6  # pixels
 _LESION_COUNT = (1, 6)
@@ -28,11 +30,14 @@ _REFERENCE_LESION_AXES = (1.2, 3.0)
 _REFERENCE_LESION_STRENGTH = (0.1, 0.35)
 
 
-def pad_or_crop(images: Tensor, shape: tuple[int, int], rng: np.random.Generator | None = None) -> Tensor:
-    """`images` (…, h, w) padded with zeros or cropped to (…, *shape). Cropped borders fade out.
+def pad_or_crop(
+    images: Tensor, shape: tuple[int, int], rng: np.random.Generator | None = None, *, fade: bool = True
+) -> Tensor:
+    """`images` (…, h, w) padded with zeros or cropped to (…, *shape).
 
     Args:
         rng: draws the position; None centres.
+        fade: cropped borders fade out; otherwise they are cut, as in a scan of a part of the body.
     """
     for dim, size in ((-2, shape[0]), (-1, shape[1])):
         extra = size - images.shape[dim]
@@ -43,6 +48,8 @@ def pad_or_crop(images: Tensor, shape: tuple[int, int], rng: np.random.Generator
         else:
             start = -extra // 2 if rng is None else int(rng.integers(-extra + 1))
             images = images.narrow(dim, start, size)
+            if not fade:
+                continue
             window = _fade_window(size).to(images)
             images = images * (window if dim == -1 else window[:, None])
     return images
@@ -134,12 +141,45 @@ def invert_intensities(image: Tensor, rng: np.random.Generator) -> Tensor:
     return inverted * (image > 0.03 * high) if rng.random() < 0.7 else inverted
 
 
-def augment_reference(reference: Tensor, settings: Augmentation, rng: np.random.Generator) -> Tensor:
-    """`reference` (H, W) after the augmentations that concern the reference alone."""
+def zoomed(pair: Tensor, factor: float) -> Tensor:
+    """The pair (2, h, w) magnified by `factor`, bicubic: another pixel size, or another size of head."""
+    shape = [max(16, round(n * factor)) for n in pair.shape[-2:]]
+    return F.interpolate(pair[None], shape, mode="bicubic", align_corners=False, antialias=factor < 1)[0]
+
+
+def deform(image: Tensor, max_shift: float, rng: np.random.Generator) -> Tensor:
+    """`image` (H, W) with smooth local displacements of up to `max_shift` pixels, bicubic."""
+    h, w = image.shape
+    coarse = rng.uniform(-max_shift, max_shift, (2, _LOCAL_SHIFT_POINTS, _LOCAL_SHIFT_POINTS))
+    right, down = smooth_fields(coarse, (h, w), image.device)
+    rows, cols = torch.arange(h, device=image.device)[:, None], torch.arange(w, device=image.device)
+    grid = torch.stack([(cols + 0.5 + right) * 2 / w - 1, (rows + 0.5 + down) * 2 / h - 1], dim=-1)
+    return F.grid_sample(image[None, None], grid[None].to(image), mode="bicubic", align_corners=False)[0, 0]
+
+
+def augment_intensities(pair: Tensor, settings: Augmentation, rng: np.random.Generator) -> Tensor:
+    """The pair (2, H, W) with bias fields, and with the intensities of each image mapped by a curve or inverted."""
+    if rng.random() < settings.bias_field:
+        pair = pair * bias_fields(pair.shape[-2:], rng, pair.device)
+    curves = settings.target_curve, settings.intensity_curve
+    inversions = settings.target_inversion, settings.intensity_inversion
+    images = []
+    for image, curve, inversion in zip(pair, curves, inversions, strict=True):
+        mapped = random_intensity_curve(image, rng) if rng.random() < curve else image
+        images.append(invert_intensities(mapped, rng) if rng.random() < inversion else mapped)
+    return torch.stack(images)
+
+
+def augment_reference(reference: Tensor, other: Tensor, settings: Augmentation, rng: np.random.Generator) -> Tensor:
+    """`reference` (H, W) after the augmentations that concern the reference alone.
+
+    Args:
+        other: (H, W), a slice that does not fit, for regions in which the reference is wrong.
+    """
     if rng.random() < settings.shifted:
         reference = misregister(reference, settings.max_shift, rng)
-    if rng.random() < settings.intensity_curve:
-        reference = random_intensity_curve(reference, rng)
-    if rng.random() < settings.intensity_inversion:
-        reference = invert_intensities(reference, rng)
+    if rng.random() < settings.locally_shifted:
+        reference = deform(reference, settings.max_shift, rng)
+    if rng.random() < settings.partly_wrong:
+        reference = torch.lerp(reference, other, random_region(reference.shape, rng, reference.device))
     return reference

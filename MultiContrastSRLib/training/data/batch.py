@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from ...acquisition.slices import SliceAcquisition
-from ...inference.correction_inputs import correction_inputs
+from ...inference.slice_base import base_image
 from ...networks.intensity import IntensityNormalisation, estimate_normalisation
 from ...networks.positions import Positions
-from ..recipe import Optimisation, Recipe
+from ..recipe import Degradation, Optimisation, Recipe
 from .degradation import BatchDegradation
-from .random_fields import white_noise
+from .random_fields import random_region, white_noise
 
 _MIN_PATCH = 8  # target pixels
+_GREY_LEVELS = 255  # of images that are stored in 8 bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,7 @@ class Batch:
         target: (B, 1, h, w).
         truth: (B, 1, H, W), the ground truth.
         reference: (B, 1, ·, ·), on the grid of the truth or of the target; None without.
-        base: (B, 1 or 2, H, W) images that the network corrects or sees in addition; None without.
+        base: (B, 1, H, W) images that the network corrects; None without.
         positions: of the pixels of the truth.
         intensity: the mapping from the target's units.
         acquisition: of the slices; for patches, that of a patch as a field of view of its own.
@@ -58,23 +59,31 @@ def make_batch(
     shape = tuple(truth.shape[-2:])
     acquisition = SliceAcquisition.of(shape, degradation.factors, degradation.kinds)
     low = acquisition.forward(truth)
-    gains = torch.ones(len(pairs), 1, 1, 1, device=truth.device)
+    if degradation.border_gain < 1:
+        low = _apodised(low, degradation.border_gain)
+    gains, offsets = torch.ones(len(pairs), device=truth.device), torch.zeros(len(pairs), device=truth.device)
     if rngs is not None:
-        levels = [recipe.degradation.noise * rng.random() for rng in rngs]
-        fields = [sigma * white_noise(low.shape[1:], rng, low.device) for sigma, rng in zip(levels, rngs, strict=True)]
-        low = low + torch.stack(fields)
-        gain = recipe.augmentation.gain
-        gains = torch.tensor([1 + rng.uniform(-gain, gain) for rng in rngs]).view(-1, 1, 1, 1).to(truth)
+        low = torch.stack([_recorded(image, recipe.degradation, rng) for image, rng in zip(low, rngs, strict=True)])
+        limits = recipe.augmentation.gain, recipe.augmentation.offset
+        errors = torch.tensor([[rng.uniform(-limit, limit) for limit in limits] for rng in rngs]).to(truth)
+        gains, offsets = 1 + errors[:, 0], errors[:, 1]
     if degradation.reference == "low":
         reference = acquisition.forward(reference)
-    base = correction_inputs(spec.base, acquisition, low, None if degradation.reference == "none" else reference)
+    confidence = None
+    if degradation.partly_absent and rngs is not None:
+        # a region for all: both halves of a batch with inserted structures must differ in these alone
+        region = random_region(shape, rngs[0], truth.device)
+        confidence = region.expand(len(pairs), *shape)
+    base = base_image(spec.base, acquisition, low, None if degradation.reference == "none" else reference, confidence)
     low = low[:, None]
     intensity = estimate_normalisation(low, spec)
-    intensity = intensity._replace(scale=intensity.scale * gains)
+    scales = intensity.scale * gains.view(-1, 1, 1, 1)
+    intensity = IntensityNormalisation(intensity.offset + offsets.view(-1, 1, 1, 1) * scales, scales)
     if degradation.reference == "none":
         reference, positions = None, Positions.regular(shape, acquisition.lattice)
     else:
         reference = estimate_normalisation(reference[:, None], spec).apply(reference[:, None])
+        reference = reference if confidence is None else reference * confidence[:, None]
         recorded = acquisition if degradation.reference == "low" else SliceAcquisition.of(shape, (1.0, 1.0))
         positions = Positions.regular(shape, acquisition.lattice, recorded.lattice)
     return Batch(
@@ -86,6 +95,27 @@ def make_batch(
         intensity,
         acquisition,
     )
+
+
+def _recorded(low: Tensor, settings: Degradation, rng: np.random.Generator) -> Tensor:
+    """`low` (h, w) with noise, perhaps as the magnitude of a complex image, and perhaps in 256 steps."""
+    level = settings.noise * rng.random()
+    noise = level * white_noise(tuple(low.shape), rng, low.device)
+    if rng.random() < settings.magnitude:
+        low = torch.hypot(low + noise, level * white_noise(tuple(low.shape), rng, low.device))
+    else:
+        low = low + noise
+    if rng.random() < settings.eight_bit:
+        step = low.max().clamp(min=1e-6) / _GREY_LEVELS
+        low = (low / step).round() * step
+    return low
+
+
+def _apodised(low: Tensor, border_gain: float) -> Tensor:
+    """`low` (B, h, w) with its frequencies weighted by a raised cosine from 1 at the centre to `border_gain`."""
+    weights = [1 - (1 - border_gain) * torch.sin(torch.pi * torch.fft.fftfreq(n)).square() for n in low.shape[-2:]]
+    weights = [weight.to(low) for weight in weights]
+    return torch.fft.ifft2(torch.fft.fft2(low) * weights[0][:, None] * weights[1]).real
 
 
 def patch_shape(settings: Optimisation, factors: tuple[float, float]) -> tuple[int, int]:

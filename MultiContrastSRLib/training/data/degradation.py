@@ -10,6 +10,7 @@ from ...acquisition.axis import Kind
 from ..recipe import Degradation, Recipe
 
 _WARMUP_FACTORS = (2, 3, 4)
+_BORDER_GAINS = (0.3, 0.9)  # of apodised targets
 
 
 class BatchDegradation(NamedTuple):
@@ -21,12 +22,17 @@ class BatchDegradation(NamedTuple):
         shape: (H, W) of the ground truth.
         reference: resolution of the reference: "high" (the ground truth's grid), "low" (degraded like the target) or
             "none" (no reference).
+        border_gain: of the frequencies at the border of the measured k-space, relative to its centre; 1 without
+            apodisation.
+        partly_absent: whether the reference is left out in irregular regions.
     """
 
     factors: tuple[float, float]
     kinds: tuple[Kind, Kind]
     shape: tuple[int, int]
     reference: str
+    border_gain: float = 1.0
+    partly_absent: bool = False
 
 
 def curriculum_stage(recipe: Recipe, step: int) -> str:
@@ -62,7 +68,9 @@ def draw_degradation(recipe: Recipe, step: int, rng: np.random.Generator) -> Bat
         low_share, none_share = recipe.curriculum.low_reference, recipe.augmentation.no_reference
         chance = rng.random()
         reference = "none" if chance < none_share else "low" if rng.random() < low_share else "high"
-    return BatchDegradation(factors, kinds, shape, reference)
+    border_gain = float(rng.uniform(*_BORDER_GAINS)) if rng.random() < settings.apodised else 1.0
+    partly_absent = reference == "high" and rng.random() < recipe.augmentation.partly_absent
+    return BatchDegradation(factors, kinds, shape, reference, border_gain, partly_absent)
 
 
 def _draw_factor(settings: Degradation, rng: np.random.Generator) -> float:

@@ -15,7 +15,14 @@ from torch.utils.data import Dataset
 
 from ...networks.test_time_augmentation import transform
 from ..recipe import Recipe
-from .augmentation import augment_reference, insert_lesions, insert_reference_lesions, pad_or_crop
+from .augmentation import (
+    augment_intensities,
+    augment_reference,
+    insert_lesions,
+    insert_reference_lesions,
+    pad_or_crop,
+    zoomed,
+)
 from .batch import Batch, crop_batch, make_batch, patch_shape
 from .degradation import BatchDegradation, draw_degradation
 from .pack import Pack
@@ -44,7 +51,11 @@ class Examples(Dataset):
         pack = pack.only("train")
         self._stacks = [torch.from_numpy(stack.images).to(self.device) for stack in pack.stacks]
         self._targets = [stack.targets for stack in pack.stacks]
-        self._slices = [(number, *place) for number, stack in enumerate(pack.stacks) for place in stack.slices()]
+        places = [(number, stack.slices()) for number, stack in enumerate(pack.stacks)]
+        self._slices = [(number, found) for number, found in places if found]
+        # by the square root: a scan of few slices counts for more than its slices, and a large one is not worn out
+        counts = np.sqrt([len(found) for _, found in self._slices])
+        self._stack_shares = counts / counts.sum() if len(counts) else counts
         self._labels = [torch.from_numpy(labels).to(self.device) for labels in pack.labels]
         brain = ~np.isin(np.array(pack.label_values), (0, *recipe.labels.background))
         self._brain = torch.from_numpy(brain).to(self.device)
@@ -89,19 +100,36 @@ class Examples(Dataset):
         return pair
 
     def _any_pair(self, degradation: BatchDegradation, rng: np.random.Generator) -> Tensor:
-        settings, shape = self.recipe.augmentation, degradation.shape
-        synthetic = bool(self._labels) and (not self._slices or rng.random() < settings.synthetic)
-        pair = self._from_labels(rng) if synthetic else self._from_scans(rng)
-        pair = pad_or_crop(transform(pair, int(rng.integers(8))) if settings.flips else pair, shape, rng)
+        settings = self.recipe.augmentation
+        fade = rng.random() >= settings.hard_edges
+        pair = self._shaped(self._source(rng), degradation.shape, fade, rng)
         if rng.random() < settings.lesions:
             pair = insert_lesions(pair, rng)
+        if not (settings.wrong_reference or settings.partly_wrong):
+            other = pair[1]
+        else:
+            other = self._shaped(self._source(rng), degradation.shape, fade, rng)[1]
         if rng.random() < settings.wrong_reference:
-            other = self._from_scans(rng) if self._slices else self._from_labels(rng)
-            pair = torch.stack([pair[0], pad_or_crop(other, shape, rng)[1]])
-        return torch.stack([pair[0], augment_reference(pair[1], settings, rng)])
+            pair = torch.stack([pair[0], other])
+        pair = augment_intensities(pair, settings, rng)
+        return torch.stack([pair[0], augment_reference(pair[1], other, settings, rng)])
+
+    def _source(self, rng: np.random.Generator) -> Tensor:
+        synthetic = bool(self._labels) and (not self._slices or rng.random() < self.recipe.augmentation.synthetic)
+        return self._from_labels(rng) if synthetic else self._from_scans(rng)
+
+    def _shaped(self, pair: Tensor, shape: tuple[int, int], fade: bool, rng: np.random.Generator) -> Tensor:
+        """The pair flipped, magnified and padded or cropped to `shape`."""
+        settings = self.recipe.augmentation
+        if settings.flips:
+            pair = transform(pair, int(rng.integers(8)))
+        if settings.max_zoom > 1:
+            pair = zoomed(pair, float(settings.max_zoom ** rng.uniform(-1, 1)))
+        return pad_or_crop(pair, shape, rng, fade=fade)
 
     def _from_scans(self, rng: np.random.Generator) -> Tensor:
-        number, axis, index = self._slices[int(rng.integers(len(self._slices)))]
+        number, places = self._slices[int(rng.choice(len(self._slices), p=self._stack_shares))]
+        axis, index = places[int(rng.integers(len(places)))]
         images = self._stacks[number].select(axis + 1, index)
         target = int(rng.choice(self._targets[number]))
         reference = int(rng.choice([c for c in range(len(images)) if c != target]))

@@ -18,6 +18,8 @@ _MAX_TEXTURE = 0.05  # standard deviation within a tissue
 _TEXTURE_BLUR_RANGE = (0.0, 2.0)  # pixels
 _CORRELATED_SHARE = 0.3  # pairs whose contrasts are correlated
 _PARTIAL_VOLUME_BLUR_RANGE = (0.4, 0.9)  # pixels
+_MERGED_SHARE = 0.3  # contrasts in which half of the tissues have one of a few means: borders of the other alone
+_MERGED_MEANS = 4
 _SKULL_STRIPPED_SHARE = 0.5  # pairs that show only the brain
 
 
@@ -33,6 +35,10 @@ def synthetic_pair(labels: Tensor, brain: Tensor, rng: np.random.Generator) -> T
     means = rng.uniform(*_MEAN_RANGE, (2, count))
     if rng.random() < _CORRELATED_SHARE:
         means[1] = 0.7 * means[0] + 0.3 * means[1]
+    for contrast in means:
+        if rng.random() < _MERGED_SHARE:
+            merged = rng.random(count) < 0.5
+            contrast[merged] = rng.choice(rng.uniform(*_MEAN_RANGE, _MERGED_MEANS), int(merged.sum()))
     means[:, 0] = 0.0  # air
     deviations = rng.uniform(0.0, _MAX_TEXTURE, (2, count)) * (means > 0)
     stripped = rng.random() < _SKULL_STRIPPED_SHARE
