@@ -112,7 +112,7 @@ def test_small_corrections_of_a_volume_are_not_changed(monkeypatch, small):
     add_by_network(monkeypatch, 1e-2 * np.ptp(target.array))
     prepared = get("swift").prepare(target, reference, **trained("swift"))
     unlimited = lambda made, *_: (made, torch.zeros(len(made), dtype=torch.bool))  # noqa: E731
-    monkeypatch.setattr("MultiContrastSRLib.inference.prepared_step.limit_correction", unlimited)
+    monkeypatch.setattr("MultiContrastSRLib.inference.plane.limit_correction", unlimited)
     without_limit = get("swift").prepare(target, reference, **trained("swift"))
     assert np.array_equal(prepared.array, without_limit.array) and prepared.warnings == ()
     add_by_network(monkeypatch, 0.0)
