@@ -31,7 +31,7 @@ def score(target: mc.Volume, reference: mc.Volume, truth: mc.Volume, method: str
     """PSNR in dB, with the range of the truth as peak."""
     options = {"weights": weights} if weights and method not in BASELINES else {}
     prepared = mc.prepare(target, None if method == "sinc" else reference, method=method, register="off", **options)
-    return float(psnr(prepared.render(truth.grid).array, truth.array))
+    return float(psnr(prepared.render(truth.grid).array, truth.array).item())
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
