@@ -56,6 +56,7 @@ def cubes() -> tuple[Volume, Volume]:
 # ---------------------------------------------------------------------- slices
 
 
+@pytest.mark.usefixtures("without_trials")
 @pytest.mark.parametrize("shown", ["whole", "half", "none"])
 @pytest.mark.parametrize("method", TINY)
 def test_slices_are_those_of_the_volume(method, shown, small):
