@@ -105,7 +105,9 @@ def _train_or_export(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict
             f"Training needs PyTorch ({error}); install it: pip install 'multicontrastsr[train]'."
         ) from error
     from ..training.export import check_export, export
+    from ..training.optimiser import check_optimiser
 
+    check_optimiser(recipe.optimisation)
     if parsed.export:
         check_export(parsed.export, overwrite=parsed.overwrite)
     pack = _data(parsed, recipe, callbacks)
@@ -123,9 +125,7 @@ def _train(
 ) -> dict[str, object]:
     from ..core.devices import ACCELERATOR, resolve_device
     from ..training.loop import train
-    from ..training.optimiser import check_optimiser
 
-    check_optimiser(recipe.optimisation)
     # of torchrun's processes each touches its own GPU only
     requested = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if parsed.device == "cuda" else parsed.device
     device, note = resolve_device(requested, ("cpu", ACCELERATOR), recipe.spec.network)
