@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ def fingerprint(recipe: Recipe, inputs: list[dict[str, Any]], weights: list[str]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+@cache
 def software() -> dict[str, str]:
     """Versions of this library, Python and the packages that compute."""
     packages = {name: _version(name) for name in _PACKAGES}
