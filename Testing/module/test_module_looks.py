@@ -22,9 +22,10 @@ CHANGED = 0.01  # of the pixels: less is a run time in the result line
 def keep(path: Path, taken: Path) -> None:
     """Put the picture `taken` at `path` when that is wanted and it shows something else than the one there.
 
-    It is stored with a palette of 256 colours, which makes it a third as large.
+    It is stored with a palette of 256 colours.
     """
     import qt
+    from harness.screenshots import with_palette
 
     if not os.environ.get("MULTICONTRASTSR_SCREENSHOTS"):
         return
@@ -32,7 +33,7 @@ def keep(path: Path, taken: Path) -> None:
     if not old.isNull() and new.size() == old.size() and np.mean(pixels(new) != pixels(old)) < CHANGED:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    new.convertToFormat(qt.QImage.Format_Indexed8, qt.Qt.ThresholdDither).save(str(path))
+    with_palette(new).save(str(path))
 
 
 def pixels(image) -> np.ndarray:
