@@ -199,9 +199,9 @@ def test_reset_sets_everything_but_the_volumes_to_its_default(module, pair, harn
     import ast
 
     from MultiContrastSRPanel.ui.panel import _CHOICES
-    from panel_fixtures import MODULE
+    from panel_fixtures import PARAMETERS
 
-    source = ast.parse(MODULE.read_text(encoding="utf-8"))
+    source = ast.parse(PARAMETERS.read_text(encoding="utf-8"))
     cls = next(n for n in source.body if isinstance(n, ast.ClassDef) and n.name == "MultiContrastSRParameterNode")
     stated = [node.target.id for node in cls.body if isinstance(node, ast.AnnAssign) and node.value is not None]
     assert sorted(_CHOICES) == sorted(stated)
