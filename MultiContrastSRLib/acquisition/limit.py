@@ -107,6 +107,19 @@ def hold_back(
     return result, Held(samples, replaced, len(parts))
 
 
+def held_back_sentences(held: Held, size: int, sliced: bool) -> tuple[list[str], list[str]]:
+    """(notes, warnings) for the report on what was held back of an image of `size` samples, in slices or blocks."""
+    if not held.samples:
+        return [], []
+    share = f"{100 * held.samples / size:.2g} % of the voxels exceeded the local range of the scan"
+    if not held.replaced:
+        return [f"{share} and were held back."], []
+    return [], [
+        f"{share}. In {held.replaced} of {held.parts} {'slices' if sliced else 'blocks'} they were more than 0.1 %; "
+        "plain interpolation is shown there instead."
+    ]
+
+
 def _parts(shape: tuple[int, ...], across: int | None) -> list[tuple[slice, ...]]:
     """Single slices along `across`, or blocks of a volume."""
     steps = [_BLOCK if across is None else 1 if axis == across else n for axis, n in enumerate(shape)]
