@@ -86,8 +86,7 @@ def hold_back(
     """
     parts, sliced = _parts(image.shape, across), [None if n == across else axis for n, axis in enumerate(axes)]
     with np.errstate(invalid="ignore", over="ignore"):
-        difference = image - base
-        size = np.abs(difference)
+        size = np.abs(image - base)
     if (size <= REACH * allowance(base, sliced)).all():  # most images: nothing to look for
         return image, Held(parts=len(parts))
     limit = np.float32(REACH) * local_limit(base, sliced)
@@ -102,7 +101,9 @@ def hold_back(
             result[part] = base[part]
             replaced += 1
         elif count:
-            clipped = np.clip(np.nan_to_num(difference[part], nan=0.0), -limit[part], limit[part])
+            with np.errstate(invalid="ignore", over="ignore"):
+                difference = np.nan_to_num(image[part] - base[part], nan=0.0)
+            clipped = np.clip(difference, -limit[part], limit[part])
             result[part] = np.where(exceeding[part], base[part] + clipped, image[part])
     return result, Held(samples, replaced, len(parts))
 
