@@ -13,8 +13,8 @@ from MultiContrastSRLib.image.resample import resample_reference
 
 @pytest.mark.parametrize(("factor", "offset"), [(1.0, -2e3), (1.0, 2e3), (-1.0, 0.0), (1e-9, 0.0)])
 def test_other_units_give_the_same_image_in_those_units(factor, offset):
-    reference = pair((3, 30, 28))[1]
-    lattice = reference.grid.remapped((3, 20, 20), np.array([1, 2, 2]), np.array([0, -4, -5]))  # reaches outside
+    reference = pair((3, 48, 44))[1]
+    lattice = reference.grid.remapped((3, 30, 30), np.array([1, 2, 2]), np.array([0, -4, -5]))  # reaches outside
     other = Volume(factor * reference.array.astype(np.float64) + offset, reference.affine, "T1")
     (plain, covered), (found, covered_too) = (
         resample_reference(each, lattice, lattice, Monitor()) for each in (reference, other)
