@@ -12,8 +12,9 @@ import re
 import sys
 from pathlib import Path
 
-import MultiContrastSRLib as mc
 from gpu_check.tables import markdown as gpu_tables
+
+import MultiContrastSRLib as mc
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

@@ -72,8 +72,8 @@ def seconds_until_cancelled(method: str, truths: tuple[Volume, Volume], share: f
 
 def channels_of(views: tuple[Volume, Volume], lattice: Grid) -> list[Channel]:
     """What joint total variation knows of the two views on `lattice`, which belongs to the first."""
-    from MultiContrastSRLib.joint.channel import Channel, gradient_size
     from MultiContrastSRLib.acquisition.noise import noise_level
+    from MultiContrastSRLib.joint.channel import Channel, gradient_size
     from MultiContrastSRLib.joint.observation import observe, observe_target
 
     model = AcquisitionModel.estimate(views[0])

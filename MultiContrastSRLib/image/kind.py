@@ -8,6 +8,7 @@ import numpy as np
 
 _PROBED = 200_000  # voxels that are looked at, evenly spread
 _MOST_LABELS = 64  # distinct whole numbers of a label map; the noise of a scan has more
+_CONSTANT_SHARE = 0.5  # of neighbouring voxels, not both 0, that are equal in a label map; noise differs
 _LEAST_VOXELS = 4096  # smaller images have few values by themselves
 _AIR = (-1100.0, -900.0)  # Hounsfield units
 _AIR_SHARE = 0.1  # of a CT's voxels, at least
@@ -22,7 +23,8 @@ def kind_of(array: np.ndarray, metadata: Mapping[str, object] | None = None) -> 
         array: [k, j, i], any real type.
         metadata: `Volume.metadata`; its `modality` counts.
 
-    >>> kind_of(np.arange(64**3).reshape(64, 64, 64) % 5), kind_of(np.arange(64**3).reshape(64, 64, 64) % 500)
+    >>> blocks = np.arange(64**3).reshape(64, 64, 64) // 2**12
+    >>> kind_of(blocks % 5), kind_of(np.arange(64**3).reshape(64, 64, 64) % 50)
     ('label map', None)
     """
     modality = str((metadata or {}).get("modality") or "").upper()
@@ -38,7 +40,7 @@ def kind_of(array: np.ndarray, metadata: Mapping[str, object] | None = None) -> 
     whole = np.array_equal(values, np.round(values))
     if whole and len(values) == 2:
         return "mask"
-    if whole and len(values) <= _MOST_LABELS and values[0] >= 0:
+    if whole and len(values) <= _MOST_LABELS and values[0] >= 0 and _constant_share(array) > _CONSTANT_SHARE:
         return "label map"
     if whole and np.mean((probe >= _AIR[0]) & (probe <= _AIR[1])) > _AIR_SHARE:
         return "CT"
@@ -48,6 +50,13 @@ def kind_of(array: np.ndarray, metadata: Mapping[str, object] | None = None) -> 
     low, high = -values[0], values[-1]
     turn = all(_FULL_TURN[0] < end < _FULL_TURN[1] for end in (low, high))
     return "phase image" if turn or (whole and abs(low - high) <= 1 and high in (4095, 4096)) else "image with a sign"
+
+
+def _constant_share(array: np.ndarray) -> float:
+    """Share of the neighbouring voxels along the last axis, not both 0, that are equal."""
+    first, second = array[..., :-1], array[..., 1:]
+    shown = (first != 0) | (second != 0)
+    return float(np.mean((first == second)[shown])) if shown.any() else 0.0
 
 
 def kind_warning(array: np.ndarray, metadata: Mapping[str, object], name: str) -> str | None:

@@ -20,7 +20,7 @@ def render(widget: QtWidgets.QWidget, scale: float = 1.0) -> QtGui.QImage:
 
 
 def fit_panel(panel: QtWidgets.QWidget, width: int) -> None:
-    """Give the panel the width of Slicer's module panel (a larger one where it needs that) and the height it asks for."""
+    """Give the panel the width of Slicer's module panel (a larger one where it needs that), and the height it wants."""
     panel.show()
     QtWidgets.QApplication.processEvents()
     layout = panel.layout()

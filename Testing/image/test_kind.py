@@ -19,7 +19,8 @@ SHAPE = (12, 64, 64)
     [
         (RNG.integers(0, 2, SHAPE), {}, "mask"),
         (255.0 * RNG.integers(0, 2, SHAPE), {}, "mask"),
-        (RNG.integers(0, 30, SHAPE).astype(np.float32), {}, "label map"),
+        (RNG.integers(0, 30, (12, 8, 8)).repeat(8, 1).repeat(8, 2).astype(np.float32), {}, "label map"),
+        (RNG.integers(0, 60, SHAPE).astype(np.uint8), {}, None),  # a dark scan of 8 bits
         (np.where(RNG.random(SHAPE) < 0.4, -1000, RNG.normal(40, 60, SHAPE).round()), {}, "CT"),
         (RNG.uniform(-np.pi, np.pi, SHAPE), {}, "phase image"),
         (RNG.integers(-4096, 4096, SHAPE), {}, "phase image"),
@@ -44,7 +45,7 @@ def test_the_report_warns_of_it():
     mask = Volume((reference.array > 100).astype(np.float32), reference.affine, "mask")
     report = mc.super_resolve(target, mask, scale=2, register="off").report
     assert any("mask looks like a mask" in warning for warning in report.warnings)
-    labels = Volume(np.round(target.array / 60).clip(0), target.affine, "labels")
+    labels = Volume(np.round(target.array / 200).clip(0), target.affine, "labels")
     report = mc.super_resolve(labels, method="nearest").report
     (sentence,) = [warning for warning in report.warnings if "looks like" in warning]
     assert sentence.startswith("labels looks like a label map: super-resolution would mix its labels.")

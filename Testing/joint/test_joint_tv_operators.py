@@ -13,9 +13,9 @@ from MultiContrastSRLib.core.progress import Monitor
 
 torch = pytest.importorskip("torch", reason="Joint total variation needs torch, which is not installed here.")
 
+from MultiContrastSRLib.acquisition.noise import noise_level  # noqa: E402
 from MultiContrastSRLib.joint import coupling  # noqa: E402
 from MultiContrastSRLib.joint.data_term import DataTerm, expand, project  # noqa: E402
-from MultiContrastSRLib.acquisition.noise import noise_level  # noqa: E402
 from MultiContrastSRLib.joint.observation import aligned_grid, observe, observe_target  # noqa: E402
 
 LIKE = torch.empty(0)
