@@ -45,7 +45,7 @@ def test_the_report_warns_of_it():
     mask = Volume((reference.array > 100).astype(np.float32), reference.affine, "mask")
     report = mc.super_resolve(target, mask, scale=2, register="off").report
     assert any("mask looks like a mask" in warning for warning in report.warnings)
-    labels = Volume(np.round(target.array / 200).clip(0), target.affine, "labels")
+    labels = Volume(np.round(target.array / 60).clip(0), target.affine, "labels")
     report = mc.super_resolve(labels, method="nearest").report
     (sentence,) = [warning for warning in report.warnings if "looks like" in warning]
     assert sentence.startswith("labels looks like a label map: super-resolution would mix its labels.")
