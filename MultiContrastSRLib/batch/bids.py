@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import FileReadError, InputError, MethodUnavailableError
 from .scans import Scan, parse_contrast
@@ -81,7 +82,7 @@ def dataset_name(folder: Path) -> str:
         return folder.resolve().name
 
 
-def _load(folder: Path):
+def _load(folder: Path) -> Any:
     try:
         import ancpbids
     except ImportError as error:
@@ -93,7 +94,7 @@ def _load(folder: Path):
     return ancpbids.load_dataset(str(folder), options)
 
 
-def _scan(artifact, folder: Path, contrast: str) -> Scan:
+def _scan(artifact: Any, folder: Path, contrast: str) -> Scan:
     relative = Path(artifact.get_relative_path()).as_posix()
     stem = relative.rpartition("/")[2].partition(".")[0]
     # as the name has them: the package turns the numbers of runs into integers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..core.errors import FileReadError, MultiContrastSRError
 from ..core.progress import Monitor
@@ -29,7 +30,7 @@ class Cohort:
 
 
 def find_cohort(
-    layout: Layout, subjects: Sequence[str] | None, pairs: Sequence[Pair] | None, settings: Mapping[str, object]
+    layout: Layout, subjects: Sequence[str] | None, pairs: Sequence[Pair] | None, settings: Mapping[str, Any]
 ) -> Cohort:
     """The given subjects, or all that have any of the contrasts, apart by whether their scans are complete.
 
@@ -39,8 +40,7 @@ def find_cohort(
     Raises:
         FileReadError, InputError: no subject is complete.
     """
-    names = ("protocol", "degradation", "slices")
-    protocol = adjusted_protocol(*(settings.get(name) for name in names))
+    protocol = adjusted_protocol(settings["protocol"], settings.get("degradation"), settings.get("slices"))
     contrasts = sorted({contrast for pair in pairs or protocol.pairs for contrast in pair if contrast})
     found: set[str] = set(subjects or ())
     for contrast in contrasts if subjects is None else ():
@@ -63,7 +63,7 @@ def evaluate_cohort(
     cohort: Cohort,
     pairs: Sequence[Pair] | None,
     engine: Engine,
-    settings: Mapping[str, object],
+    settings: Mapping[str, Any],
     on_evaluation: EvaluationCallback = lambda evaluation: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> tuple[Study, Mapping[str, str]]:
@@ -94,11 +94,11 @@ def evaluate_cohort(
 
 
 def evaluate_subject(
-    layout: Layout, subject: str, pairs: Sequence[Pair] | None, settings: Mapping[str, object], monitor: Monitor
+    layout: Layout, subject: str, pairs: Sequence[Pair] | None, settings: Mapping[str, Any], monitor: Monitor
 ) -> tuple[Evaluation, ...]:
     """The evaluations of one subject; what engines call."""
-    callbacks = {"progress": monitor.report, "cancel": monitor.cancelled}
-    return evaluate_study(layout, [subject], pairs, **settings, **callbacks).evaluations
+    study = evaluate_study(layout, [subject], pairs, **settings, progress=monitor.report, cancel=monitor.cancelled)
+    return study.evaluations
 
 
 def _subjects_with(layout: Layout, contrast: str) -> list[str]:

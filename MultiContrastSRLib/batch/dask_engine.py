@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import CancelledError, MethodUnavailableError
 from ..core.progress import Monitor
@@ -31,7 +32,7 @@ class DaskEngine:
     memory_mb: float | None = None
     temporary: Path | None = None
 
-    def run(self, tasks: Sequence[Task], cancelled: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    def run(self, tasks: Sequence[Task], cancelled: Callable[[], bool] = lambda: False) -> Generator[Event, None, None]:
         """See `engine.Engine.run`. When cancelled, a remote worker ends the task that it works on by itself."""
         try:
             from distributed import Client, LocalCluster
@@ -83,7 +84,7 @@ def _call(function: str, arguments: tuple) -> object:
     return call(function, arguments, Monitor())
 
 
-def _event(name: str, future) -> Event:
+def _event(name: str, future: Any) -> Event:
     if future.status == "finished":
         return Event(name, "result", future.result())
     error = future.exception() if future.status == "error" else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from .records import make_folder
 KEY = "MultiContrastSR"  # of our part of a side-car
 
 
-def finished(output: Path, image: Image, fingerprint: str) -> dict[str, object] | None:
+def finished(output: Path, image: Image, fingerprint: str) -> dict[str, Any] | None:
     """The side-car of a result that was made with this fingerprint and is whole; None where there is none."""
     place = output / image.output
     sidecar = read_sidecar(place)
@@ -42,7 +43,7 @@ def finished(output: Path, image: Image, fingerprint: str) -> dict[str, object] 
     return sidecar if whole else None
 
 
-def read_sidecar(place: Path) -> dict | None:
+def read_sidecar(place: Path) -> dict[str, Any] | None:
     """The side-car of the result at `place`; None where there is none of ours."""
     try:
         found = json.loads(report_path(place).read_text(encoding="utf-8"))
@@ -62,7 +63,7 @@ def write(
     fingerprint: str,
     bids: bool,
     monitor: Monitor,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Write a result and all that belongs to it.
 
     The side-car, which holds the hashes of the other files, is moved into place last: a run that is killed between the
@@ -110,12 +111,12 @@ def write(
 
 def _sidecar(
     image: Image, recipe: Recipe, result: Result, inputs: Sequence[Mapping[str, object]], bids: bool
-) -> dict[str, object]:
-    report = result.report.as_dict()
+) -> dict[str, Any]:
+    report: dict[str, Any] = result.report.as_dict()
     del report["times"]  # and no date: equal inputs make equal files
     spacing = " × ".join(f"{s:.3g}" for s in report["spacing"])
     prefix = "bids:raw:" if bids else ""
-    sidecar: dict[str, object] = {
+    sidecar: dict[str, Any] = {
         "Description": f"{image.target.contrast} super-resolved by MultiContrastSR, method {result.report.made_by}.",
         "Resolution": f"{spacing} mm (slices × rows × columns)",
         "SkullStripped": False,

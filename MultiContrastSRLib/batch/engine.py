@@ -11,11 +11,11 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 from ..core.errors import CancelledError, MultiContrastSRError, NotEnoughMemoryError
 from ..core.progress import Monitor, ProgressCallback
@@ -46,7 +46,7 @@ class Event:
 
     name: str
     kind: str
-    value: object = None
+    value: Any = None
     fraction: float = 0.0
     stage: str = ""
 
@@ -58,7 +58,7 @@ class WorkerLostError(MultiContrastSRError):
 class Engine(Protocol):
     """What runs tasks."""
 
-    def run(self, tasks: Sequence[Task], cancelled: Callable[[], bool]) -> Iterator[Event]:
+    def run(self, tasks: Sequence[Task], cancelled: Callable[[], bool]) -> Generator[Event, None, None]:
         """Run all `tasks`; their events, in the order in which they happen. Closing the iterator ends the workers.
 
         Raises:
@@ -72,7 +72,7 @@ class SerialEngine:
 
     progress: ProgressCallback | None = None
 
-    def run(self, tasks: Sequence[Task], cancelled: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    def run(self, tasks: Sequence[Task], cancelled: Callable[[], bool] = lambda: False) -> Generator[Event, None, None]:
         """See `Engine.run`."""
         whole = Monitor(self.progress, cancelled)
         for number, task in enumerate(tasks):
@@ -109,7 +109,7 @@ class LocalEngine:
     _running: list[_Worker] = field(default_factory=list, init=False)
     _failed_starts: int = field(default=0, init=False)
 
-    def run(self, tasks: Sequence[Task], cancelled: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    def run(self, tasks: Sequence[Task], cancelled: Callable[[], bool] = lambda: False) -> Generator[Event, None, None]:
         """See `Engine.run`."""
         waiting = deque(tasks)
         attempts: dict[str, int] = {}
@@ -176,7 +176,7 @@ class LocalEngine:
                 f"A worker process ended with code {code} while it started. See {self.log or 'its output'}, and "
                 "check that this Python can import the library."
             )
-        if worker.exceeded:
+        if task is not None and worker.exceeded:
             yield Event(
                 task.name,
                 "error",
@@ -221,8 +221,10 @@ class _Worker:
     """A worker process, and the thread that reads its answers into the common queue; None marks its end."""
 
     def __init__(self, number: int, environment: dict[str, str], log: Path | None, answers: queue.SimpleQueue) -> None:
-        self.number, self.task, self.is_ready, self.exceeded = number, None, False, 0.0
-        self.task: Task | None
+        self.number = number
+        self.task: Task | None = None
+        self.is_ready = False
+        self.exceeded = 0.0
         with open(log or os.devnull, "ab") as printed:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", f"{__package__}.worker"],
@@ -232,20 +234,22 @@ class _Worker:
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches the main process only
             )
+        assert self.process.stdin is not None
+        self._input = self.process.stdin
         threading.Thread(target=_forward, args=(self, self.process.stdout, answers), daemon=True).start()
 
     def give(self, task: Task) -> None:
         self.task = task
         with suppress(OSError):  # where it has ended, which its thread reports
-            pickle.dump((task.function, task.arguments), self.process.stdin)
-            self.process.stdin.flush()
+            pickle.dump((task.function, task.arguments), self._input)
+            self._input.flush()
 
     def end(self) -> None:
         if self.task is not None:
             self.process.send_signal(signal.SIGTERM)
         else:
             with suppress(OSError):
-                self.process.stdin.close()
+                self._input.close()
 
     def wait(self, seconds: float) -> None:
         """Wait until it has ended; after `seconds` it is killed."""

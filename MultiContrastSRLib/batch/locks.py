@@ -19,13 +19,19 @@ _PAUSE = 0.1  # s between two attempts
 if sys.platform == "win32":
     import msvcrt
 
+    _BEYOND = 1 << 30  # a locked byte cannot be read there, so one is locked that no file has
+
     def _try_lock(descriptor: int, *, shared: bool) -> bool:
-        """Whether the lock was taken; Windows has exclusive ones only."""
+        """Whether the lock was taken; all are exclusive."""
+        os.lseek(descriptor, _BEYOND, os.SEEK_SET)
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError:
             return False
         return True
+
+    def _share(descriptor: int) -> None:
+        """Locks are exclusive."""
 else:
     import fcntl
 
@@ -36,6 +42,10 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def _share(descriptor: int) -> None:
+        """Let others take the lock that is held, as shared too."""
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
 
 
 @contextmanager
@@ -72,12 +82,13 @@ def same_settings(place: Path, settings: str) -> Iterator[None]:
         while True:
             if _try_lock(descriptor, shared=False):  # nobody else: the settings are ours to state
                 os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, settings.encode("utf-8"), 0) if hasattr(os, "pwrite") else None
-                if sys.platform != "win32":
-                    _try_lock(descriptor, shared=True)
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                os.write(descriptor, settings.encode("utf-8"))
+                _share(descriptor)
                 break
             if _try_lock(descriptor, shared=True):
-                if os.pread(descriptor, 1 << 20, 0).decode("utf-8") == settings:
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                if os.read(descriptor, 1 << 20).decode("utf-8") == settings:
                     break
                 raise FileWriteError(
                     f"Output folder {place.parent.parent} is in use by another run with other settings; expected the "

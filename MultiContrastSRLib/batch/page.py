@@ -11,7 +11,7 @@ from .._version import __version__
 from .derivative import KEY, read_sidecar
 from .naming import picture_output
 from .recipe import Recipe
-from .records import FAILED, ImageRecord, Record
+from .records import FAILED, MISSING, ImageRecord, Record
 
 NAME = "batch.html"
 _STATEMENT = "Research use only; not for diagnosis. Images are super-resolved, not acquired."
@@ -88,6 +88,8 @@ def _section(output: Path, image: ImageRecord) -> Iterable[str]:
         return
     for text in image.warnings:
         yield f'<p class="warning">{escape(text)}</p>'
+    if image.state == MISSING:
+        return
     for kind, caption in (
         ("before-after", "Above the acquired scan, below the result: axial, coronal, sagittal."),
         ("edges", "Edges of the reference, where it was placed for the run, on the acquired scan."),

@@ -15,6 +15,7 @@ from ..image.volume import Volume
 _SIZE = 220  # pixels along the longest side of a plane
 _EDGES = 0.93  # quantile of the gradient above which the reference has an edge
 _COLOUR = (255, 140, 0)
+_LEVEL = 2  # of compression: noise hardly shrinks further
 # (right, down) of a picture in RAS, as radiologists look at them: axial, coronal, sagittal
 _PLANES = (((-1, 0, 0), (0, -1, 0)), ((-1, 0, 0), (0, 0, -1)), ((0, -1, 0), (0, 0, -1)))
 
@@ -50,7 +51,7 @@ def png(image: np.ndarray) -> bytes:
     head = struct.pack(">IIBBBBB", columns, rows, 8, 2 if image.ndim == 3 else 0, 0, 0, 0)
     lines = image.reshape(rows, -1)
     data = np.concatenate([np.zeros((rows, 1), np.uint8), lines], axis=1).tobytes()  # each line begins with its filter
-    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(data, 6)), (b"IEND", b"")]
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(data, _LEVEL)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
     )

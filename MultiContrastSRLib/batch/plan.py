@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..core.errors import InputError, MultiContrastSRError
@@ -33,8 +34,8 @@ class Subject:
         folder: the folder of its results below the output folder.
         images: what can be made.
         problems: contrasts of the targets that cannot be made, each with a sentence why that ends with the remedy.
+        missing: targets that the subject does not have, while it has others.
         bids: whether the input is a BIDS dataset.
-        source: the input folder.
     """
 
     participant: str
@@ -42,8 +43,8 @@ class Subject:
     folder: str
     images: tuple[Image, ...] = ()
     problems: tuple[tuple[str, str], ...] = ()
+    missing: tuple[str, ...] = ()
     bids: bool = False
-    source: str = ""
 
     @property
     def name(self) -> str:
@@ -65,8 +66,8 @@ def plan_bids(
     subjects = []
     for (participant, session), scans in found.items():
         here = f"{participant}/{session}" if session else participant
-        images, problems = _images(recipe, lambda contrast, s=scans: s.get(contrast, []), bids_output, here)
-        subjects.append(Subject(participant, session, here, images, problems, True, str(folder)))
+        made = _images(recipe, partial(_among, scans), bids_output, here)
+        subjects.append(Subject(participant, session, here, *made, bids=True))
     return subjects
 
 
@@ -75,31 +76,39 @@ def plan_plain(folder: Path, template: str, recipe: Recipe, chosen: Sequence[str
     layout = plain.layout_of(folder, template)
     subjects = []
     for name in plain.subjects_of(layout, recipe.targets, chosen):
-        images, problems = _images(
-            recipe, lambda contrast, n=name: plain.scan_of(layout, n, contrast), plain_output, name
-        )
-        subjects.append(Subject(name, "", name, images, problems, False, str(folder)))
+        made = _images(recipe, partial(plain.scan_of, layout, name), plain_output, name)
+        subjects.append(Subject(name, "", name, *made))
     return subjects
+
+
+def _among(scans: Mapping[str, list[Scan]], contrast: str) -> list[Scan]:
+    return scans.get(contrast, [])
 
 
 def _images(
     recipe: Recipe, find: Find, name: Callable[[Recipe, Scan, Scan | None, str], str], folder: str
-) -> tuple[tuple[Image, ...], tuple[tuple[str, str], ...]]:
+) -> tuple[tuple[Image, ...], tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """(images, problems, missing) of a `Subject`."""
     images: list[Image] = []
     problems: list[tuple[str, str]] = []
+    missing: list[str] = []
     for contrast in recipe.targets:
         try:
             targets = choose(find(contrast), contrast, recipe.runs)
             if not targets:
-                raise SubjectError(
-                    f"No scan of the target {contrast} was found. Add it, or leave the subject or the target out."
-                )
+                missing.append(contrast)
+                continue
             reference = _reference(recipe, find, contrast)
         except MultiContrastSRError as error:
             problems.append((contrast, str(error)))
             continue
         images += [Image(target, reference, name(recipe, target, reference, folder)) for target in targets]
-    return tuple(images), tuple(problems)
+    if not images and not problems:
+        problems = [
+            (contrast, f"No scan of {contrast} was found. Add it, or leave the subject out.") for contrast in missing
+        ]
+        missing = []
+    return tuple(images), tuple(problems), tuple(missing)
 
 
 def _reference(recipe: Recipe, find: Find, target: str) -> Scan | None:

@@ -6,9 +6,10 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from .._version import __version__
 from ..io.sidecar import stated_in_sidecars
@@ -36,7 +37,7 @@ def sha256_of(place: Path) -> str:
     return digest.hexdigest()
 
 
-def inputs_of(image: Image) -> list[dict[str, object]]:
+def inputs_of(image: Image) -> list[dict[str, Any]]:
     """The scans that an image is made of: role, path below the input folder, SHA-256, and what side-cars state.
 
     Raises:
@@ -58,7 +59,7 @@ def weights_of(recipe: Recipe) -> list[str]:
     return [sha256_of(place) for place in files] or [model.sha256 for model in shipped(recipe.method)]
 
 
-def fingerprint(recipe: Recipe, inputs: list[dict[str, object]], weights: list[str]) -> str:
+def fingerprint(recipe: Recipe, inputs: list[dict[str, Any]], weights: list[str]) -> str:
     """Hash of everything that decides the voxels of a result: inputs, settings, weights and version.
 
     The device is left out: results of two devices count as the same.
@@ -71,11 +72,12 @@ def fingerprint(recipe: Recipe, inputs: list[dict[str, object]], weights: list[s
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+@cache
 def software() -> dict[str, str]:
     """Versions of this library, Python and the packages that compute."""
-    found: Mapping[str, str | None] = {"MultiContrastSR": __version__, "Python": platform.python_version()}
-    found |= {name: _version(name) for name in _PACKAGES}
-    return {name: version for name, version in found.items() if version}
+    packages = {name: _version(name) for name in _PACKAGES}
+    found = {name: version for name, version in packages.items() if version}
+    return {"MultiContrastSR": __version__, "Python": platform.python_version(), **found}
 
 
 def _version(name: str) -> str | None:

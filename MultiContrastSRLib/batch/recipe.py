@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import FileReadError, InputError, MethodUnavailableError
 
@@ -116,7 +117,7 @@ def from_mapping(values: Mapping[str, object]) -> Recipe:
         raise InputError(
             f"Recipe has unknown {unknown[0]!r}; expected some of {', '.join(known)}. Correct the spelling."
         )
-    made = dict(values)
+    made: dict[str, Any] = dict(values)
     for name in ("targets", "references"):
         made[name] = _texts(name, values.get(name, ()))
     made["scale"] = _scale(values.get("scale", ()))
@@ -169,10 +170,10 @@ def _scale(value: object) -> tuple[float, ...]:
 
 def _spacing(value: object) -> float | str | None:
     if value is None or value == NATIVE:
-        return value
+        return NATIVE if value else None
     try:
-        number = float(value)
-    except (TypeError, ValueError):
+        number = float(value) if isinstance(value, (int, float, str)) else 0.0
+    except ValueError:
         number = 0.0
     if not _is_positive(number):
         raise InputError(f"spacing of the recipe is {value!r}; expected mm above 0, or {NATIVE!r}.")

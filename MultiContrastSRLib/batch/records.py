@@ -7,12 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import FileWriteError
 from ..io.files import replaced_together
 
 STATE = ".multicontrastsr"  # folder of records and locks in the output folder
-DONE, UNCHANGED, FAILED, WAITING = "done", "unchanged", "failed", "not started"
+DONE, UNCHANGED, FAILED, MISSING, WAITING = "done", "unchanged", "failed", "missing", "not started"
 _PARTIAL = re.compile(r"\.[0-9a-f]{8}(\.nii\.gz|\.\w+)?$")  # of `replaced_together`
 
 
@@ -23,7 +24,8 @@ class ImageRecord:
     Attributes:
         target, reference: their contrasts.
         output: path below the output folder; "" where nothing is there.
-        state: "done", "unchanged" (it was there, made of the same inputs by the same settings and version) or "failed".
+        state: "done", "unchanged" (it was there, made of the same inputs by the same settings and version), "failed" or
+            "missing" (the subject has no such scan).
         message, remedy: of a failure.
         warnings: sentences about possible faults.
         similarity: mutual information of target and reference in nats; None without a reference.
@@ -68,10 +70,15 @@ class Record:
     @property
     def state(self) -> str:
         """State of the subject: "failed" if any image failed, "unchanged" if none had to be made, else "done"."""
-        states = {image.state for image in self.images}
+        states = {image.state for image in self.images} - {MISSING}
         if not states:
             return WAITING
         return FAILED if FAILED in states else UNCHANGED if states == {UNCHANGED} else DONE
+
+    @property
+    def made(self) -> list[ImageRecord]:
+        """Images that are there."""
+        return [image for image in self.images if image.state in (DONE, UNCHANGED)]
 
     @property
     def message(self) -> str:
@@ -158,6 +165,6 @@ def remove_partial(folders: Sequence[Path]) -> None:
                 place.unlink(missing_ok=True)
 
 
-def _known(kind: type, values: Mapping[str, object]) -> dict[str, object]:
+def _known(kind: type, values: Mapping[str, object]) -> dict[str, Any]:
     names = {each.name for each in fields(kind)}
     return {key: tuple(v) if isinstance(v, list) else v for key, v in values.items() if key in names}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -26,10 +26,11 @@ from .locks import locked
 from .naming import picture_output
 from .plan import Image, Subject
 from .provenance import fingerprint, inputs_of, weights_of
-from .recipe import NATIVE, Recipe
+from .recipe import Recipe
 from .records import (
     DONE,
     FAILED,
+    MISSING,
     STATE,
     UNCHANGED,
     ImageRecord,
@@ -58,6 +59,7 @@ def process(subject: Subject, recipe: Recipe, output: Path, monitor: Monitor) ->
         _say(log, f"{subject.name} on {platform.node()}")
         remove_partial([place for image in subject.images for place in _folders(output, image)])
         images = [failure(target, SubjectError(text)) for target, text in subject.problems]
+        images += [ImageRecord(each, state=MISSING, warnings=("No scan was found.",)) for each in subject.missing]
         for number, image in enumerate(subject.images):
             part = monitor.part(number / len(subject.images), (number + 1) / len(subject.images))
             images.append(_image(subject, image, recipe, output, part, log))
@@ -110,7 +112,7 @@ def _compute(image: Image, recipe: Recipe, monitor: Monitor) -> tuple[Result, Vo
     """(result of the pipeline, the volume to write): they differ where the grid is the reference's."""
     target = load_volume(image.target.path)
     reference = load_volume(image.reference.path) if image.reference else None
-    settings = {
+    settings: dict[str, Any] = {
         "method": recipe.method,
         "register": recipe.register,
         "data_consistency": recipe.consistency,
@@ -120,7 +122,7 @@ def _compute(image: Image, recipe: Recipe, monitor: Monitor) -> tuple[Result, Vo
     }
     field = reference if recipe.grid == "reference" and reference is not None else target
     scale = recipe.scale if len(recipe.scale) == 3 else recipe.scale[0] if recipe.scale else None
-    spacing = min(field.spacing) if recipe.spacing == NATIVE else recipe.spacing
+    spacing = min(field.spacing) if isinstance(recipe.spacing, str) else recipe.spacing
     if field is target:
         result = super_resolve(target, reference, scale=scale, spacing=spacing, progress=monitor.report, **settings)
         volume = result.volume

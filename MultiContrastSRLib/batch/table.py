@@ -25,12 +25,11 @@ def as_tsv(records: Sequence[Record]) -> str:
 
 
 def _row(record: Record) -> str:
-    good = sum(image.state != FAILED for image in record.images)
     cells = [
         record.participant,
         record.session,
         record.state,
-        f"{good}/{len(record.images)}",
+        f"{len(record.made)}/{len(record.images)}",
         record.message,
         record.remedy,
         " ".join(record.warnings),
@@ -100,12 +99,11 @@ def as_text(records: Sequence[Record]) -> str:
 
 def brief(record: Record) -> str:
     """One line about a subject that is finished."""
-    good = [image for image in record.images if image.state != FAILED]
     parts = [f"{record.name}: {record.state}"]
     if record.state == FAILED:
         parts.append(record.message)
     elif record.state != UNCHANGED:
-        parts.append(f"{len(good)} image{'s' if len(good) > 1 else ''} in {record.seconds:.1f} s")
+        parts.append(f"{len(record.made)} image{'s' if len(record.made) > 1 else ''} in {record.seconds:.1f} s")
     if record.warnings:
         parts.append(f"{len(record.warnings)} warning{'s' if len(record.warnings) > 1 else ''}")
     return "; ".join(parts)

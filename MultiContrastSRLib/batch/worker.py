@@ -13,11 +13,12 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 
 from ..core.errors import CancelledError
-from ..core.progress import Monitor
+from ..core.progress import Monitor, ProgressCallback
 
 _OFTEN = 0.2  # s between two reports of progress
 
@@ -60,7 +61,7 @@ def _read(calls: queue.SimpleQueue) -> None:
     os._exit(0)
 
 
-def _limited(answer):
+def _limited(answer: Callable[..., None]) -> ProgressCallback:
     """A progress callback that reports now and then."""
     last = [0.0]
 

@@ -22,6 +22,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._version import __version__
 from ..core.errors import CancelledError, InputError, MultiContrastSRError
 from .batch_progress import BatchProgress, print_line
 from .console import parse_options, warn
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("participant", "group"),
         help="participant (default) makes results, group only the table and the pages of what is there",
     )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     parser.add_argument("--scans", metavar="TEMPLATE", help="paths below the input: {subject}, {contrast}, *, **")
     chosen = parser.add_argument_group("subjects")
     for flag, what in (("participant", "participants"), ("session", "sessions")):

@@ -113,6 +113,17 @@ def test_references_are_taken_in_the_order_of_preference(dataset):
     assert target == "T2w" and "expected one of FLAIR, T1w. Add the scan" in sentence and not third.images
 
 
+def test_targets_that_a_subject_does_not_have_are_named(dataset):
+    recipe = Recipe(("T2w", "FLAIR"), ("T1w",))
+    first = plan_bids(dataset, recipe)[0]
+    assert len(first.images) == 1 and first.missing == ("FLAIR",) and not first.problems
+    (dataset / "sub-01/anat/sub-01_T2w.nii.gz").unlink()
+    first = plan_bids(dataset, recipe)[0]
+    assert [target for target, _ in first.problems] == ["T2w", "FLAIR"] and "leave the subject out" in first.problems[
+        0
+    ][1]
+
+
 def test_several_runs_are_refused_or_chosen(dataset):
     anat = dataset / "sub-01" / "anat"
     scan = anat / "sub-01_T2w.nii.gz"
