@@ -14,7 +14,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help install demo evaluate test test-fast bench gpu-pack gpu-check docs docs-blocks lint clean
+.PHONY: help install demo evaluate test test-fast bench gpu-pack gpu-check docs docs-blocks pictures lint clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?/  make \1\t/' | expand -t 20
@@ -49,6 +49,9 @@ gpu-check:  ## measure a GPU in 6 minutes: docs/gpu-check.json; PYTHON needs tor
 docs-blocks: $(INSTALLED)  ## rewrite what commands print in docs/: methods, API, notebook, results (MULTICONTRASTSR_DATA), benchmark (after make bench), GPU
 	PYTHONPATH=. $(RUN) Testing/documentation.py
 	PYTHONPATH=. $(RUN) Testing/notebook.py
+
+pictures: $(INSTALLED)  ## redraw the pictures of real scans in Resources/Screenshots (needs the scans)
+	PYTHONPATH=Testing $(RUN) -m demo.pictures
 
 lint: $(INSTALLED)  ## check style and types
 	$(RUN) -m ruff check .

@@ -13,6 +13,8 @@ from MultiContrastSRLib.evaluation import Evaluation, evaluate
 from MultiContrastSRLib.image.volume import Volume
 
 from .cases import Case, find_cases
+from .comparison import draw_comparison
+from .figures import words
 from .session import Session
 
 PANEL_METHOD = "guided"
@@ -49,6 +51,16 @@ def compare(case: Case, say: Callable[[str], None]) -> Evaluation:
         alone=True,  # none of them looks at a slice's neighbours, and only every third slice is scored
         progress=progress,
     )
+
+
+def captions(case: Case) -> dict[str, str]:
+    """What the panel's picture shows, and in which words."""
+    target = case.truth.name
+    return {
+        PANEL_METHOD: f"result: {words(PANEL_METHOD)}, with the {case.reference.name}",
+        "input": f"target: {target}, {case.scale:g} times coarser",
+        "truth": f"truth: {target} as scanned",
+    }
 
 
 def describe_gain(case: Case, found: Evaluation) -> str:
@@ -95,9 +107,9 @@ def main(arguments: list[str] | None = None) -> int:
                 say(f"  panel: {session.apply(case, method).splitlines()[0]}")
             else:
                 session.process(case, method)
-        written.append(session.picture(case, (PANEL_METHOD, "input", "truth"), output / f"{case.name}-panel.png"))
+        written.append(session.picture(case, captions(case), output / f"{case.name}-panel.png"))
         found = compare(case, say)
-        written.append(found.figure(output / f"{case.name}-comparison.png", case.scale))
+        written.append(draw_comparison(case, found, output / f"{case.name}-comparison.png"))
         tables.append(f"# {case.name}\n\n{case.title}.\n\n{found.table('markdown')}")
         table.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
         gains.append(describe_gain(case, found))

@@ -11,15 +11,17 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from .cases import Case, find_cases
+from .figures import caption_view, save_small, text_font, words
 from .session import Session
 
 SIZE = 300  # pixels of a view
 ZOOMS = (1.15, 3.0, 6.0)
 PLACE = (0.50, 0.50, 0.655)  # of the field of view (k, j, i): the insula with its vessels
-GREY_STEP = 5  # of 256: fewer greys make smaller files; the badge turns grey with the rest
+GREYS = 52  # of a picture: fewer make smaller files; the badge turns grey with the rest
+QUALITY = 55  # of the animation's frames
 STEPS = 14  # of the animation
 DURATIONS_MS = [900, *[180] * (STEPS - 2), 1800]
 TIMEOUT_S = 300.0
@@ -76,9 +78,9 @@ class LivePictures:
     def logic(self):
         return self.session.module.logic
 
-    def shot(self) -> Image.Image:
-        """The view as it is on the screen."""
-        return Image.fromarray(self.view.image())
+    def shot(self, caption: str = "") -> Image.Image:
+        """The view as it is on the screen, with a scale bar."""
+        return caption_view(self.view.image(), caption, self.view.node.GetFieldOfView()[0] / SIZE, size=12)
 
     def background(self, name: str) -> None:
         self.view.mrmlSliceCompositeNode().SetBackgroundVolumeID(self.nodes[name].GetID())
@@ -100,8 +102,11 @@ class LivePictures:
             self.settle()
             columns["live zoom"].append(self.shot())
         self.logic.stopLiveZoom()
-        shown = f"live zoom ({self.method}, with T1)"
-        titles = (f"Slicer interpolates T2 / {self.case.scale:g}", shown, "T2 as acquired")
+        titles = (
+            f"T2, {self.case.scale:g} times coarser",
+            f"live zoom: {words(self.method)} with the T1",
+            "truth: T2 as scanned",
+        )
         return _tile(titles, list(columns.values()))
 
     def animation(self) -> list[Image.Image]:
@@ -112,7 +117,7 @@ class LivePictures:
         for zoom in np.geomspace(1.0, 5.0, STEPS):
             self.look(float(zoom))
             self.settle()
-            frames.append(self.shot())
+            frames.append(self.shot(f"as Slicer shows it   |   {words(self.method)} with T1"))
         self.logic.stopLiveZoom()
         return frames
 
@@ -127,20 +132,10 @@ def _tile(titles: tuple[str, ...], columns: list[list[Image.Image]]) -> Image.Im
     draw = ImageDraw.Draw(picture)
     for number, (title, column) in enumerate(zip(titles, columns, strict=True)):
         left = number * (SIZE + gap)
-        draw.text((left + SIZE / 2, head / 2), title, fill="black", anchor="mm", font=_font())
+        draw.text((left + SIZE / 2, head / 2), title, fill="black", anchor="mm", font=text_font(14))
         for row, image in enumerate(column):
             picture.paste(image, (left, head + row * (SIZE + gap)))
     return picture
-
-
-def _grey(image: Image.Image) -> Image.Image:
-    return image.convert("L").point([min(255, round(value / GREY_STEP) * GREY_STEP) for value in range(256)])
-
-
-def _font():
-    import matplotlib
-
-    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", 14)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -152,10 +147,10 @@ def main(arguments: list[str] | None = None) -> int:
     output.mkdir(parents=True, exist_ok=True)
     pictures = LivePictures(find_cases(print)[0], given.method)
     strip = output / "live-zoom.png"
-    _grey(pictures.strip()).save(strip, optimize=True)
-    first, *more = [_grey(frame) for frame in pictures.animation()]
-    film = output / "live-zoom.gif"
-    first.save(film, save_all=True, append_images=more, duration=DURATIONS_MS, loop=0, optimize=True)
+    save_small(pictures.strip().convert("L"), strip, GREYS)
+    first, *more = [frame.convert("L").convert("RGB") for frame in pictures.animation()]
+    film = output / "live-zoom.webp"
+    first.save(film, save_all=True, append_images=more, duration=DURATIONS_MS, loop=0, quality=QUALITY, method=6)
     pictures.close()
     for path in (strip, film):
         print(f"Written: {path} ({path.stat().st_size / 1e3:.0f} kB)")

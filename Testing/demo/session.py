@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from harness import Harness
+from PIL import Image
 
 from .cases import Case
+from .figures import caption_view, save_small
 
 MODULE = Path(__file__).resolve().parents[2] / "MultiContrastSR" / "MultiContrastSR.py"
 APPLY_TIMEOUT_S = 300.0
+VIEWS = ("Red", "Yellow", "Green")
+GAP = 4  # pixels between views
+WIDTH, COLOURS = 1240, 64  # of the picture of panel and views
 
 
 class Session:
@@ -61,22 +66,35 @@ class Session:
             nodes["input"], nodes["reference"], method=method, scale=case.scale, register=case.register
         )
 
-    def picture(self, case: Case, shown: Sequence[str], path: Path) -> Path:
-        """The panel beside axial views: Red (the large one), Yellow and Green show the nodes `shown` at one place."""
-        for name, key in zip(("Red", "Yellow", "Green"), shown, strict=True):
+    def picture(self, case: Case, shown: Mapping[str, str], path: Path) -> Path:
+        """The panel beside axial views of one place: the Red one, large, and Yellow and Green at its right.
+
+        Args:
+            shown: name of a node in files → caption, in the order of the views.
+        """
+        panel = Image.open(self.harness.grab_panel(path)).convert("RGB")
+        sides = [panel.height, panel.height // 2 - GAP // 2, panel.height // 2 - GAP // 2]
+        for name, key, side in zip(VIEWS, shown, sides, strict=True):
             view, node = self.harness.view(name), self.nodes[case.name][key]
             view.mrmlSliceNode().SetOrientation("Axial")
             view.mrmlSliceCompositeNode().SetBackgroundVolumeID(node.GetID())
             view.mrmlSliceCompositeNode().SetForegroundVolumeID(None)
+            view.resize(side, side)
         red = self.harness.view("Red")
         red.fitSliceToBackground()
         field, place = red.mrmlSliceNode().GetFieldOfView(), case.truth.grid.center
-        for name in ("Red", "Yellow", "Green"):
+        right = panel.width + panel.height + 2 * GAP
+        canvas = Image.new("RGB", (right + sides[1], panel.height), "white")
+        canvas.paste(panel, (0, 0))
+        corners = [(panel.width + GAP, 0), (right, 0), (right, sides[1] + GAP)]
+        for name, caption, corner, side in zip(VIEWS, shown.values(), corners, sides, strict=True):
             node = self.harness.view(name).mrmlSliceNode()
             node.SetFieldOfView(*(np.array(field) * (0.6, 0.6, 1.0)))
             node.JumpSliceByCentering(*place)
-        self.harness.process_events()
-        return self.harness.grab_views(path)
+            self.harness.process_events()
+            pixel = node.GetFieldOfView()[0] / side
+            canvas.paste(caption_view(self.harness.view(name).image(), caption, pixel), corner)
+        return save_small(canvas.resize((WIDTH, round(WIDTH * canvas.height / canvas.width))), path, COLOURS)
 
     def save(self, path: Path) -> Path:
         """Everything as one file that Slicer opens."""

@@ -10,22 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
+from matplotlib import pyplot as plt
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
 from MultiContrastSRLib.image.similarity import psnr
 from MultiContrastSRLib.samples.scans import sample_volumes
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
+from .figures import DPI, INK, QUIET, colour_bar, save, scale_bar, words
 
-METHODS = {"bspline": "cubic spline", "joint-tv": "joint total variation", "joint-nonlocal": "joint non-local means"}
+METHODS = ("bspline", "joint-tv", "joint-nonlocal")
 SIDES = (132, 164, 132)  # voxels of patient26's part
 ISOTROPIC, EXTENT = 1.0, 70.0  # mm: patient12's voxels, and how much of its slices is shown
 VIEWS = {"axial": 2, "coronal": 1, "sagittal": 0}  # the RAS axis that lies across
-INK, QUIET = "#1c1c1e", "#6e6e73"
+WORST = 20.0  # % of the range, where the colours of errors end
 
 
 def part(volume: Volume, sides: Sequence[int]) -> Volume:
@@ -43,11 +42,12 @@ def known_truth(output: Path, say: Callable[[str], None]) -> list[Path]:
     truths = [part(samples.volumes[name], sides) for name in ("T1", "FLAIR")]
     thick = [mc.degrade(truth, "slab", 4, axis=axis) for truth, axis in zip(truths, ("i", "j"), strict=True)]
     images = [
-        {"acquired, 4 mm": mc.prepare(scan, None, "nearest", **_plain(truth)).render(truth.grid).array}
+        {"as scanned, 4 mm": mc.prepare(scan, None, "nearest", **_plain(truth)).render(truth.grid).array}
         for scan, truth in zip(thick, truths, strict=True)
     ]
     folder, written = output / f"{samples.patient}-thick", []
-    for method, title in METHODS.items():
+    for method in METHODS:
+        title = words(method)
         if method == "bspline":
             runs = [mc.prepare(s, None, method, **_plain(t)) for s, t in zip(thick, truths, strict=True)]
         else:
@@ -102,50 +102,50 @@ def _decibel(image: np.ndarray, truth: Volume) -> float:
 def _draw_known(path: Path, truths: Sequence[Volume], images: Sequence[dict[str, np.ndarray]]) -> None:
     """An axial plane, in which both contrasts were acquired coarsely; errors beneath, on one scale."""
     columns = [*images[0], "truth"]
-    figure, axes = plt.subplots(4, len(columns), figsize=(2.0 * len(columns), 10.6), layout="constrained")
+    figure, axes = plt.subplots(4, len(columns), figsize=(1.75 * len(columns), 9.2), layout="constrained", dpi=DPI)
+    for ax in axes.flat:
+        ax.axis("off")
     for number, (truth, found) in enumerate(zip(truths, images, strict=True)):
         top = np.percentile(truth.array, 99.9)
         for column, name in enumerate(columns):
             array = truth.array if name == "truth" else found[name]
             image, _ = _plane(Volume(array, truth.affine), VIEWS["axial"])
             upper, lower = axes[2 * number, column], axes[2 * number + 1, column]
-            upper.imshow(image, cmap="gray", vmin=0, vmax=top, origin="upper")
-            score = truth.name if name == "truth" else f"{_decibel(found[name], truth):.2f} dB"
-            upper.set_title(f"{name}\n{score}", fontsize=9, color=INK)
+            upper.imshow(image, cmap="gray", vmin=0, vmax=top)
+            scale_bar(upper, image.shape, truth.spacing[2])
+            score = "as acquired, 1 mm" if name == "truth" else f"PSNR {_decibel(found[name], truth):.2f} dB"
+            upper.set_title(f"{truth.name}: {name}\n{score}", fontsize=8, color=INK)
             if name != "truth":
-                error = np.abs(image - _plane(truth, VIEWS["axial"])[0]) / top
-                drawn = lower.imshow(error, cmap="magma", vmin=0, vmax=0.2)
-        figure.colorbar(
-            drawn, ax=axes[2 * number + 1, -1], location="left", label="|error|, of the range", fraction=0.5
-        )
-    for ax in axes.flat:
-        ax.axis("off")
+                error, _ = _plane(Volume(100 * np.abs(array - truth.array) / top, truth.affine), VIEWS["axial"])
+                drawn = lower.imshow(error, cmap="inferno", vmin=0, vmax=WORST)
+        colour_bar(axes[2 * number + 1, -1], drawn, "|error|, % of the range")
     figure.suptitle(
-        "T1 in sagittal and FLAIR in coronal slices of 4 mm, made 1 mm; PSNR of the whole part. Research use only.",
-        fontsize=10, color=QUIET,
+        f"patient26: T1 in sagittal and FLAIR in coronal slices of 4 mm, made isotropic by {words('joint-nonlocal')}\n"
+        "and what it is compared with. PSNR of the whole volume shown (make demo). Research use only.",
+        fontsize=9, color=QUIET,
     )  # fmt: skip
-    figure.savefig(path, dpi=80)
-    plt.close(figure)
+    save(figure, path)
 
 
 def _draw_acquired(path: Path, scans: Sequence[Volume], plain: Sequence[Volume], results: Sequence[Volume]) -> None:
-    figure, axes = plt.subplots(2 * len(scans), 3, figsize=(8, 11.2), layout="constrained")
+    figure, axes = plt.subplots(2 * len(scans), 3, figsize=(8, 11.2), layout="constrained", dpi=DPI)
+    titles = ("as displayed (linear)", f"{words('joint-nonlocal')}, 1 mm")
     for number, (scan, *pair) in enumerate(zip(scans, plain, results, strict=True)):
         top = np.percentile(scan.array, 99.7)
-        for row, (volume, what) in enumerate(zip(pair, ("as displayed (linear)", "1 mm isotropic"), strict=True)):
+        for row, (volume, what) in enumerate(zip(pair, titles, strict=True)):
             for column, (view, across) in enumerate(VIEWS.items()):
                 ax = axes[2 * number + row, column]
                 image, aspect = _plane(volume, across)
                 ax.imshow(image, cmap="gray", vmin=0, vmax=top, aspect=aspect)
-                ax.set_title(f"{scan.name}, {view}, {what}", fontsize=9, color=INK)
+                scale_bar(ax, image.shape, ISOTROPIC)
+                ax.set_title(f"{scan.name}, {view}\n{what}", fontsize=9, color=INK)
                 ax.axis("off")
     figure.suptitle(
-        "FLAIR and T2 were acquired in the same axial view, 3 mm slices: little is known of what lies between them,\n"
-        "and coronal and sagittal planes gain less than from scans in different views. Research use only.",
-        fontsize=10, color=QUIET,
+        "patient12: FLAIR and T2 were acquired in the same axial view, 3 mm slices: little is known of what\n"
+        "lies between them; other planes gain less than from scans in different views. Research use only.",
+        fontsize=9, color=QUIET,
     )  # fmt: skip
-    figure.savefig(path, dpi=80)
-    plt.close(figure)
+    save(figure, path)
 
 
 def _plane(volume: Volume, across: int) -> tuple[np.ndarray, float]:

@@ -84,6 +84,9 @@ def in_folder(folder: Path, command: list[str], library: Path = ROOT) -> str:
     """What a command prints that is run in `folder`, where nothing but the scans is known."""
     environment = {name: value for name, value in os.environ.items() if name != "MULTICONTRASTSR_DATA"}
     environment |= {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(library)}
+    nowhere = "http://127.0.0.1:9"  # a closed port: every download fails at once
+    environment |= {"http_proxy": nowhere, "https_proxy": nowhere}
+    environment["XDG_CACHE_HOME"] = str(folder / "cache")
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
