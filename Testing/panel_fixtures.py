@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 MODULE = Path(__file__).resolve().parent.parent / "MultiContrastSR" / "MultiContrastSR.py"
+PARAMETERS = MODULE.parent / "MultiContrastSRPanel" / "logic" / "parameters.py"
 THIN = np.diag([-1.0, -1.0, 3.0, 1.0])
 THICK = np.diag([-2.0, -2.0, 3.0, 1.0])
 

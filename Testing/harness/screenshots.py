@@ -4,9 +4,11 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
+_GAP, _BAR = 4, 14  # between views, above each; points
 _COLORS = {"Red": "#f34a33", "Yellow": "#edd54c", "Green": "#6eb04b"}  # Slicer's names are its colours
 
 
@@ -20,7 +22,7 @@ def render(widget: QtWidgets.QWidget, scale: float = 1.0) -> QtGui.QImage:
 
 
 def fit_panel(panel: QtWidgets.QWidget, width: int) -> None:
-    """Give the panel the width of Slicer's module panel (a larger one where it needs that), and the height it wants."""
+    """Give the panel the width of Slicer's module panel, or the larger one that it needs, and the height it wants."""
     panel.show()
     QtWidgets.QApplication.processEvents()
     layout = panel.layout()
@@ -37,6 +39,33 @@ def save(image: QtGui.QImage, path: str | Path) -> Path:
     return Path(path)
 
 
+def with_palette(image: QtGui.QImage) -> QtGui.QImage:
+    """The picture in 256 colours, every pixel in the nearest: a PNG of a third of the size.
+
+    They are the most frequent ones among colours that differ by 4 of 255 levels, so that greys do not take all places.
+    """
+    picture = image.convertToFormat(QtGui.QImage.Format.Format_RGB32)
+    width, height = picture.width(), picture.height()
+    pixels = np.frombuffer(bytes(picture.constBits()), np.uint32).reshape(height, -1)[:, :width] & 0xFFFFFF
+    colours, places, counts = np.unique(pixels, return_inverse=True, return_counts=True)
+    by_frequency = np.argsort(-counts, kind="stable")
+    _, first = np.unique(colours[by_frequency] & 0xFCFCFC, return_index=True)  # the most frequent of similar ones
+    kept = colours[by_frequency[np.sort(first)[:256]]]
+    nearest = [int(np.argmin(((_channels(kept) - colour) ** 2).sum(axis=1))) for colour in _channels(colours)]
+    indices = np.zeros((height, -(-width // 4) * 4), np.uint8)  # rows of a QImage are multiples of 4 bytes
+    indices[:, :width] = np.array(nearest, np.uint8)[places.reshape(height, width)]
+    result = QtGui.QImage(
+        indices.tobytes(), width, height, indices.shape[1], QtGui.QImage.Format.Format_Indexed8
+    ).copy()
+    result.setColorTable([0xFF000000 | int(colour) for colour in kept])
+    return result
+
+
+def _channels(colours: np.ndarray) -> np.ndarray:
+    """Red, green and blue (the last axis) of 24-bit colours."""
+    return np.stack([(colours >> shift) & 255 for shift in (16, 8, 0)], axis=-1).astype(int)
+
+
 def _view_image(view) -> QtGui.QImage:
     pixels = view.image()
     rows, columns, _ = pixels.shape
@@ -45,28 +74,45 @@ def _view_image(view) -> QtGui.QImage:
 
 
 def with_views(panel: QtWidgets.QWidget, scale: float = 1.0) -> QtGui.QImage:
-    """The panel at the left, the slice views at the right under their coloured bars, as in Slicer's window."""
-    gap, bar, layout = 4, 14, slicer.app.layoutManager()
+    """The panel at the left, the views of the layout at the right under their coloured bars, as in Slicer's window."""
     height = max(panel.height, 480) // 2 * 2
-    half = height // 2
-    sides = {"Red": height - bar, "Yellow": half - bar - gap // 2, "Green": half - bar - gap // 2}
-    for name, side in sides.items():
-        layout.sliceWidget(name).resize(round(side * scale), round(side * scale))
-    red, right = panel.width + gap, panel.width + gap + height - bar + gap
-    places = {"Red": (red, 0), "Yellow": (right, 0), "Green": (right, half + gap // 2)}
-    size = QtCore.QSize(right + sides["Yellow"], height)
+    left = panel.width + _GAP
+    shown = [name for name in _COLORS if slicer.app.layoutManager().sliceWidget(name).node.IsMappedInLayout()]
+    places = _three_views(left, height) if len(shown) == 3 else _side_by_side(left, height, shown)
+    size = QtCore.QSize(max(place.right() + 1 for place in places.values()), height)
     canvas = QtGui.QImage(size * scale, QtGui.QImage.Format.Format_RGB32)
     canvas.setDevicePixelRatio(scale)
     canvas.fill(panel.palette.color(QtGui.QPalette.ColorRole.Window))
     painter = QtGui.QPainter(canvas)
     painter.drawImage(0, 0, render(panel, scale))
-    for name, (x, y) in places.items():
-        image = _view_image(layout.sliceWidget(name))
+    for name, place in places.items():
+        view = slicer.app.layoutManager().sliceWidget(name)
+        view.resize(round(place.width() * scale), round((place.height() - _BAR) * scale))
+    QtWidgets.QApplication.processEvents()  # modules follow the views' new sizes
+    for name, place in places.items():
+        image = _view_image(slicer.app.layoutManager().sliceWidget(name))
         image.setDevicePixelRatio(scale)
-        painter.fillRect(x, y, sides[name], bar, QtGui.QColor(_COLORS[name]))
-        painter.drawImage(x, y + bar, image)
+        painter.fillRect(place.x(), place.y(), place.width(), _BAR, QtGui.QColor(_COLORS[name]))
+        painter.drawImage(place.x(), place.y() + _BAR, image)
     painter.end()
     return canvas
+
+
+def _three_views(left: int, height: int) -> dict[str, QtCore.QRect]:
+    """A large square view, and two small ones beside it."""
+    half = height // 2
+    large, small = height - _BAR, half - _BAR - _GAP // 2
+    right = left + large + _GAP
+    return {
+        "Red": QtCore.QRect(left, 0, large, height),
+        "Yellow": QtCore.QRect(right, 0, small, small + _BAR),
+        "Green": QtCore.QRect(right, half + _GAP // 2, small, small + _BAR),
+    }
+
+
+def _side_by_side(left: int, height: int, names: list[str]) -> dict[str, QtCore.QRect]:
+    width = height * 2 // 3
+    return {name: QtCore.QRect(left + n * (width + _GAP), 0, width, height) for n, name in enumerate(names)}
 
 
 @contextlib.contextmanager

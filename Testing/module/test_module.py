@@ -66,7 +66,7 @@ def test_every_parameter_is_bound_in_the_ui_file():
 
     tree = ElementTree.parse(MODULE.parent / "Resources" / "UI" / "MultiContrastSR.ui")
     bound = [entry.findtext("string") for entry in tree.iter("property") if entry.get("name") == "SlicerParameterName"]
-    source = ast.parse(MODULE.read_text(encoding="utf-8"))
+    source = ast.parse((PANEL / "logic" / "parameters.py").read_text(encoding="utf-8"))
     cls = next(n for n in source.body if isinstance(n, ast.ClassDef) and n.name == "MultiContrastSRParameterNode")
     parameters = [node.target.id for node in cls.body if isinstance(node, ast.AnnAssign)]
     assert sorted(bound) == sorted(parameters)

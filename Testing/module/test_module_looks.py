@@ -20,8 +20,12 @@ CHANGED = 0.01  # of the pixels: less is a run time in the result line
 
 
 def keep(path: Path, taken: Path) -> None:
-    """Put the picture `taken` at `path` when that is wanted and it shows something else than the one there."""
+    """Put the picture `taken` at `path` when that is wanted and it shows something else than the one there.
+
+    It is stored with a palette of 256 colours.
+    """
     import qt
+    from harness.screenshots import with_palette
 
     if not os.environ.get("MULTICONTRASTSR_SCREENSHOTS"):
         return
@@ -29,7 +33,7 @@ def keep(path: Path, taken: Path) -> None:
     if not old.isNull() and new.size() == old.size() and np.mean(pixels(new) != pixels(old)) < CHANGED:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(taken.read_bytes())
+    with_palette(new).save(str(path))
 
 
 def pixels(image) -> np.ndarray:
@@ -66,7 +70,6 @@ def test_idle_without_any_scan_and_with_all_sections_open(module, harness, tmp_p
     harness.click(module.ui.customButton)
     harness.fit_panel(module)
     assert names(harness.clipped_texts(module.panel)) == []
-    keep(SCREENSHOTS / "panel-advanced-100.png", harness.grab_panel(tmp_path / "advanced.png"))
 
 
 def test_running(module, pair, harness, monkeypatch, tmp_path):
@@ -105,6 +108,27 @@ def test_done(module, pair, harness, tmp_path):
     assert state(module) == "done"
     look(module, harness, tmp_path, "done")
     assert harness.grab_views(tmp_path / "views.png").stat().st_size > 10_000
+
+
+def test_a_box_and_the_comparison(module, pair, harness, tmp_path):
+    ui = module.ui
+    slicer.util.setSliceViewerLayers(background=pair[0], fit=True)
+    harness.choose(ui.regionSelector, "Box (ROI)")
+    box = ui.roiSelector.addNode("vtkMRMLMarkupsROINode")
+    box.SetName("Lesion")
+    harness.run_for(0.3)
+    look(module, harness, tmp_path, "region")
+    harness.choose(ui.regionSelector, "Whole scan")
+    run_to_end(module, harness)
+    harness.click(ui.compareButton)
+    harness.click(ui.compareLineButton)
+    look(module, harness, tmp_path, "compare")
+    for section in (ui.inputsButton, ui.methodButton):
+        section.collapsed = True
+    harness.run_for(0.1)
+    taken = harness.grab_views(tmp_path / "views.png")
+    keep(SCREENSHOTS / "compare.png", taken)
+    harness.click(ui.compareButton)
 
 
 @pytest.fixture

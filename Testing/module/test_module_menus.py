@@ -199,9 +199,9 @@ def test_reset_sets_everything_but_the_volumes_to_its_default(module, pair, harn
     import ast
 
     from MultiContrastSRPanel.ui.panel import _CHOICES
-    from panel_fixtures import MODULE
+    from panel_fixtures import PARAMETERS
 
-    source = ast.parse(MODULE.read_text(encoding="utf-8"))
+    source = ast.parse(PARAMETERS.read_text(encoding="utf-8"))
     cls = next(n for n in source.body if isinstance(n, ast.ClassDef) and n.name == "MultiContrastSRParameterNode")
     stated = [node.target.id for node in cls.body if isinstance(node, ast.AnnAssign) and node.value is not None]
     assert sorted(_CHOICES) == sorted(stated)
@@ -291,3 +291,35 @@ def test_sample_scans_are_registered_with_url_and_checksum(module, monkeypatch):
         if data:
             path = Path(data) / "open_ms_data" / source["uris"].split("65704901f60650824565aa5a4818611aa89716f4/")[1]
             assert hashlib.sha256(path.read_bytes()).hexdigest() == source["checksums"][7:]
+
+
+def test_files_of_options_are_browsed_and_numbers_have_units(module, pair, harness, dummy_method, monkeypatch):
+    import qt
+
+    from MultiContrastSRLib.methods.contract import Option
+
+    dummy_method(
+        options=(
+            Option("weights", "", "Weights", "A file.", file=".safetensors"),
+            Option("limit", 0.0, "Limit", "When it ends.", 0, zero="no limit", unit="s"),
+        )
+    )
+    module.logic.getParameterNode().method = "dummy"
+    harness.process_events()
+    module.ui.advancedButton.collapsed = False
+    line, browse, limit = module.widget.panel._form.widgets
+    assert limit.text == "no limit"
+    limit.value = 30.0
+    assert limit.text == "30.00 s"
+    asked = []
+
+    def choose(parent, title, start, names):
+        asked.append((title, start, names))
+        return ("/data/mine.safetensors", names) if len(asked) == 1 else ("", "")
+
+    monkeypatch.setattr(qt.QFileDialog, "getOpenFileName", choose)
+    harness.click(browse)
+    assert asked[0][0] == "Weights" and "*.safetensors" in asked[0][2]
+    assert module.widget.panel.method_settings()["weights"] == line.text == "/data/mine.safetensors"
+    harness.click(browse)  # the user closed the dialog
+    assert line.text == "/data/mine.safetensors"
