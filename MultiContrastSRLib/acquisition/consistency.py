@@ -23,8 +23,9 @@ import numpy as np
 
 from ..core.progress import Monitor
 from ..image.prepared import Prepared
+from ..image.volume import Volume
 from .lattice import LatticeImage, least_value
-from .limit import Held, hold_back
+from .limit import Held, held_back_sentences, hold_back
 from .model import AcquisitionModel
 from .noise import without_noise
 
@@ -34,7 +35,7 @@ _PROJECTIONS = (
     8  # most projections, in turns onto images that agree with the data and onto those without negative voxels
 )
 _SMALL = 1e-4  # residual, relative to the data, at which these end
-_DISAGREEING = 1.0  # residual before consistency, relative to the data, above which the image does not show the scan
+_DISAGREEING = 2.0  # residual before consistency, relative to the data, above which the image does not show the scan
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class CheckedImage:
     Attributes:
         array: [k, j, i].
         held: what was held back.
-        before, after: sums of the squared residuals W (y − A u), before and after; 0 where consistency is off.
+        before, after: sums of the squared residuals W (y − A u), before and after; `after` is 0 without consistency.
         weighed: whether the data were weighed by their noise.
         changed: whether `array` differs from the method's image.
     """
@@ -105,24 +106,18 @@ def make_consistent(
         noise: standard deviation of the noise of the target; 0 makes the agreement exact.
     """
     image, checked = _checked(prepared, refined, True, noise, monitor or Monitor())
-    target = prepared.target
-    scale = float(np.linalg.norm(target.array.astype(np.float64))) or 1.0
+    model, scale = AcquisitionModel.estimate(prepared.target), _size(prepared.target)
     report = ConsistencyReport(
-        mode="noise" if checked.weighed else image.model.refining(refined).trust,
+        mode="noise" if checked.weighed else model.refining(refined).trust,
         residual_before=checked.before**0.5 / scale,
         residual_after=checked.after**0.5 / scale,
-        support=tuple(axis.support.edge for axis in image.model.axes),
-        resolution=image.model.resolution,
+        support=tuple(axis.support.edge for axis in model.axes),
+        resolution=model.resolution,
         noise=noise if checked.weighed else 0.0,
         held_back=checked.held.samples / checked.array.size,
         replaced=checked.held.replaced,
     )
-    if checked.before**0.5 > _DISAGREEING * scale:
-        image.warnings += (
-            f"Before data consistency was enforced, the image differed from the scan by {report.residual_before:.3g} "
-            "times the scan's own size: the method does not suit this scan. Compare with another method.",
-        )
-    return image if checked.changed else prepared, report
+    return image, report
 
 
 def hold_within_limits(
@@ -131,7 +126,7 @@ def hold_within_limits(
     """`prepared` itself where nothing exceeds its limits, else an image without that; no data consistency."""
     image, checked = _checked(prepared, refined, False, 0.0, monitor or Monitor())
     share, replaced = checked.held.samples / checked.array.size, checked.held.replaced
-    return image if checked.changed else prepared, ConsistencyReport("off", held_back=share, replaced=replaced)
+    return image, ConsistencyReport("off", held_back=share, replaced=replaced)
 
 
 def check_image(
@@ -190,22 +185,25 @@ def _check_part(
 ) -> CheckedImage:
     """`check_image` of a single slice along `across`, or of a volume (None)."""
     base = model.zero_fill(acquired, image.shape, monitor.part(0.0, 0.1))
-    array, held = hold_back(image, base, model.axes, across)
-    before, weighed = 0.0, False
-    if consistent:
-        finite = np.isfinite(image)
-        usable = image if finite.all() else np.where(finite, image, base)
-        made, residual, weighed = _agreeing(model, acquired, usable, noise, monitor.part(0.1, 0.4))
-        before = _energy(residual)
-        if held.replaced:
-            # networks may rely on data consistency, which removes any error of what was measured
-            again, held_again = hold_back(np.where(finite, made, np.nan), base, model.axes, across)
-            if held_again.replaced < held.replaced:
-                array, held = again, held_again
-        array = _agreeing(model, acquired, array, noise, monitor.part(0.4, 0.6))[0] if held.samples else made
+    finite = np.isfinite(image)
+    usable = image if finite.all() else np.where(finite, image, base)
+    agreeing, residual, weighed = _agreeing(model, acquired, usable, noise, monitor.part(0.1, 0.4))
+    # errors of what was measured do not count, as data consistency removes them: networks may rely on that
+    array, held = hold_back(
+        agreeing if usable is image else np.where(finite, agreeing, np.nan), base, model.axes, across
+    )
+    if held.replaced:
+        # consistency spreads a few wrong voxels over their surroundings
+        alone, held_alone = hold_back(image, base, model.axes, across)
+        if held_alone.replaced <= held.replaced:
+            array, held = alone, held_alone
+    if not held.samples:
+        array = agreeing if consistent else image
+    elif consistent:
+        array = _agreeing(model, acquired, array, noise, monitor.part(0.4, 0.6))[0]
     array = _at_least(least, model, array, consistent, monitor.part(0.6, 0.9))
     after = _energy(model.weigh(acquired - model.acquire(array, monitor.part(0.9, 1.0)))) if consistent else 0.0
-    return CheckedImage(array, held, before, after, weighed, array is not image)
+    return CheckedImage(array, held, _energy(residual), after, weighed, array is not image)
 
 
 def _agreeing(
@@ -260,22 +258,10 @@ def enforce_consistency(
     return _agreeing(model, acquired, image, 0.0, monitor or Monitor())[:2]
 
 
-def held_back_sentences(held: Held, size: int, sliced: bool) -> tuple[list[str], list[str]]:
-    """(notes, warnings) for the report on what was held back of an image of `size` samples, in slices or blocks."""
-    if not held.samples:
-        return [], []
-    share = f"{100 * held.samples / size:.2g} % of the voxels exceeded the local range of the scan"
-    if not held.replaced:
-        return [f"{share} and were held back."], []
-    return [], [
-        f"{share}. In {held.replaced} of {held.parts} {'slices' if sliced else 'blocks'} they were more than 0.1 %; "
-        "plain interpolation is shown there instead."
-    ]
-
-
 def _checked(
     prepared: Prepared, refined: tuple[bool, ...], consistent: bool, noise: float, monitor: Monitor
-) -> tuple[LatticeImage, CheckedImage]:
+) -> tuple[Prepared, CheckedImage]:
+    """(`prepared` itself where nothing is changed and nothing to be said, else the image that it becomes; how)."""
     target, estimated = prepared.target, AcquisitionModel.estimate(prepared.target)
     model = estimated.refining(refined)
     array = prepared.lattice_array(monitor.part(0.0, 0.6))
@@ -285,10 +271,23 @@ def _checked(
     )
     sliced = model.independent_axis(array.shape) is not None
     notes, warnings = held_back_sentences(checked.held, array.size, sliced)
+    before = checked.before**0.5 / _size(target)
+    if before > _DISAGREEING:
+        warnings.append(
+            f"The method's image differed from the scan by {before:.3g} times the scan's own size: the method does not "
+            "suit this scan. Compare with another method."
+        )
+    if not (checked.changed or warnings):
+        return prepared, checked
     image = LatticeImage(target, estimated, checked.array, (*prepared.notes, *notes), (*prepared.warnings, *warnings))
     image.companion, image.fit = prepared.companion, prepared.fit
     image.reference_used, image.fallback = prepared.reference_used, prepared.fallback
     return image, checked
+
+
+def _size(target: Volume) -> float:
+    """The root of the sum of the squares of all voxels; 1 for an empty volume."""
+    return float(np.linalg.norm(target.array.astype(np.float64))) or 1.0
 
 
 def _energy(array: np.ndarray) -> float:

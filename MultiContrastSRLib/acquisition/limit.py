@@ -86,8 +86,7 @@ def hold_back(
     """
     parts, sliced = _parts(image.shape, across), [None if n == across else axis for n, axis in enumerate(axes)]
     with np.errstate(invalid="ignore", over="ignore"):
-        difference = image - base
-        size = np.abs(difference)
+        size = np.abs(image - base)
     if (size <= REACH * allowance(base, sliced)).all():  # most images: nothing to look for
         return image, Held(parts=len(parts))
     limit = np.float32(REACH) * local_limit(base, sliced)
@@ -102,9 +101,24 @@ def hold_back(
             result[part] = base[part]
             replaced += 1
         elif count:
-            clipped = np.clip(np.nan_to_num(difference[part], nan=0.0), -limit[part], limit[part])
+            with np.errstate(invalid="ignore", over="ignore"):
+                difference = np.nan_to_num(image[part] - base[part], nan=0.0)
+            clipped = np.clip(difference, -limit[part], limit[part])
             result[part] = np.where(exceeding[part], base[part] + clipped, image[part])
     return result, Held(samples, replaced, len(parts))
+
+
+def held_back_sentences(held: Held, size: int, sliced: bool) -> tuple[list[str], list[str]]:
+    """(notes, warnings) for the report on what was held back of an image of `size` samples, in slices or blocks."""
+    if not held.samples:
+        return [], []
+    share = f"{100 * held.samples / size:.2g} % of the voxels exceeded the local range of the scan"
+    if not held.replaced:
+        return [f"{share} and were held back."], []
+    return [], [
+        f"{share}. In {held.replaced} of {held.parts} {'slices' if sliced else 'blocks'} they were more than 0.1 %; "
+        "plain interpolation is shown there instead."
+    ]
 
 
 def _parts(shape: tuple[int, ...], across: int | None) -> list[tuple[slice, ...]]:

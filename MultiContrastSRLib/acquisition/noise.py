@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import fft, ndimage
+from scipy import ndimage
 
 from ..core.progress import Monitor
 from ..image.volume import Volume
@@ -17,6 +17,8 @@ _SAMPLES, _PLANES = 1 << 20, 8  # the fewest that noise is estimated from, where
 _WINDOW = 5  # samples across the windows in which flat regions are looked for
 _FLATTEST = 0.02  # share of the windows that count as flat
 _FLATNESS = 0.55  # standard deviation of white noise in the flattest of such windows, relative to that in all
+_TEXTURE = 0.8  # of a scan's standard deviation: where noise is found to be more, the whole scan is texture
+_FEWEST = 2000  # windows: a smaller scan may have no flat region
 _CLEAN = 0.012  # of the scan's range: the flattest regions of coarse scans without noise vary by about as much
 _BAND = 7  # neighbouring frequencies, along each axis, over which the power of a residual is averaged
 
@@ -46,18 +48,20 @@ def significant_noise(scan: Volume, monitor: Monitor | None = None) -> float:
 
     Fine anatomy raises `noise_level` of a coarse scan without noise to 1–2 % of its range. This is the root mean square
     of the second differences in the flattest 2 % of small windows, which anatomy hardly raises. What clean scans show
-    there, 1.2 % of the range, is subtracted (as variances).
+    there, 1.2 % of the range, is subtracted (as variances). Scans too small to have a flat region, and those without
+    any region that is flatter than the others, count as clean, as texture cannot be told from noise.
     """
     samples = _middle(scan.array)
     detail = _second_differences(samples, AcquisitionModel.estimate(scan).axes, monitor or Monitor())
     sizes = (1, *(min(_WINDOW, n) for n in detail.shape[1:]))
     power = ndimage.uniform_filter(np.square(detail, dtype=np.float64), sizes, mode="nearest")
     varying = power[power > 1e-12 * float(samples.var())]
-    if varying.size == 0:
+    if varying.size < _FEWEST:
         return 0.0
     flattest = float(np.quantile(varying, _FLATTEST)) / _FLATNESS**2
     low, high = np.percentile(samples, (1, 99))
-    return float(np.sqrt(max(0.0, flattest - (_CLEAN * float(high - low)) ** 2)))
+    noise = float(np.sqrt(max(0.0, flattest - (_CLEAN * float(high - low)) ** 2)))
+    return noise if noise < _TEXTURE * float(samples.std()) else 0.0
 
 
 def without_noise(residual: np.ndarray, noise: float, axes: Sequence[AxisModel]) -> np.ndarray:
@@ -72,6 +76,8 @@ def without_noise(residual: np.ndarray, noise: float, axes: Sequence[AxisModel])
         noise: standard deviation of the noise of the acquired data, above 0.
         axes: acquisition along (k, j, i).
     """
+    from scipy import fft  # not needed to show a command's help
+
     measured = float(np.prod([axis.support.edge for axis in axes if axis.kind == "kspace"]))
     spectrum = fft.dctn(residual / np.float32(noise), norm="ortho")
     power = ndimage.uniform_filter(np.square(spectrum), [min(_BAND, n) for n in residual.shape], mode="nearest")

@@ -29,8 +29,7 @@ def resample_reference(
     steps = np.linalg.norm(matrix, axis=0)  # reference samples per lattice sample
     finer = [int(np.clip(np.ceil(step - 0.25), 1, _MAX_SAMPLES)) for step in steps]
     depth = max(1, _CHUNK // max(1, lattice.size // lattice.shape[0] * int(np.prod(finer))))
-    low, high = float(reference.array.min()), float(reference.array.max())
-    chunks = []
+    fill, chunks = _border_level(reference), []
     for start in range(0, lattice.shape[0], depth):
         part = lattice.crop((start, 0, 0), (min(start + depth, lattice.shape[0]), *lattice.shape[1:]))
         monitor.update(start / lattice.shape[0])
@@ -39,7 +38,7 @@ def resample_reference(
             reference.grid,
             part.resized([n * f for n, f in zip(part.shape, finer, strict=True)]),
             (kernels.quintic,) * 3,
-            fill=min(max(0.0, low), high),
+            fill=fill,
             monitor=monitor.silent,
         )
         for axis, factor in enumerate(finer):
@@ -50,3 +49,13 @@ def resample_reference(
     inside = np.ones(reference.shape, np.float32)
     valid = sample(inside, reference.grid, target, (kernels.nearest,) * 3, monitor=monitor.silent)
     return np.concatenate(chunks), valid
+
+
+def _border_level(volume: Volume) -> float:
+    """Median intensity at the border of the slices (of an isotropic volume, at its faces), whatever zero stands for."""
+    faces = [
+        np.take(volume.array, (0, n - 1), axis).ravel()
+        for axis, n in enumerate(volume.shape)
+        if axis != volume.grid.slice_axis
+    ]
+    return float(np.median(np.concatenate(faces)))

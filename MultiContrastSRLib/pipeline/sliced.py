@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..acquisition.consistency import check_image, held_back_sentences
+from ..acquisition.consistency import check_image
 from ..acquisition.lattice import fill_value, lattice_domain, lattice_kernels, least_value
-from ..acquisition.limit import Held
+from ..acquisition.limit import Held, held_back_sentences
 from ..acquisition.model import AcquisitionModel
 from ..core.cache import Cache
 from ..core.progress import Monitor

@@ -20,7 +20,7 @@ CASES = {
 
 
 def scans(noise: float) -> tuple[np.ndarray, np.ndarray]:
-    """A disc with waves, and twice as fine the same in another contrast; noise in the target, with negative voxels."""
+    """A disc with waves and noise, and twice as fine the same with another contrast."""
     k, j, i = np.mgrid[0:3, 0:48, 0:44]
     inside = ((j - 24) / 21) ** 2 + ((i - 22) / 19) ** 2 < 1
     target = (300 + 200 * np.sin(i / 3) * np.cos(j / 4) + 30 * k) * inside
