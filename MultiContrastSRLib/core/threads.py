@@ -2,12 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from threading import Lock
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
+from threading import Event, Lock
+from typing import TypeVar
 
+from .progress import Monitor
+
+Item = TypeVar("Item")
 _LOCK = Lock()
+_POLL = 0.05  # seconds between two checks for cancellation
+
+
+def idle_threads(most: int) -> int:
+    """How many threads can compute at once, 1 to `most`: cores that nothing else keeps busy, where that is known.
+
+    >>> idle_threads(1)
+    1
+    """
+    running = _running()
+    return most if running is None else max(1, min(most, (os.cpu_count() or 1) - (running - 1)))
+
+
+def _running() -> int | None:
+    """How many threads run or wait for a core now, this one among them; None where it is not known (not on Linux)."""
+    try:
+        with open("/proc/loadavg", encoding="ascii") as line:
+            return int(line.read().split()[3].partition("/")[0])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def for_each(items: Iterable[Item], work: Callable[[Item, Monitor], None], monitor: Monitor) -> None:
+    """`work(item, monitor)` for all items, on the CPU, in up to as many threads as torch uses in this one.
+
+    Each thread computes by itself (`single_threaded`) and takes the next item when it is ready: none waits busily for
+    others, as the threads within an operation of torch do, so that neighbours on the machine cost their share only.
+
+    Args:
+        work: independent of the other items; is given a monitor to ask in its thread.
+        monitor: asked in the calling thread only, which works as well.
+
+    Raises:
+        CancelledError: the monitor's caller wants to cancel; all threads have ended.
+    """
+    import torch
+
+    left: SimpleQueue[Item] = SimpleQueue()
+    for item in items:
+        left.put(item)
+    stop = Event()
+    inference = torch.is_inference_mode_enabled()  # is a thread's own
+
+    def run(monitor: Monitor) -> None:
+        with single_threaded(), torch.inference_mode(inference), suppress(Empty):
+            while not stop.is_set():
+                work(left.get_nowait(), monitor)
+
+    others = idle_threads(torch.get_num_threads()) - 1
+    with ThreadPoolExecutor(max_workers=max(1, others)) as pool:
+        futures = [pool.submit(run, Monitor(None, stop.is_set, stage=monitor.stage)) for _ in range(others)]
+        try:
+            run(monitor)
+            while wait(futures, _POLL, FIRST_EXCEPTION).not_done and not any(map(_has_failed, futures)):
+                monitor.check()
+        finally:
+            stop.set()
+    for future in futures:
+        future.result()
+
+
+def _has_failed(future: Future[None]) -> bool:
+    return future.done() and future.exception() is not None
 
 
 @contextmanager
@@ -29,6 +98,26 @@ def single_threaded() -> Iterator[None]:
 
     before = torch.get_num_threads()
     _set_threads_of_caller(1)
+    try:
+        yield
+    finally:
+        _set_threads_of_caller(before)
+
+
+@contextmanager
+def threads_by_load() -> Iterator[None]:
+    """CPU work of torch in no more threads than cores are idle now (`idle_threads`), for work of a second or so.
+
+    The threads within an operation wait for each other: on a busy machine, two can take many times as long as one.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    count = idle_threads(before)
+    if count == before:
+        yield
+        return
+    _set_threads_of_caller(count)
     try:
         yield
     finally:

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..core.devices import free_memory
 from ..core.fallback import FallbackDevice, release_memory, retry_smaller
 from ..core.progress import Monitor
+from ..core.threads import threads_by_load
 from ..networks.intensity import IntensityNormalisation, estimate_normalisation
 from ..networks.network import Network
 from ..networks.spec import Spec
@@ -106,7 +107,7 @@ class SliceNetwork:
             work: finds its data in host memory, calls the network, and returns what lies in host memory.
         """
         self._hook.monitor = monitor or Monitor()
-        with torch.inference_mode():
+        with torch.inference_mode(), threads_by_load():
             return self._device.run(work)
 
     def in_batches(

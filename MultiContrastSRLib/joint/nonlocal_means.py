@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..core.progress import Monitor
+from ..core.threads import for_each
 
 _WIDTHS = 1.2, 0.9  # in the first and the last round, in units of the expected error
 _SEARCH, _PATCH = 2, 1  # radii in voxels of the search window and of a patch
@@ -50,9 +51,17 @@ def nonlocal_means(
     size = (2 * _PATCH + 1) ** len(axes)
     scales = images.new_tensor([-1.0 / (size * max(width, _TINY) ** 2) for width in widths]).view(-1, 1, 1, 1)
     depth = max(1, _BLOCK // images[0, 0].numel())
-    for first in range(0, images.shape[1], depth):
+
+    def filter_from(first: int, monitor: Monitor) -> None:
         part = padded[:, first : first + depth + 2 * margins[0]]
         filtered[:, first : first + depth] = _block(part, axes, scales, monitor)
+
+    firsts = range(0, images.shape[1], depth)
+    if images.device.type == "cpu":
+        for_each(firsts, filter_from, monitor)
+    else:
+        for first in firsts:
+            filter_from(first, monitor)
     return filtered
 
 
