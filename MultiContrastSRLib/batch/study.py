@@ -22,6 +22,7 @@ from .records import (
     STATE,
     Record,
     common_files,
+    make_folder,
     read_record,
     write_record,
     write_text,
@@ -142,6 +143,7 @@ class Study:
             )
 
     def _prepare_output(self) -> None:
+        make_folder(self.output / "logs")
         if not self.bids:
             return
         link = os.path.relpath(self.source.resolve(), self.output.resolve())

@@ -88,7 +88,7 @@ def run(parsed: argparse.Namespace) -> None:
     from ..batch.table import as_text
 
     recipe = _recipe(parsed)
-    source, output = Path(parsed.input), Path(parsed.output)
+    source, output = Path(parsed.input).absolute(), Path(parsed.output).absolute()  # workers may run elsewhere
     part, parts = _share(parsed.array)
     subjects = _subjects(parsed, source, recipe)
     chosen = select(subjects, parsed.participant_label, parsed.session_label)

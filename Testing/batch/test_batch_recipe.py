@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from batch_fixtures import write_subject
 
 from MultiContrastSRLib.batch.plan import plan_bids, plan_plain, select, share
 from MultiContrastSRLib.batch.recipe import Recipe, from_mapping, load_recipe
-from MultiContrastSRLib.core.errors import FileReadError, InputError, MultiContrastSRError
+from MultiContrastSRLib.core.errors import FileReadError, InputError, MethodUnavailableError, MultiContrastSRError
 
 pytest.importorskip("ancpbids")
 T2_BY_T1 = Recipe(("T2w",), ("T1w",))
@@ -162,6 +163,12 @@ def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
         plan_bids(tmp_path, T2_BY_T1)
     with pytest.raises(FileReadError, match="does not exist"):
         plan_bids(tmp_path / "absent", T2_BY_T1)
+
+
+def test_a_missing_reader_of_datasets_is_named_with_the_line_to_type(dataset, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ancpbids", None)
+    with pytest.raises(MethodUnavailableError, match=r"pip install 'multicontrastsr\[batch\]', or give --scans"):
+        plan_bids(dataset, T2_BY_T1)
 
 
 # ------------------------------------------------------------------ other layouts
