@@ -15,14 +15,15 @@ from ..io.files import same_file
 from . import page, table
 from .bids import dataset_name
 from .engine import Engine, Event, Task
-from .locks import locked, same_settings
+from .locks import same_settings
 from .plan import Subject
 from .recipe import Recipe
 from .records import (
     STATE,
     Record,
+    common_files,
+    make_folder,
     read_record,
-    remove_partial,
     write_record,
     write_text,
 )
@@ -111,14 +112,13 @@ class Study:
 
     def write_table(self) -> None:
         """Rewrite `batch.tsv` from the records, those of other processes included."""
-        with locked(self.output / STATE / "table.lock"):
-            remove_partial([self.output, self.output / STATE / "records"])
+        with common_files(self.output):
             write_text(self.output / table.NAME, table.as_tsv(self.records()))
         self._written = time.monotonic()
 
     def write_pages(self) -> None:
         """Rewrite the pages of the subjects and of the study from the records."""
-        with locked(self.output / STATE / "table.lock"):
+        with common_files(self.output):
             records = self.records()
             pages = {f"{each.name}.html": page.of_subject(self.output, each) for each in records if each.images}
             pages[page.NAME] = page.of_study(records, self.recipe, str(self.source))
@@ -143,6 +143,7 @@ class Study:
             )
 
     def _prepare_output(self) -> None:
+        make_folder(self.output / "logs")
         if not self.bids:
             return
         link = os.path.relpath(self.source.resolve(), self.output.resolve())
@@ -154,7 +155,7 @@ class Study:
             "SourceDatasets": [{"URL": self.source.resolve().as_uri()}],
             "DatasetLinks": {"raw": Path(link).as_posix()},
         }
-        with locked(self.output / STATE / "table.lock"):
+        with common_files(self.output):
             write_text(self.output / _DESCRIPTION, json.dumps(description, indent=2) + "\n")
             write_text(self.output / ".bidsignore", _IGNORED)
             if not (self.output / "README.md").exists():

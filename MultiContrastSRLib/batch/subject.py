@@ -1,4 +1,4 @@
-"""The work of one subject: every image that the recipe asks for, with a log, a record and a page."""
+"""The work of one subject: every image that the recipe asks for, with a log and a record."""
 
 from __future__ import annotations
 

@@ -269,6 +269,7 @@ def test_pages_show_pictures_and_say_what_failed(dataset, tmp_path):
 def test_outputs_that_would_harm_are_refused(dataset, tmp_path, capsys):
     assert batch(dataset, dataset, *RECIPE) == 4
     assert "is the input folder" in capsys.readouterr().err
+    assert not (dataset / "logs").exists() and not (dataset / ".multicontrastsr").exists()
     other = tmp_path / "fmriprep"
     other.mkdir()
     (other / "dataset_description.json").write_text('{"GeneratedBy": [{"Name": "fMRIPrep"}]}')
