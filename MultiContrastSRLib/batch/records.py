@@ -58,6 +58,7 @@ class Record:
         seconds: its duration.
         host: the computer.
         log: path of the log below the output folder.
+        recipe: `Recipe.digest` of the run.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Record:
     seconds: float = 0.0
     host: str = ""
     log: str = ""
+    recipe: str = ""
 
     @property
     def state(self) -> str:

@@ -72,6 +72,7 @@ def process(subject: Subject, recipe: Recipe, output: Path, monitor: Monitor) ->
             round(time.monotonic() - begin, 2),
             platform.node(),
             log_name,
+            recipe.digest,
         )
         _say(log, f"{record.state} after {record.seconds:.1f} s")
         write_record(output, record)

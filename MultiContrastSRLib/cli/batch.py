@@ -93,6 +93,7 @@ def run(parsed: argparse.Namespace) -> None:
     subjects = _subjects(parsed, source, recipe)
     chosen = select(subjects, parsed.participant_label, parsed.session_label)
     study = Study(subjects, recipe, source, output, not parsed.scans)
+    study.check_output()
     if parsed.level == "group":
         study.write_table()
         study.write_pages()

@@ -239,6 +239,14 @@ def test_shares_of_an_array_make_one_table(dataset, tmp_path):
     assert [row["state"] for row in rows_of(tmp_path / "out").values()] == ["done"] * 3
 
 
+def test_the_table_is_of_one_recipe(dataset, tmp_path):
+    assert batch(dataset, tmp_path / "out", *RECIPE, "--n-procs", 2) == 0
+    assert batch(dataset, tmp_path / "out", *RECIPE, "--scale", "1.5", "--participant-label", "01") == 0
+    assert [row["state"] for row in rows_of(tmp_path / "out").values()] == ["done", "not started", "not started"]
+    assert batch(dataset, tmp_path / "out", *RECIPE) == 0
+    assert [row["state"] for row in rows_of(tmp_path / "out").values()] == ["unchanged"] * 3
+
+
 def test_the_group_level_rewrites_table_and_pages(dataset, tmp_path):
     output = tmp_path / "out"
     assert batch(dataset, output, *RECIPE, "--participant-label", "01") == 0
@@ -269,6 +277,7 @@ def test_pages_show_pictures_and_say_what_failed(dataset, tmp_path):
 def test_outputs_that_would_harm_are_refused(dataset, tmp_path, capsys):
     assert batch(dataset, dataset, *RECIPE) == 4
     assert "is the input folder" in capsys.readouterr().err
+    assert batch(dataset, dataset, "group", *RECIPE) == 4
     assert not (dataset / "logs").exists() and not (dataset / ".multicontrastsr").exists()
     other = tmp_path / "fmriprep"
     other.mkdir()
