@@ -26,8 +26,8 @@ _TYPICAL = {
     "joint-nonlocal": 5.0,
     "subject-inr": 15.0,
 }
-_TYPICAL_STAGES = {"register": 0.1, "consistency": 0.03, "render": 0.03}  # the first a million voxels of both scans
-_REGISTER_LEAST_S = 0.7
+_TYPICAL_STAGES = {"register": 0.7, "consistency": 0.03, "render": 0.03}  # the first a million voxels of both scans
+_REGISTER_LEAST_S = 1.0
 _GROWTH = {"register": 0.5}  # power of the size; a registration looks at a part of the voxels
 _AROUND_S = 0.2  # load the scans, store the result
 _MILLION = 1e6
