@@ -113,10 +113,12 @@ class RunSize:
         Args:
             report: the library's `Report` of it.
         """
-        if self.region or report.fallback or report.method != self.method:
-            return  # stages are mixed, or the method did not do its work
+        if self.region or report.method != self.method:
+            return  # slices are computed while they are rendered
         speeds = Speeds()
         for name, (stage, size, typical) in self.stages.items():
+            if name == "prepare" and report.fallback:
+                continue  # the method found nothing to do
             comparable = name == "prepare" and report.device == "cpu"
             speeds.record(stage, size, report.times.get(name, 0.0), typical if comparable else 0.0)
 
