@@ -1,7 +1,7 @@
 """Lays the raw patients of open_ms_data (MULTICONTRASTSR_DATA) out as a BIDS dataset of two sessions, by links.
 
-    python Testing/open_ms_as_bids.py /tmp/open-ms-bids
-    multicontrastsr batch /tmp/open-ms-bids /tmp/open-ms-out --targets T2w FLAIR --references T1w --spacing 1
+python Testing/open_ms_as_bids.py /tmp/open-ms-bids
+multicontrastsr batch /tmp/open-ms-bids /tmp/open-ms-out --targets T2w FLAIR --references T1w --spacing 1
 """
 
 from __future__ import annotations

@@ -86,9 +86,8 @@ class LatticeImage(Prepared):
 
     In plane it is sampled by periodic sinc, low-passed at the Nyquist frequency of the requested grid where that is
     coarser than the lattice; across slices by a cubic spline, or by the mean over each requested slice where that is
-    thicker. So a rendering on the target's own grid equals its acquisition: consistent images return the target itself,
-    but for the coefficient at a corner of k-space between two even sizes. Where the target has no negative voxels, a
-    rendering has none.
+    thicker. So a rendering on the target's own grid equals its acquisition: consistent images return the target itself.
+    Where the target has no negative voxels, a rendering has none.
 
     Args:
         target: the volume that was prepared.

@@ -78,11 +78,18 @@ class AcquisitionModel:
         return self.grid.remapped(samples, np.array(steps), np.array(offsets))
 
     def independent_axis(self, samples: Sequence[int]) -> int | None:
-        """The axis (k, j, i) along which slices of a lattice of `samples` are independent of each other, or None."""
-        for number, (axis, n) in enumerate(zip(self.axes, samples, strict=True)):
-            if axis.kind == "slab":
-                return number if n == axis.samples and axis.weight() is None else None
-        return None
+        """The axis (k, j, i) along which slices of a lattice of `samples` are independent of each other, or None.
+
+        It is the slice axis, or without one the only axis that is not refined.
+        """
+        slabs = [number for number, axis in enumerate(self.axes) if axis.kind == "slab"]
+        kept = [
+            number
+            for number, (axis, n) in enumerate(zip(self.axes, samples, strict=True))
+            if n == axis.samples and axis.weight() is None
+        ]
+        candidates = [number for number in kept if number in slabs] if slabs else kept
+        return candidates[0] if len(candidates) == 1 else None
 
     def refining(self, axes: Sequence[bool]) -> AcquisitionModel:
         """The model for images that are super-resolved along `axes` (k, j, i) only.

@@ -7,53 +7,33 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import FileReadError, InputError, MethodUnavailableError
+from ..core.errors import FileReadError, MethodUnavailableError
 from .scans import Scan, parse_contrast
 
 Session = tuple[str, str]  # "sub-01" and "ses-2", the latter "" where there are none
 _EXTENSIONS = [".nii.gz", ".nii"]
 
 
-def find_scans(
-    folder: Path, contrasts: Sequence[str], participants: Sequence[str] = (), sessions: Sequence[str] = ()
-) -> dict[Session, dict[str, list[Scan]]]:
-    """Scans of every participant and session that has one of `contrasts`, by contrast.
-
-    Args:
-        folder: the dataset.
-        contrasts: see `scans.parse_contrast`.
-        participants, sessions: labels to keep, with or without "sub-" and "ses-"; empty keeps all.
+def find_scans(folder: Path, contrasts: Sequence[str]) -> dict[Session, dict[str, list[Scan]]]:
+    """Scans of every participant and session that has one of `contrasts`, by contrast; see `scans.parse_contrast`.
 
     Raises:
         MethodUnavailableError: ancpbids is not installed.
         FileReadError: no BIDS dataset.
-        InputError: a participant that is not there.
+        InputError: not the name of a contrast.
     """
     check_dataset(folder)
+    wanted = [parse_contrast(contrast) for contrast in contrasts]
     dataset = _load(folder)
-    wanted = {f"sub-{label.removeprefix('sub-')}" for label in participants}
-    kept_sessions = {f"ses-{label.removeprefix('ses-')}" for label in sessions}
-    existing = {path.name for path in folder.glob("sub-*") if path.is_dir()}
-    if unknown := sorted(wanted - existing):
-        raise InputError(
-            f"Participant {unknown[0]!r} is not in {folder}; found {', '.join(sorted(existing)) or 'none'}. Correct "
-            "--participant-label."
-        )
-    found: dict[Session, dict[str, list[Scan]]] = {(each, ""): {} for each in wanted}
-    for contrast in contrasts:
-        entities, suffix = parse_contrast(contrast)
+    found: dict[Session, dict[str, list[Scan]]] = {}
+    for contrast, (entities, suffix) in zip(contrasts, wanted, strict=True):
         for artifact in dataset.query(suffix=suffix, extension=_EXTENSIONS, scope="raw"):
             scan = _scan(artifact, folder, contrast)
-            participant, session = scan.relative.partition("/")[0], f"ses-{scan.entities.get('ses', '')}"
-            if (
-                participant in (wanted or existing)
-                and session in (kept_sessions or {session})
-                and entities.items() <= scan.entities.items()
-            ):
-                place = participant, session.removesuffix("ses-")
-                found.setdefault(place, {}).setdefault(contrast, []).append(scan)
-    with_scans = {participant for (participant, _), scans in found.items() if scans}
-    return {place: found[place] for place in sorted(found) if found[place] or place[0] not in with_scans}
+            participant = scan.relative.partition("/")[0]
+            if participant.startswith("sub-") and entities.items() <= scan.entities.items():
+                session = f"ses-{scan.entities['ses']}" if "ses" in scan.entities else ""
+                found.setdefault((participant, session), {}).setdefault(contrast, []).append(scan)
+    return dict(sorted(found.items()))
 
 
 def check_dataset(folder: Path) -> None:

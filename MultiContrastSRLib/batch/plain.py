@@ -11,11 +11,11 @@ from ..evaluation.layout import Layout
 from .scans import Scan, SubjectError
 
 
-def subjects_of(layout: Layout, targets: Sequence[str], chosen: Sequence[str] = ()) -> list[str]:
-    """Subjects that have any of the contrasts `targets`, or those of `chosen`.
+def subjects_of(layout: Layout, targets: Sequence[str]) -> list[str]:
+    """Subjects that have any of the contrasts `targets`.
 
     Raises:
-        InputError: a template without {subject} and {contrast}, or a chosen subject that has none.
+        InputError: a template without {subject} and {contrast}.
         FileReadError: no subject.
     """
     if "{subject}" not in layout.scans or "{contrast}" not in layout.scans:
@@ -32,12 +32,7 @@ def subjects_of(layout: Layout, targets: Sequence[str], chosen: Sequence[str] = 
             f"No subject below {layout.folder} has any of {', '.join(targets)} as {layout.scans}; expected at least "
             "one. Check the folder and the names of the contrasts, or give another template."
         )
-    if unknown := sorted(set(chosen) - found):
-        raise InputError(
-            f"Subject {unknown[0]!r} has none of {', '.join(targets)} below {layout.folder}; found "
-            f"{', '.join(sorted(found))}. Correct --participant-label."
-        )
-    return sorted(set(chosen) or found)
+    return sorted(found)
 
 
 def scan_of(layout: Layout, subject: str, contrast: str) -> list[Scan]:

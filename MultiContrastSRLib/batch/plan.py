@@ -52,16 +52,13 @@ class Subject:
         return "_".join(filter(None, (self.participant, self.session))).replace("/", "_")
 
 
-def plan_bids(
-    folder: Path, recipe: Recipe, participants: Sequence[str] = (), sessions: Sequence[str] = ()
-) -> list[Subject]:
+def plan_bids(folder: Path, recipe: Recipe) -> list[Subject]:
     """Subjects of a BIDS dataset; raises as `bids.find_scans`."""
     contrasts = list(dict.fromkeys([*recipe.targets, *recipe.references]))
-    found = bids.find_scans(folder, contrasts, participants, sessions)
+    found = bids.find_scans(folder, contrasts)
     if not found:
         raise InputError(
-            f"No participant of {folder} has any of {', '.join(contrasts)}; expected at least one. Check the recipe, "
-            "--participant-label and --session-label."
+            f"No participant of {folder} has any of {', '.join(contrasts)}; expected at least one. Check the recipe."
         )
     subjects = []
     for (participant, session), scans in found.items():
@@ -71,11 +68,11 @@ def plan_bids(
     return subjects
 
 
-def plan_plain(folder: Path, template: str, recipe: Recipe, chosen: Sequence[str] = ()) -> list[Subject]:
+def plan_plain(folder: Path, template: str, recipe: Recipe) -> list[Subject]:
     """Subjects of a plain layout; raises as `plain.subjects_of`."""
     layout = plain.layout_of(folder, template)
     subjects = []
-    for name in plain.subjects_of(layout, recipe.targets, chosen):
+    for name in plain.subjects_of(layout, recipe.targets):
         made = _images(recipe, partial(plain.scan_of, layout, name), plain_output, name)
         subjects.append(Subject(name, "", name, *made))
     return subjects
@@ -123,6 +120,25 @@ def _reference(recipe: Recipe, find: Find, target: str) -> Scan | None:
         f"No reference for {target} was found; expected one of {', '.join(wanted)}. Add the scan, name another "
         "contrast in the recipe's references, or leave the subject out."
     )
+
+
+def select(subjects: Sequence[Subject], participants: Sequence[str], sessions: Sequence[str] = ()) -> list[Subject]:
+    """The subjects of these labels, with or without "sub-" and "ses-"; empty sequences select all.
+
+    Raises:
+        InputError: a label that no subject has.
+    """
+    chosen = list(subjects)
+    for prefix, kind, labels in (("sub-", "participant", participants), ("ses-", "session", sessions)):
+        plain_labels = {label.removeprefix(prefix) for label in labels}
+        existing = {getattr(each, kind).removeprefix(prefix) for each in subjects}
+        if unknown := sorted(plain_labels - existing):
+            raise InputError(
+                f"{kind.capitalize()} {unknown[0]!r} has none of the scans; found {', '.join(sorted(existing))}. "
+                f"Correct --{kind}-label, or the recipe."
+            )
+        chosen = [each for each in chosen if not labels or getattr(each, kind).removeprefix(prefix) in plain_labels]
+    return chosen
 
 
 def share(subjects: Sequence[Subject], part: int, parts: int) -> list[Subject]:

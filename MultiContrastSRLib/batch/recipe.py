@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import sys
 from collections.abc import Mapping
@@ -71,6 +73,12 @@ class Recipe:
         if not self.scale and self.grid == "reference":
             return "reference"
         return "x".join(f"{s:g}" for s in self.scale or (2.0,)).replace(".", "p") + "x"
+
+    @property
+    def digest(self) -> str:
+        """The same for recipes that make the same of a study, on whatever device."""
+        content = {**self.as_dict(), "device": None}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def as_dict(self) -> dict[str, object]:
         """JSON-able; `from_mapping` makes the same recipe of it."""

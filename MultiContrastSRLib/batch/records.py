@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import FileWriteError
 from ..io.files import replaced_together
+from .locks import locked
 
 STATE = ".multicontrastsr"  # folder of records and locks in the output folder
 DONE, UNCHANGED, FAILED, MISSING, WAITING = "done", "unchanged", "failed", "missing", "not started"
@@ -56,6 +58,7 @@ class Record:
         seconds: its duration.
         host: the computer.
         log: path of the log below the output folder.
+        recipe: `Recipe.digest` of the run.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Record:
     seconds: float = 0.0
     host: str = ""
     log: str = ""
+    recipe: str = ""
 
     @property
     def state(self) -> str:
@@ -114,7 +118,8 @@ def write_record(output: Path, record: Record) -> None:
     """
     place = record_path(output, record.name)
     make_folder(place.parent)
-    write_text(place, json.dumps(asdict(record), indent=1) + "\n")
+    with common_files(output):
+        write_text(place, json.dumps(asdict(record), indent=1) + "\n")
 
 
 def read_record(output: Path, name: str) -> Record | None:
@@ -130,6 +135,17 @@ def read_record(output: Path, name: str) -> Record | None:
 def record_path(output: Path, name: str) -> Path:
     """The file of a subject's record."""
     return output / STATE / "records" / f"{name}.json"
+
+
+@contextmanager
+def common_files(output: Path) -> Iterator[None]:
+    """Hold the lock of the files that all subjects share: records, table, pages.
+
+    Temporary files that a run left among them when it was killed are deleted first.
+    """
+    with locked(output / STATE / "common.lock"):
+        remove_partial([output, output / STATE / "records"])
+        yield
 
 
 def write_text(place: Path, text: str) -> None:

@@ -15,14 +15,15 @@ from ..io.files import same_file
 from . import page, table
 from .bids import dataset_name
 from .engine import Engine, Event, Task
-from .locks import locked, same_settings
+from .locks import same_settings
 from .plan import Subject
 from .recipe import Recipe
 from .records import (
     STATE,
     Record,
+    common_files,
+    make_folder,
     read_record,
-    remove_partial,
     write_record,
     write_text,
 )
@@ -77,7 +78,7 @@ class Study:
             CancelledError: `cancelled()` returned True; finished subjects stay, the table is up to date.
         """
         chosen = self.subjects if chosen is None else chosen
-        self._check_output()
+        self.check_output()
         settings = json.dumps([__version__, str(self.source.resolve()), self.recipe.as_dict()], sort_keys=True)
         with same_settings(self.output / STATE / "settings.lock", settings):
             self._prepare_output()
@@ -100,25 +101,24 @@ class Study:
         return [named[subject.name] for subject in chosen]
 
     def records(self) -> list[Record]:
-        """The records of all subjects, with `with_outliers`."""
-        found = [
-            self._unwritten.get(each.name)
-            or read_record(self.output, each.name)
-            or Record(each.name, each.participant, each.session)
-            for each in self.subjects
-        ]
-        return table.with_outliers(found)
+        """The records of all subjects by this recipe, with `with_outliers`."""
+        return table.with_outliers([self._record(subject) for subject in self.subjects])
+
+    def _record(self, subject: Subject) -> Record:
+        found = self._unwritten.get(subject.name) or read_record(self.output, subject.name)
+        if found is None or found.recipe != self.recipe.digest:
+            return Record(subject.name, subject.participant, subject.session)
+        return found
 
     def write_table(self) -> None:
         """Rewrite `batch.tsv` from the records, those of other processes included."""
-        with locked(self.output / STATE / "table.lock"):
-            remove_partial([self.output, self.output / STATE / "records"])
+        with common_files(self.output):
             write_text(self.output / table.NAME, table.as_tsv(self.records()))
         self._written = time.monotonic()
 
     def write_pages(self) -> None:
         """Rewrite the pages of the subjects and of the study from the records."""
-        with locked(self.output / STATE / "table.lock"):
+        with common_files(self.output):
             records = self.records()
             pages = {f"{each.name}.html": page.of_subject(self.output, each) for each in records if each.images}
             pages[page.NAME] = page.of_study(records, self.recipe, str(self.source))
@@ -127,9 +127,12 @@ class Study:
                 if not (place.is_file() and place.read_text(encoding="utf-8") == text):
                     write_text(place, text)
 
-    # ------------------------------------------------------------------ output folder
+    def check_output(self) -> None:
+        """Refuse an output folder that is the input, or holds what another program made.
 
-    def _check_output(self) -> None:
+        Raises:
+            FileWriteError: it is, or does.
+        """
         if same_file(self.source, self.output):
             raise FileWriteError(
                 f"Output folder {self.output} is the input folder; expected another one. Give, for example, "
@@ -142,7 +145,10 @@ class Study:
                 "one of its own. Choose another output folder."
             )
 
+    # ------------------------------------------------------------------ output folder
+
     def _prepare_output(self) -> None:
+        make_folder(self.output / "logs")
         if not self.bids:
             return
         link = os.path.relpath(self.source.resolve(), self.output.resolve())
@@ -154,7 +160,7 @@ class Study:
             "SourceDatasets": [{"URL": self.source.resolve().as_uri()}],
             "DatasetLinks": {"raw": Path(link).as_posix()},
         }
-        with locked(self.output / STATE / "table.lock"):
+        with common_files(self.output):
             write_text(self.output / _DESCRIPTION, json.dumps(description, indent=2) + "\n")
             write_text(self.output / ".bidsignore", _IGNORED)
             if not (self.output / "README.md").exists():
@@ -164,7 +170,8 @@ class Study:
         """The record of a subject whose process failed as a whole."""
         problem = error if isinstance(error, Exception) else RuntimeError(str(error))
         images = tuple(failure(image.target.label, problem) for image in subject.images)
-        record = Record(subject.name, subject.participant, subject.session, images or (failure("", problem),))
+        images = images or (failure("", problem),)
+        record = Record(subject.name, subject.participant, subject.session, images, recipe=self.recipe.digest)
         try:
             write_record(self.output, record)
         except FileWriteError:  # no space, perhaps; the table of this run holds it nevertheless

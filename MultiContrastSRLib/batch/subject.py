@@ -1,4 +1,4 @@
-"""The work of one subject: every image that the recipe asks for, with a log, a record and a page."""
+"""The work of one subject: every image that the recipe asks for, with a log and a record."""
 
 from __future__ import annotations
 
@@ -72,6 +72,7 @@ def process(subject: Subject, recipe: Recipe, output: Path, monitor: Monitor) ->
             round(time.monotonic() - begin, 2),
             platform.node(),
             log_name,
+            recipe.digest,
         )
         _say(log, f"{record.state} after {record.seconds:.1f} s")
         write_record(output, record)

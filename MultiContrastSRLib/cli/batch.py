@@ -22,6 +22,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._version import __version__
 from ..core.errors import CancelledError, InputError, MultiContrastSRError
 from .batch_progress import BatchProgress, print_line
 from .console import parse_options, warn
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("participant", "group"),
         help="participant (default) makes results, group only the table and the pages of what is there",
     )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     parser.add_argument("--scans", metavar="TEMPLATE", help="paths below the input: {subject}, {contrast}, *, **")
     chosen = parser.add_argument_group("subjects")
     for flag, what in (("participant", "participants"), ("session", "sessions")):
@@ -80,16 +82,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     """Run the command with the parsed arguments."""
-    from ..batch.plan import share
+    from ..batch.plan import select, share
     from ..batch.records import FAILED
     from ..batch.study import Study
     from ..batch.table import as_text
 
     recipe = _recipe(parsed)
-    source, output = Path(parsed.input), Path(parsed.output)
+    source, output = Path(parsed.input).absolute(), Path(parsed.output).absolute()  # workers may run elsewhere
     part, parts = _share(parsed.array)
-    subjects, chosen = _subjects(parsed, source, recipe)
+    subjects = _subjects(parsed, source, recipe)
+    chosen = select(subjects, parsed.participant_label, parsed.session_label)
     study = Study(subjects, recipe, source, output, not parsed.scans)
+    study.check_output()
     if parsed.level == "group":
         study.write_table()
         study.write_pages()
@@ -140,22 +144,17 @@ def _recipe(parsed: argparse.Namespace) -> Recipe:
     return from_mapping(values)
 
 
-def _subjects(parsed: argparse.Namespace, source: Path, recipe: Recipe) -> tuple[list[Subject], list[Subject]]:
-    """(all subjects of the study, those that were chosen)."""
+def _subjects(parsed: argparse.Namespace, source: Path, recipe: Recipe) -> list[Subject]:
+    """All subjects of the study."""
     from ..batch.plan import plan_bids, plan_plain
     from ..batch.validation import warning_for
 
-    labels, sessions = parsed.participant_label, parsed.session_label
     if parsed.scans:
-        if sessions:
-            raise InputError("--session-label is given with --scans; expected a BIDS dataset. Leave one of them out.")
-        subjects = plan_plain(source, parsed.scans, recipe)
-        return subjects, plan_plain(source, parsed.scans, recipe, labels) if labels else subjects
+        return plan_plain(source, parsed.scans, recipe)
     subjects = plan_bids(source, recipe)
-    chosen = plan_bids(source, recipe, labels, sessions) if labels or sessions else subjects
     if parsed.level == "participant" and not parsed.skip_bids_validation:
         warn(filter(None, [warning_for(source)]))
-    return subjects, chosen
+    return subjects
 
 
 def _share(text: str | None) -> tuple[int, int]:

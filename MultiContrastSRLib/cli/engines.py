@@ -23,18 +23,18 @@ def engine_of(parsed: argparse.Namespace, log: Path | None = None) -> Engine:
     """The engine that the arguments choose.
 
     Args:
-        log: file for what libraries print in worker processes.
+        log: file for what libraries print in worker processes; its folder exists when they start.
 
     Raises:
-        FileWriteError: the folder for temporary files, or of the log, cannot be made.
+        FileWriteError: the folder for temporary files cannot be made.
     """
     from ..batch.dask_engine import DaskEngine
     from ..batch.engine import LocalEngine
     from ..batch.records import make_folder
 
     temporary = Path(parsed.work_dir).absolute() if parsed.work_dir else None
-    for folder in filter(None, (temporary, log and log.parent)):
-        make_folder(folder)
+    if temporary is not None:
+        make_folder(temporary)
     if parsed.scheduler or parsed.dask_local:
         return DaskEngine(parsed.scheduler, parsed.n_procs, parsed.mem_mb, temporary)
     return LocalEngine(parsed.n_procs, parsed.mem_mb, log, temporary)

@@ -111,6 +111,20 @@ def dirichlet(n: int, delta: np.ndarray, bandwidth: float | None = None) -> np.n
     return value / n
 
 
+def nyquist_sine(n: int, positions: np.ndarray, step: float) -> np.ndarray | None:
+    """The imaginary counterpart of the last term of `dirichlet`, where `anti_aliased_sinc` has it.
+
+    Along two axes, that term is one frequency in a corner of k-space, whose real part is cos θ₁ cos θ₂ − sin θ₁ sin θ₂.
+
+    Returns:
+        Matrix (p, n) of the sines divided by n; None where the output is no coarser, or its size is no even number.
+    """
+    frequency = round(n / max(step, 1.0) / 2)
+    if step <= 1 or abs(n / step / 2 - frequency) >= 1e-2 or 2 * frequency >= n:
+        return None
+    return np.sin(2 * np.pi * frequency * (positions[:, None] - np.arange(n)) / n) / n
+
+
 def sinc(n: int, positions: np.ndarray, step: float = 1.0) -> np.ndarray:
     """Zero-filled k-space: periodic band-limited interpolation, exact at every position."""
     return dirichlet(n, positions[:, None] - np.arange(n))

@@ -12,7 +12,7 @@ _CONSTANT_SHARE = 0.5  # of neighbouring voxels, not both 0, that are equal in a
 _LEAST_VOXELS = 4096  # smaller images have few values by themselves
 _AIR = (-1100.0, -900.0)  # Hounsfield units
 _AIR_SHARE = 0.1  # of a CT's voxels, at least
-_NEGATIVE_SHARE = 0.2  # of the voxels that are not 0, above which an image is no magnitude
+_NEGATIVE_SHARE = 0.2  # of the sum of magnitudes, above which an image has a sign; ringing below 0 is small
 _FULL_TURN = (3.0, 3.2)  # radians at which phase images end
 
 
@@ -44,12 +44,18 @@ def kind_of(array: np.ndarray, metadata: Mapping[str, object] | None = None) -> 
         return "label map"
     if whole and np.mean((probe >= _AIR[0]) & (probe <= _AIR[1])) > _AIR_SHARE:
         return "CT"
-    nonzero = probe[probe != 0]
-    if np.mean(nonzero < 0) < _NEGATIVE_SHARE:
+    if -probe[probe < 0].sum() < _NEGATIVE_SHARE * np.abs(probe).sum():
         return None
     low, high = -values[0], values[-1]
     turn = all(_FULL_TURN[0] < end < _FULL_TURN[1] for end in (low, high))
-    return "phase image" if turn or (whole and abs(low - high) <= 1 and high in (4095, 4096)) else "image with a sign"
+    return "phase image" if turn or (whole and abs(low - high) <= 1 and high in (4095, 4096)) else "signed image"
+
+
+def _constant_share(array: np.ndarray) -> float:
+    """Share of the neighbouring voxels along the last axis, not both 0, that are equal."""
+    first, second = array[..., :-1], array[..., 1:]
+    shown = (first != 0) | (second != 0)
+    return float(np.mean((first == second)[shown])) if shown.any() else 0.0
 
 
 def _constant_share(array: np.ndarray) -> float:
@@ -69,4 +75,5 @@ def kind_warning(array: np.ndarray, metadata: Mapping[str, object], name: str) -
             f"{name} looks like a {kind}: super-resolution would mix its labels. Choose the scan that it was drawn on, "
             "or resample it by nearest neighbour."
         )
-    return f"{name} looks like a {kind}, not like a magnitude MR scan, for which methods are made. Check the result."
+    article = "an" if kind[0] in "aeiou" else "a"
+    return f"{name} looks like {article} {kind}, not like a magnitude MR scan, as methods expect. Check the result."

@@ -8,6 +8,7 @@ copy at the oblique positions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -88,20 +89,25 @@ def _parallel(
     bounds: np.ndarray,
     monitor: Monitor,
 ) -> np.ndarray:
-    operators, inside = [], []
+    operators, inside, sines = [], [], {}
     for axis, out in enumerate(order):
         positions = offset[axis] + matrix[axis, out] * np.arange(shape[out])
         # positions fall or rise, so those inside the field of view are one run
         (found,) = np.nonzero((positions >= bounds[axis, 0]) & (positions <= bounds[axis, 1]))
         run = slice(found[0], found[-1] + 1) if len(found) else slice(0, 0)
         inside.append(run)
-        operators.append(
-            axis_kernels[axis](array.shape[axis], positions[run], abs(matrix[axis, out])).astype(np.float32)
-        )
+        arguments = array.shape[axis], positions[run], abs(matrix[axis, out])
+        operators.append(axis_kernels[axis](*arguments).astype(np.float32))
+        sine = kernels.nyquist_sine(*arguments) if axis_kernels[axis] is kernels.anti_aliased_sinc else None
+        if sine is not None:
+            sines[axis] = sine.astype(np.float32)
     result = np.full([shape[out] for out in order], fill, dtype=np.float32)
     if all(len(operator) for operator in operators):
-        array, operators = _without_unused(array, operators)
-        apply_separable(array, operators, out=result[tuple(inside)], monitor=monitor)
+        used, needed = _without_unused(array, operators)
+        apply_separable(used, needed, out=result[tuple(inside)], monitor=monitor)
+        for pair in combinations(sines, 2):
+            corner = [sines[axis] if axis in pair else operator for axis, operator in enumerate(operators)]
+            result[tuple(inside)] -= apply_separable(array, corner)
     # result's axes follow the source's; bring them into the output's order
     return np.ascontiguousarray(np.transpose(result, [order.index(out) for out in range(3)]))
 
@@ -109,11 +115,10 @@ def _parallel(
 def _without_unused(array: np.ndarray, operators: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
     """`array` and `operators` without samples that no output depends on: one slice needs few of its neighbours."""
     parts = []
-    for axis, operator in enumerate(operators):
+    for operator in operators:
         (used,) = np.nonzero(np.abs(operator).max(axis=0) > UNSEEN)
         parts.append(slice(used[0], used[-1] + 1) if len(used) else slice(0, 1))
-        operators[axis] = operator[:, parts[axis]]
-    return array[tuple(parts)], operators
+    return array[tuple(parts)], [operator[:, part] for operator, part in zip(operators, parts, strict=True)]
 
 
 def apply_separable(

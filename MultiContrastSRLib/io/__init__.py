@@ -1,6 +1,7 @@
 """Read and write volumes: NIfTI, NRRD, MetaImage and DICOM series are read; NIfTI, NRRD and MetaImage are written.
 
-NIfTI by nibabel (by SimpleITK inside Slicer, which has no nibabel), all others by SimpleITK.
+NIfTI by nibabel (by SimpleITK inside Slicer, which has no nibabel), all others by SimpleITK. Results are also written
+as derived DICOM series, see `dicom_export`.
 """
 
 from __future__ import annotations

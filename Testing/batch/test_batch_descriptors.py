@@ -91,6 +91,17 @@ def test_the_descriptors_of_nipoppy_agree_with_the_command():
     assert parsed.targets == ["T2w", "FLAIR"] and parsed.n_procs == 1 and parsed.skip_bids_validation
 
 
+def test_the_configuration_of_babs_agrees_with_the_command():
+    yaml = pytest.importorskip("yaml")
+    found = yaml.safe_load(text_of("babs.yaml"))
+    given = {name: value for name, value in found["bids_app_args"].items() if name.startswith("-")}
+    words = [word for name, value in given.items() for word in (name, *value.split())]
+    parsed = build_parser().parse_args(["batch", "bids", "out", "participant", *words])
+    assert parsed.targets == ["T2w", "FLAIR"] and parsed.n_procs == 2 and parsed.skip_bids_validation
+    assert found["zip_foldernames"]["multicontrastsr"] == __version__.replace(".", "-")
+    assert found["bids_app_args"]["$SUBJECT_SELECTION_FLAG"] in options_of_batch()
+
+
 def test_the_container_installs_what_the_batch_needs():
     lines = [line for line in text_of("Containerfile").replace("\\\n", " ").splitlines() if line and line[0] != "#"]
     instructions = [line.split()[0] for line in lines]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import os
 import random
@@ -12,6 +14,11 @@ import sys
 import pytest
 from batch_fixtures import RECIPE, ROOT, results_of, rows_of, run_batch, start, write_dataset
 from batch_kills import differences, run_and_kill
+
+from MultiContrastSRLib.batch.plan import plan_bids
+from MultiContrastSRLib.batch.recipe import from_mapping
+from MultiContrastSRLib.batch.subject import process
+from MultiContrastSRLib.core.progress import Monitor
 
 pytest.importorskip("ancpbids")
 pytestmark = [
@@ -83,9 +90,9 @@ def test_ctrl_c_ends_a_shell_loop_around_the_command(straight, tmp_path):
 def test_two_runs_at_once_share_the_work(straight, tmp_path):
     dataset, expected = straight
     both = [start("batch", dataset, tmp_path / "out", *RECIPE) for _ in range(2)]
-    for process in both:
-        _, err = process.communicate(timeout=200)
-        assert process.returncode == 0, err
+    for command in both:
+        _, err = command.communicate(timeout=200)
+        assert command.returncode == 0, err
     assert not differences(expected, tmp_path / "out")
     logs = [(tmp_path / f"out/logs/sub-{n:02d}.log").read_text(encoding="utf-8") for n in range(1, 6)]
     assert all(log.count(" done after") == 1 and log.count(" unchanged after") == 1 for log in logs)
@@ -108,3 +115,32 @@ def test_dask_workers_that_are_killed_change_nothing(straight, tmp_path):
     code, _, err = run_batch(dataset, tmp_path / "out", *RECIPE, "--dask-local", "--n-procs", 2)
     assert code == 0, err
     assert not differences(expected, tmp_path / "out")
+
+
+class PowerCutError(BaseException):
+    """What no handler of the library catches."""
+
+
+@pytest.mark.parametrize("moves", range(6))
+def test_an_end_between_two_moves_of_files_is_mended(straight, tmp_path, monkeypatch, moves):
+    """The volume is moved first and its side-car last; whatever was moved of a new result, it is made again."""
+    dataset, expected = straight
+    recipe = from_mapping({"targets": "T2w", "references": "T1w", "scale": 2, "register": "off"})
+    subject, replace, done = plan_bids(dataset, recipe)[0], os.replace, []
+
+    def cut(source, target):
+        if len(done) == moves:
+            raise PowerCutError
+        done.append(target)
+        replace(source, target)
+
+    for strength in (0.5, 1.0):  # the second over an earlier result by other settings
+        chosen = dataclasses.replace(recipe, options={"strength": strength})
+        monkeypatch.setattr(os, "replace", cut if strength == 1.0 else replace)
+        with pytest.raises(PowerCutError) if strength == 1.0 else contextlib.nullcontext():
+            process(subject, chosen, tmp_path, Monitor())
+    monkeypatch.undo()
+    assert process(subject, chosen, tmp_path, Monitor()).state == "done"
+    assert process(subject, chosen, tmp_path, Monitor()).state == "unchanged"
+    volumes = [next(folder.rglob("sub-01*desc-sr_T2w.nii.gz")).read_bytes() for folder in (tmp_path, expected)]
+    assert volumes[0] == volumes[1] and not list(tmp_path.rglob(".????????.*"))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from batch_fixtures import write_subject
 
-from MultiContrastSRLib.batch.plan import plan_bids, plan_plain, share
+from MultiContrastSRLib.batch.plan import plan_bids, plan_plain, select, share
 from MultiContrastSRLib.batch.recipe import Recipe, from_mapping, load_recipe
-from MultiContrastSRLib.core.errors import FileReadError, InputError, MultiContrastSRError
+from MultiContrastSRLib.core.errors import FileReadError, InputError, MethodUnavailableError, MultiContrastSRError
 
 pytest.importorskip("ancpbids")
 T2_BY_T1 = Recipe(("T2w",), ("T1w",))
@@ -85,9 +86,9 @@ def test_every_subject_is_planned(dataset):
 
 
 def test_labels_choose_subjects(dataset):
-    assert [s.name for s in plan_bids(dataset, T2_BY_T1, ["sub-02", "03"])] == ["sub-02", "sub-03"]
-    with pytest.raises(InputError, match=r"'sub-07' is not in .*found sub-01, sub-02, sub-03"):
-        plan_bids(dataset, T2_BY_T1, ["07"])
+    assert [s.name for s in select(plan_bids(dataset, T2_BY_T1), ["sub-02", "03"])] == ["sub-02", "sub-03"]
+    with pytest.raises(InputError, match=r"Participant '07' has none of the scans; found 01, 02, 03"):
+        select(plan_bids(dataset, T2_BY_T1), ["07"])
 
 
 def test_sessions_are_subjects_of_their_own(dataset):
@@ -97,10 +98,10 @@ def test_sessions_are_subjects_of_their_own(dataset):
         for suffix in ("T1w", "T2w"):
             source = dataset / f"sub-01/anat/sub-01_{suffix}.nii.gz"
             shutil.copy(source, anat / f"sub-04_ses-{session}_{suffix}.nii.gz")
-    subjects = plan_bids(dataset, T2_BY_T1, ["04"])
+    subjects = select(plan_bids(dataset, T2_BY_T1), ["04"])
     assert [s.name for s in subjects] == ["sub-04_ses-a", "sub-04_ses-b"]
     assert subjects[0].images[0].output.startswith("sub-04/ses-a/anat/sub-04_ses-a_res-")
-    assert [s.session for s in plan_bids(dataset, T2_BY_T1, [], ["b"])] == ["ses-b"]
+    assert [s.session for s in select(plan_bids(dataset, T2_BY_T1), [], ["b"])] == ["ses-b"]
 
 
 def test_references_are_taken_in_the_order_of_preference(dataset):
@@ -132,7 +133,7 @@ def test_several_runs_are_refused_or_chosen(dataset):
     scan.unlink()
 
     def planned(runs):
-        return plan_bids(dataset, Recipe(("T2w",), ("T1w",), runs=runs), ["01"])[0]
+        return plan_bids(dataset, Recipe(("T2w",), ("T1w",), runs=runs))[0]
 
     assert "Set runs to first, last or all" in planned("one").problems[0][1]
     for runs, expected in {"first": ["1"], "last": ["10"], "all": ["1", "2", "10"]}.items():
@@ -143,18 +144,18 @@ def test_several_runs_are_refused_or_chosen(dataset):
 def test_scans_that_differ_in_more_than_runs_must_be_named(dataset):
     anat = dataset / "sub-01" / "anat"
     shutil.copy(anat / "sub-01_T2w.nii.gz", anat / "sub-01_acq-fast_T2w.nii.gz")
-    (subject,) = plan_bids(dataset, Recipe(("T2w",), ("T1w",)), ["01"])
+    subject = plan_bids(dataset, Recipe(("T2w",), ("T1w",)))[0]
     assert subject.images[0].target.relative == "sub-01/anat/sub-01_T2w.nii.gz"  # the one of just this name
     (anat / "sub-01_T2w.nii.gz").rename(anat / "sub-01_acq-slow_T2w.nii.gz")
-    (subject,) = plan_bids(dataset, Recipe(("T2w",), ("T1w",), runs="last"), ["01"])
+    subject = plan_bids(dataset, Recipe(("T2w",), ("T1w",), runs="last"))[0]
     assert "'acq-fast_T2w'" in subject.problems[0][1]
-    (subject,) = plan_bids(dataset, Recipe(("acq-fast_T2w",), ("T1w",)), ["01"])
+    subject = plan_bids(dataset, Recipe(("acq-fast_T2w",), ("T1w",)))[0]
     assert subject.images[0].output == "sub-01/anat/sub-01_acq-fast_res-2x_desc-sr_T2w.nii.gz"
 
 
 def test_derivatives_in_the_dataset_are_no_input(dataset):
     write_subject(dataset / "derivatives" / "other", "01")
-    assert len(plan_bids(dataset, T2_BY_T1, ["01"])[0].images) == 1
+    assert len(plan_bids(dataset, T2_BY_T1)[0].images) == 1
 
 
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
@@ -162,6 +163,12 @@ def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
         plan_bids(tmp_path, T2_BY_T1)
     with pytest.raises(FileReadError, match="does not exist"):
         plan_bids(tmp_path / "absent", T2_BY_T1)
+
+
+def test_a_missing_reader_of_datasets_is_named_with_the_line_to_type(dataset, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ancpbids", None)
+    with pytest.raises(MethodUnavailableError, match=r"pip install 'multicontrastsr\[batch\]', or give --scans"):
+        plan_bids(dataset, T2_BY_T1)
 
 
 # ------------------------------------------------------------------ other layouts
@@ -181,8 +188,8 @@ def test_a_plain_layout(tmp_path):
         plan_plain(tmp_path, "{contrast}.nii", recipe)
     with pytest.raises(FileReadError, match="No subject below"):
         plan_plain(tmp_path, "{subject}/{contrast}.nii.gz", recipe)
-    with pytest.raises(InputError, match="'z' has none of T2"):
-        plan_plain(tmp_path, "{subject}/{contrast}.nii", recipe, ["z"])
+    with pytest.raises(InputError, match="Participant 'z' has none of the scans; found a, b"):
+        select([first, second], ["z"])
 
 
 def test_several_files_of_a_contrast_are_a_problem_of_that_subject(tmp_path):

@@ -48,7 +48,8 @@ class Session:
         ui.outputSelector.setCurrentNode(None)
         ui.methodName.text = method
         ui.scaleSlider.value = case.scale
-        registration = self.module.python.Registration[case.register].label()
+        choices = type(self.module.logic.getParameterNode().registration)
+        registration = choices[case.register].label()
         self.harness.choose(ui.registrationSelector, registration)
         self.harness.process_events()
         self.harness.click(ui.applyButton)

@@ -24,13 +24,14 @@ SHAPE = (12, 64, 64)
         (np.where(RNG.random(SHAPE) < 0.4, -1000, RNG.normal(40, 60, SHAPE).round()), {}, "CT"),
         (RNG.uniform(-np.pi, np.pi, SHAPE), {}, "phase image"),
         (RNG.integers(-4096, 4096, SHAPE), {}, "phase image"),
-        (RNG.normal(0, 30, SHAPE), {}, "image with a sign"),
+        (RNG.normal(0, 30, SHAPE), {}, "signed image"),
         (RNG.normal(300, 30, SHAPE), {"modality": "CT"}, "CT"),
         (RNG.normal(300, 30, SHAPE), {"modality": "PT"}, "PET image"),
         (np.abs(RNG.normal(300, 90, SHAPE)).round(), {"modality": "MR"}, None),
         (np.where(RNG.random(SHAPE) < 0.6, 0, RNG.normal(300, 90, SHAPE)), {}, None),
         (RNG.integers(0, 200, SHAPE).astype(np.uint8), {}, None),
         (np.where(RNG.random(SHAPE) < 0.6, 0, RNG.normal(2, 1, SHAPE)), {}, None),  # a little ringing below 0
+        (RNG.normal(0, 1, SHAPE) + 300 * (np.indices(SHAPE)[2] > 40), {}, None),  # ringing in the background
         (np.zeros(SHAPE), {}, None),
         (RNG.integers(0, 3, (2, 20, 20)), {}, None),  # too small to tell
         (np.full(SHAPE, np.nan), {}, None),
@@ -49,6 +50,12 @@ def test_the_report_warns_of_it():
     report = mc.super_resolve(labels, method="nearest").report
     (sentence,) = [warning for warning in report.warnings if "looks like" in warning]
     assert sentence.startswith("labels looks like a label map: super-resolution would mix its labels.")
+
+
+def test_other_modalities_are_named_with_their_article():
+    array = RNG.normal(300, 30, SHAPE)
+    sentence = kind_warning(array, {"modality": "US"}, "Liver")
+    assert sentence.startswith("Liver looks like an ultrasound image, not like a magnitude MR scan")
 
 
 @pytest.mark.parametrize("name", ["T1W", "T2W", "FLAIR"])

@@ -25,7 +25,8 @@ def no_torch(monkeypatch):
     """PyTorch as if it were not installed."""
     from MultiContrastSRLib.core import packages
 
-    monkeypatch.setattr(packages, "problem", lambda module: f"needs {module}, which is not installed")
+    missing = {"torch": "needs torch, which is not installed"}
+    monkeypatch.setattr(packages, "problem", missing.get)
 
 
 # ---------------------------------------------------------------------- the method

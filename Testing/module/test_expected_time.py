@@ -85,14 +85,18 @@ def test_a_slower_computer_is_slower_in_methods_that_were_never_run(module, pair
     assert sum(size_of(*pair, method="joint-tv").expected().values()) > 5 * first
 
 
-def test_what_says_nothing_about_the_method_is_not_learnt(module, pair, harness):
-    size = size_of(*pair)
-    report = report_of(size, lambda name, millions: 50.0)
-    size.learn(dataclasses.replace(report, fallback="sinc"))
+def test_what_says_nothing_about_the_method_is_not_learnt(module, pair):
+    from MultiContrastSRPanel.logic.speed import Speeds
+
     from MultiContrastSRLib.image.region import Region
 
+    size = size_of(*pair)
+    report = report_of(size, lambda name, millions: 50.0)
     size_of(*pair, region=Region.of((-60, -60, 15), 30)).learn(report)
-    assert '"stages": {}' in harness.app.userSettings().value(SETTING)
+    assert not any(Speeds().knows(stage) for stage, _, _ in size.stages.values())
+    size.learn(dataclasses.replace(report, fallback="sinc"))
+    known = {name for name, (stage, _, _) in size.stages.items() if Speeds().knows(stage)}
+    assert known == {"register", "consistency", "render"}
 
 
 def test_nothing_is_said_of_a_method_or_device_that_was_never_run(module, pair, dummy_method):

@@ -334,12 +334,12 @@ def test_provenance_and_geometry_survive_saving_the_scene(scene, tmp_path):
 
 def test_dicom_database_tells_the_slice_thickness_and_the_patient(scene, monkeypatch):
     values = {"0018,0050": "4.0", "0018,0088": "4.5", "0018,1310": "0\\320\\224\\0"}
-    values |= {"0010,0010": "Doe^Jane ", "0010,0020": ""}
+    values |= {"0010,0010": "Doe^Jane ", "0010,0020": "", "0008,0060": "MR"}
 
     class Database:
         def instanceValue(self, uid, tag):
             assert uid == "1.2.3"
-            return values[tag]
+            return values.get(tag, "")  # as Slicer's for tags that the file lacks
 
     monkeypatch.setattr(slicer, "dicomDatabase", Database(), raising=False)
     node = add_volume()
@@ -357,6 +357,7 @@ def test_dicom_database_tells_the_slice_thickness_and_the_patient(scene, monkeyp
     "values, expected",
     [
         ({"0018,0050": "3\\3"}, {"slice_thickness": 3.0}),
+        ({"0008,0060": "ct "}, {"modality": "CT"}),
         ({"0018,0050": "3,5", "0018,0088": None}, {"slice_thickness": 3.5}),
         ({"0018,0050": "thin", "0018,0088": "-4", "0018,1310": "256\\192"}, {}),
     ],

@@ -56,7 +56,7 @@ def test_same_voxels_everywhere(files, tmp_path, harness, module):
     ui.referenceSelector.setCurrentNode(nodes[1])
     ui.methodName.text = "guided"
     ui.scaleSlider.value = 2.5
-    harness.choose(ui.registrationSelector, module.python.Registration.on.label())
+    harness.choose(ui.registrationSelector, "Always")
     harness.process_events()
     harness.click(ui.applyButton)
     harness.wait(lambda: not module.widget.panel.state.busy, 60, "the end of the run")

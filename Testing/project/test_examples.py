@@ -101,6 +101,7 @@ def needs(example: Example) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # of a block with many commands on a busy machine
 @pytest.mark.parametrize("example", RUN, ids=lambda example: example.place)
 def test_runs_as_printed(example: Example, folder: Path) -> None:
     needs(example)

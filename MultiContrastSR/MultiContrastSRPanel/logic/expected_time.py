@@ -26,8 +26,8 @@ _TYPICAL = {
     "joint-nonlocal": 5.0,
     "subject-inr": 15.0,
 }
-_TYPICAL_STAGES = {"register": 0.1, "consistency": 0.03, "render": 0.03}  # the first a million voxels of both scans
-_REGISTER_LEAST_S = 0.7
+_TYPICAL_STAGES = {"register": 0.7, "consistency": 0.03, "render": 0.03}  # the first a million voxels of both scans
+_REGISTER_LEAST_S = 1.0
 _GROWTH = {"register": 0.5}  # power of the size; a registration looks at a part of the voxels
 _AROUND_S = 0.2  # load the scans, store the result
 _MILLION = 1e6
@@ -113,10 +113,12 @@ class RunSize:
         Args:
             report: the library's `Report` of it.
         """
-        if self.region or report.fallback or report.method != self.method:
-            return  # stages are mixed, or the method did not do its work
+        if self.region or report.method != self.method:
+            return  # slices are computed while they are rendered
         speeds = Speeds()
         for name, (stage, size, typical) in self.stages.items():
+            if name == "prepare" and report.fallback:
+                continue  # the method found nothing to do
             comparable = name == "prepare" and report.device == "cpu"
             speeds.record(stage, size, report.times.get(name, 0.0), typical if comparable else 0.0)
 
