@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -110,18 +112,21 @@ DUMMY = '''
 
 
 @pytest.fixture
-def dummy_file():
-    """A new method file in the package, removed afterwards."""
-    path = ROOT / "methods" / "dummy_file_for_test.py"
-    path.write_text(textwrap.dedent(DUMMY))
-    yield path
-    path.unlink()
+def dummy_file(tmp_path):
+    """A folder with a copy of the package that has one method file more."""
+    library = tmp_path / ROOT.name
+    shutil.copytree(ROOT, library, ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
+    (library / "methods" / "dummy_file_for_test.py").write_text(textwrap.dedent(DUMMY))
+    return tmp_path
 
 
 def test_one_new_file_appears_in_library_shell_and_documentation(dummy_file):
     def run(*arguments: str) -> str:
         command = [sys.executable, "-m", "MultiContrastSRLib.cli", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT.parent).stdout
+        environment = {**os.environ, "PYTHONPATH": str(dummy_file)}
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, cwd=dummy_file, env=environment
+        ).stdout
 
     assert "dummy-file" in run("methods")
     assert "strength" in run("methods", "dummy-file")

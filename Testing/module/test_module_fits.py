@@ -96,7 +96,7 @@ def test_the_reference_comes_as_a_second_volume_if_wanted(module, pair, harness,
     dummy_method(
         name="dummy-both", group="subject-specific", reference="optional", makes_companion=True, prepare=prepare_both
     )
-    assert not module.ui.companionCheckBox.visible  # guided makes the target only
+    harness.wait(lambda: not module.ui.companionCheckBox.visible, 5)  # guided makes the target only
     module.ui.methodName.text = "dummy-both"
     harness.process_events()
     run_to_end(module, harness)

@@ -72,7 +72,8 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(scans: Path, tmp_path: Path) -> Path:
     """A folder of its own with the scans, and the commands that shells find first."""
     for path in scans.iterdir():
-        (tmp_path / path.name).symlink_to(path)
+        copy = shutil.copytree if path.is_dir() else shutil.copyfile  # examples may replace them
+        copy(path, tmp_path / path.name)
     (tmp_path / "bin").mkdir()
     for name, text in SHELL_COMMANDS.items():
         (tmp_path / "bin" / name).write_text(text)
