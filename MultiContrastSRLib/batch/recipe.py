@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import FileReadError, InputError, MethodUnavailableError
+from ..core.errors import FileReadError, InputError
+from ..io.toml import parse_toml
 
 NATIVE = "native-min"
 _CHOICES = {
@@ -92,21 +92,11 @@ def load_recipe(path: str | Path) -> dict[str, object]:
         FileReadError: the file is missing or not valid TOML.
         MethodUnavailableError: Python 3.10 without the package tomli.
     """
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        try:
-            import tomli as tomllib
-        except ImportError as error:
-            raise MethodUnavailableError(
-                "Recipes need the package tomli on Python 3.10; install it: pip install 'multicontrastsr[batch]'."
-            ) from error
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise FileReadError(f"Recipe {path} is not valid TOML: {error}. Correct it.") from error
+        text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise FileReadError(f"Recipe {path} cannot be read ({error}); expected a TOML file. Check the path.") from error
+    return parse_toml(text, f"Recipe {path}", "batch")
 
 
 def from_mapping(values: Mapping[str, object]) -> Recipe:

@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 
 from ..acquisition.axis import AxisModel
+from ..acquisition.limit import ALLOWANCE, PIXELS, TOLERATED
 from ..acquisition.operators import apply_operator
 from ..networks.bounded import local_range
-
-_ALLOWANCE = 0.02  # of the slice's range, which is always allowed: noise, and detail in flat regions
-_TOLERATED = 0.001  # share of a slice's pixels that may be clipped before the base image takes the slice's place
 
 
 def limit_correction(images: Tensor, bases: Tensor, axes: tuple[AxisModel, AxisModel]) -> tuple[Tensor, Tensor]:
@@ -37,11 +35,11 @@ def limit_correction(images: Tensor, bases: Tensor, axes: tuple[AxisModel, AxisM
     shape = bases.shape[1:]
     rows, columns = (n / axis.samples for n, axis in zip(shape, axes, strict=True))
     limit = local_range(bases[:, None], (rows, columns))[:, 0]
-    limit = limit + _ALLOWANCE * (bases.amax((1, 2), keepdim=True) - bases.amin((1, 2), keepdim=True))
+    limit = limit + ALLOWANCE * (bases.amax((1, 2), keepdim=True) - bases.amin((1, 2), keepdim=True))
     correction = unrecorded(images - bases, axes)
     exceeding = ~(correction.abs() <= limit)  # true of NaN
     count = exceeding.sum((1, 2))
-    replaced = count > _TOLERATED * shape.numel()
+    replaced = count > TOLERATED * shape.numel()
     clipped = bases + torch.minimum(torch.maximum(correction, -limit), limit)
     limited = torch.where((count > 0)[:, None, None], clipped, images)  # no branches, which would wait for the device
     return torch.where(replaced[:, None, None], bases, limited), replaced

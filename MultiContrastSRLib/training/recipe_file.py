@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
-from ..core.errors import FileReadError, InputError, MethodUnavailableError, UnknownNameError
+from ..core.errors import FileReadError, InputError, UnknownNameError
+from ..io.toml import parse_toml
 from ..networks.registry import from_dict, light, published
 from ..networks.spec import Spec
 from .recipe import PARTS, Recipe, Source
@@ -36,7 +36,7 @@ def load_recipe(name: str | Path, changes: Mapping[str, str] | None = None) -> R
     values = _tables(name)
     for key, text in (changes or {}).items():
         part, _, field = key.rpartition(".")
-        change = {field: _parse(f"value = {text}", f"Change {key}={text}")["value"]}
+        change = {field: parse_toml(f"value = {text}", f"Change {key}={text}", "train")["value"]}
         table = values.setdefault(part, {}) if part else values
         if not isinstance(table, dict):
             raise InputError(
@@ -65,7 +65,7 @@ def _tables(name: str | Path) -> dict[str, object]:
             f"Recipe {place} cannot be read ({error}); check the path. Recipes that ship with the library: "
             f"{', '.join(recipe_names())}."
         ) from error
-    values = current_names(_parse(text, f"Recipe {place}"))
+    values = current_names(parse_toml(text, f"Recipe {place}", "train"))
     base = _tables(str(values.pop("base"))) if "base" in values else {}
     merged = {
         key: {**base[key], **values[key]}
@@ -131,19 +131,3 @@ def _check_keys(what: str, values: Mapping[str, object], known: set[str]) -> Non
         raise InputError(
             f"{what} has unknown {unknown[0]!r}; expected some of {', '.join(sorted(known))}. Correct the spelling."
         )
-
-
-def _parse(text: str, what: str) -> dict[str, object]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        try:
-            import tomli as tomllib
-        except ImportError as error:
-            raise MethodUnavailableError(
-                "Recipes need the package tomli on Python 3.10; install it: pip install 'multicontrastsr[train]'."
-            ) from error
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise FileReadError(f"{what} is not valid TOML: {error}. Correct it.") from error

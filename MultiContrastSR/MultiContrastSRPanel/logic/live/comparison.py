@@ -72,13 +72,12 @@ class Comparison:
 
     def flip(self) -> None:
         """Switch the right view between the target and the result."""
-        self.display.original = not self.display.original
+        self.display.toggle_original()
         self.redraw()
 
     def toggle_difference(self) -> None:
         """Switch the right view between the result and what it adds to the target."""
-        self.display.difference = not self.display.difference
-        self.display.original = False
+        self.display.toggle_difference()
         self.redraw()
 
     def toggle_line(self) -> None:

@@ -22,3 +22,12 @@ class DisplayOptions:
     split: float = 0.5
     original: bool = False
     difference: bool = False
+
+    def toggle_original(self) -> None:
+        """Switch between the frames and none."""
+        self.original = not self.original
+
+    def toggle_difference(self) -> None:
+        """Switch between the frames and their difference, and show them."""
+        self.difference = not self.difference
+        self.original = False

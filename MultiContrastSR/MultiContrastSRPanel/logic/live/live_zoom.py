@@ -126,13 +126,12 @@ class LiveZoom:
 
     def flip(self) -> None:
         """Switch between the original (as Slicer interpolates it) and the super-resolved image."""
-        self.display.original = not self.display.original
+        self.display.toggle_original()
         self.redraw()
 
     def toggle_difference(self) -> None:
         """Switch between the image and its difference from interpolation."""
-        self.display.difference = not self.display.difference
-        self.display.original = False
+        self.display.toggle_difference()
         self.redraw()
 
     def keep(self, view_name: str) -> Any:
