@@ -46,7 +46,7 @@ def reference_improves(
 
     def squared_error(truth: Tensor, low: Tensor, other: Tensor | None) -> Tensor:
         monitor.check()
-        base = base_image(network.spec.base, trial.acquisition, low, other)
+        base = base_image(network.spec.base_image, trial.acquisition, low, other)
         base = trial.acquisition.zero_filled(low) if base is None else base[:, 0]
         stack = trial.stack(low, base, other)
         image, _ = limit_correction(network(stack, target, reference), base, stack.axes)

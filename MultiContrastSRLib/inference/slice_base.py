@@ -10,19 +10,19 @@ from ..guided.slices import guided
 
 
 def base_image(
-    base: str, acquisition: SliceAcquisition, low: Tensor, reference: Tensor | None, confidence: Tensor | None = None
+    name: str | None, acquisition: SliceAcquisition, low: Tensor, reference: Tensor | None, confidence: Tensor | None = None
 ) -> Tensor | None:
-    """The image (B, 1, H, W) that a network with this `Spec.base` corrects; None where it is "none".
+    """The image (B, 1, H, W) that a network with this `Spec.base_image` corrects; None where that is None.
 
     Args:
         low: (B, h, w) as acquired.
         reference: (B, H, W), or (B, h, w) acquired like the target, which guided does not use; None without.
         confidence: (B, H, W) from 0 to 1, how far guided is used at each pixel; None for 1.
     """
-    if base == "none":
+    if name is None:
         return None
     image = acquisition.zero_filled(low)
-    if base == "guided" and reference is not None and reference.shape[-2:] == acquisition.fine:
+    if name == "guided" and reference is not None and reference.shape[-2:] == acquisition.fine:
         found = guided(acquisition, low, reference)
         image = found if confidence is None else torch.lerp(image, found, confidence)
     return acquisition.consistent(image, low)[:, None]

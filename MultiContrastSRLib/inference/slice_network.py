@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..acquisition.slices import SliceAcquisition
 from ..core.devices import free_memory
 from ..core.fallback import FallbackDevice, release_memory, retry_smaller
 from ..core.progress import Monitor
 from ..core.threads import threads_by_load
+from ..joint.slices import joint_tv
 from ..networks.intensity import IntensityNormalisation, estimate_normalisation
 from ..networks.network import Network
 from ..networks.spec import Spec
@@ -143,7 +145,11 @@ class SliceNetwork:
         """
         base = None
         if self.spec.base_image is not None:
-            base = target.apply(stack.base[:, None])
+            images = [stack.base]
+            if self.spec.auxiliary_image is not None:
+                acquisition = SliceAcquisition(stack.axes, tuple(stack.base.shape[1:]))
+                images.append(joint_tv(acquisition, stack.target, stack.reference))
+            base = target.apply(torch.stack(images, dim=1))
         device = stack.base.device
         layers = layer_type(self._precision, device.type, self.spec)
         with nullcontext() if layers is None else torch.autocast(device.type, layers):

@@ -21,7 +21,7 @@ class Network(nn.Module, ABC):
 
     All that depends on the network and not on the images is in `spec`: whether the scale is fixed
     (`Spec.fixed_scale`), the normalisation of intensities that the images must have (`Spec.normalisation`), the base
-    image that is corrected (`Spec.base_image`).
+    image that is corrected (`Spec.base_image`) and the auxiliary image (`Spec.auxiliary_image`).
 
     Attributes:
         spec: the configuration.
@@ -37,7 +37,7 @@ class Network(nn.Module, ABC):
         self.test_time_augmentation = 1
 
     def checked_base(self, base: Tensor | None) -> Tensor:
-        """`base` (B, C, H, W), the image to correct.
+        """`base` as of `forward`.
 
         Raises:
             InputError: there is none, or it has another number of channels.
@@ -46,10 +46,10 @@ class Network(nn.Module, ABC):
             raise InputError(
                 "This network corrects a base image but none is given; pass `base` on the output's lattice."
             )
-        if base.shape[1] != self.spec.in_channels:
+        if base.shape[1] != self.spec.base_channels:
             raise InputError(
-                f"`base` has {base.shape[1]} channels; expected {self.spec.in_channels}. Pass the image that the "
-                "network's configuration names."
+                f"`base` has {base.shape[1]} channels; expected {self.spec.base_channels}. Pass the images "
+                "that the network's configuration names."
             )
         return base
 
@@ -78,7 +78,8 @@ class Network(nn.Module, ABC):
             target: (B, C, h, w), normalised, see `intensity`.
             reference: (B, C, any size), normalised; with a fixed scale (B, C, H, W). None without a reference.
             positions: of the H×W output pixels in the pixels of both images.
-            base: (B, C, H, W), the image to correct, required where `spec` names a base image.
+            base: (B, C, H, W), the image to correct, required where `spec` names a base image; with an auxiliary image
+                (B, 2·C, H, W), that one last.
 
         Returns:
             (B, C, H, W), normalised as the target.

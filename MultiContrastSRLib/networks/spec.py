@@ -11,7 +11,7 @@ from ..core.errors import InputError
 if TYPE_CHECKING:
     from .network import Network
 
-BASES = ("none", "sinc", "guided")
+BASES = ("none", "sinc", "guided", "guided+joint-tv")
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Spec(ABC):
         in_channels: channels of an image: 1 (magnitude) or 2 (real and imaginary part).
         base: "none", or the base image that the network corrects: "sinc" (zero-filled) or "guided" (both with data
             consistency). With a base image the network also receives it, and its correction is limited, see `bounded`.
+            "guided+joint-tv" corrects guided and receives the image by joint total variation as an auxiliary image.
     """
 
     network: ClassVar[str]
@@ -60,7 +61,17 @@ class Spec(ABC):
     @property
     def base_image(self) -> str | None:
         """The method whose image the network corrects, "sinc" or "guided"; None without a base image."""
-        return None if self.base == "none" else self.base
+        return None if self.base == "none" else self.base.partition("+")[0]
+
+    @property
+    def auxiliary_image(self) -> str | None:
+        """The method whose image the network receives in addition to the base image; None where there is none."""
+        return self.base.partition("+")[2] or None
+
+    @property
+    def base_channels(self) -> int:
+        """The channels of base image and auxiliary image together; 0 without a base image."""
+        return self.in_channels * ((self.base_image is not None) + (self.auxiliary_image is not None))
 
     @property
     def fixed_scale(self) -> int | None:

@@ -152,7 +152,7 @@ def test_a_base_image_uses_the_reference_by_its_confidence(slices):
     mixed = base_image("guided", acquisition, low, reference, 0.5 * ones)
     assert torch.allclose(mixed, (guided + plain) / 2, atol=1e-2) and not torch.allclose(mixed, plain, atol=0.5)
     assert torch.allclose(acquisition.forward(mixed[:, 0]), low, atol=1e-2)
-    assert base_image("none", acquisition, low, reference) is None
+    assert base_image(None, acquisition, low, reference) is None
 
 
 # ---------------------------------------------------------------------- the network

@@ -21,9 +21,10 @@ _CONDITION = 32  # width of the layer that maps the scale to the gains of the no
 
 
 class Swift(Network):
-    """base + U-Net(base, reference, interpolated target), limited: the guided image, corrected.
+    """base + U-Net(base, auxiliary image, reference, interpolated target), limited: the guided image, corrected.
 
-    All images lie on the output's lattice, so one network serves every scale along each axis, and nothing is computed
+    Where the auxiliary image, which is made in another way, differs from the base image, one of them is wrong. All images
+    lie on the output's lattice, so one network serves every scale along each axis, and nothing is computed
     twice when a slice is viewed again. The base image's errors show best in a comparison with the reference, pixel by
     pixel; at strong downscaling they are as wide as the target's pixels, which the two coarser resolutions of the U-Net
     (Ronneberger et al., MICCAI 2015) cover at a fraction of the cost. The channels of each pixel are normalised before
@@ -35,6 +36,7 @@ class Swift(Network):
 
     black_reference_is_none = True
     INPUT_RANGE = (-0.5, 1.75)  # of normalised intensities; inputs are clamped to it
+    GAIN = 4.0  # of the differences of auxiliary image and interpolated target from the base image
     _MULTIPLE = 4  # pixels: two halvings of the resolution
 
     def __init__(self, spec: SwiftSpec) -> None:
@@ -42,7 +44,7 @@ class Swift(Network):
         channels, width, blocks = spec.in_channels, spec.features, spec.blocks
         half, quarter = 2 * width, 4 * width
         self.condition = nn.Sequential(nn.Linear(2, _CONDITION), nn.ReLU())
-        self.head = conv3(3 * channels, width)
+        self.head = conv3(spec.base_channels + 2 * channels, width)
         self.before = _blocks(width, 1)
         self.down = nn.Conv2d(width, half, 2, stride=2)
         self.before_half = _blocks(half, blocks)
@@ -67,10 +69,12 @@ class Swift(Network):
         self, target: Tensor, reference: Tensor | None, positions: Positions, *, base: Tensor | None = None
     ) -> Tensor:
         """See `Network.decode`."""
-        base = self.checked_base(base)
+        base, *auxiliary = self.checked_base(base).split(self.spec.in_channels, dim=1)
         other = torch.zeros_like(base) if reference is None else sample_linear(reference, *positions.in_reference)
         low, high = self.INPUT_RANGE
-        images = torch.cat([base, other, sample_linear(target, *positions.in_target)], dim=1).clamp(low, high)
+        others = [*auxiliary, sample_linear(target, *positions.in_target)]
+        differences = torch.cat([self.GAIN * (image - base) for image in others], dim=1).clamp(low - high, high - low)
+        images = torch.cat([torch.cat([base, other], dim=1).clamp(low, high), differences], dim=1)
         h, w = base.shape[-2:]
         images = F.pad(images, (0, -w % self._MULTIPLE, 0, -h % self._MULTIPLE))
         output = self._correct(channels_last(images), positions.scale)

@@ -23,7 +23,7 @@ class SwiftSpec(Spec):
     network: ClassVar[str] = "swift"
     choices: ClassVar[dict[str, tuple]] = {"base": BASES[1:]}
 
-    base: str = "guided"
+    base: str = "guided+joint-tv"
     features: int = 32
     blocks: int = 2
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...acquisition.slices import SliceAcquisition
 from ...inference.slice_base import base_image
+from ...joint.slices import joint_tv
 from ...networks.intensity import IntensityNormalisation, estimate_normalisation
 from ...networks.positions import Positions
 from ..recipe import Degradation, Optimisation, Recipe
@@ -28,7 +29,7 @@ class Batch:
         target: (B, 1, h, w).
         truth: (B, 1, H, W), the ground truth.
         reference: (B, 1, ·, ·), on the grid of the truth or of the target; None without.
-        base: (B, 1, H, W) images that the network corrects; None without.
+        base: (B, 1, H, W) images that the network corrects, or (B, 2, H, W) with their auxiliary images; None without.
         positions: of the pixels of the truth.
         intensity: the mapping from the target's units.
         acquisition: of the slices; for patches, that of a patch as a field of view of its own.
@@ -74,18 +75,22 @@ def make_batch(
         # a region for all: both halves of a batch with inserted structures must differ in these alone
         region = random_region(shape, rngs[0], truth.device)
         confidence = region.expand(len(pairs), *shape)
-    base = base_image(spec.base, acquisition, low, None if degradation.reference == "none" else reference, confidence)
-    low = low[:, None]
+    base = base_image(spec.base_image, acquisition, low, None if degradation.reference == "none" else reference, confidence)
+    recorded_target, low = low, low[:, None]
     intensity = estimate_normalisation(low, spec)
     scales = intensity.scale * gains.view(-1, 1, 1, 1)
     intensity = IntensityNormalisation(intensity.offset + offsets.view(-1, 1, 1, 1) * scales, scales)
     if degradation.reference == "none":
-        reference, positions = None, Positions.regular(shape, acquisition.lattice)
+        reference, visible, positions = None, None, Positions.regular(shape, acquisition.lattice)
     else:
-        reference = estimate_normalisation(reference[:, None], spec).apply(reference[:, None])
+        found = estimate_normalisation(reference[:, None], spec)
+        reference = found.apply(reference[:, None])
         reference = reference if confidence is None else reference * confidence[:, None]
+        visible = found.undo(reference)[:, 0]
         recorded = acquisition if degradation.reference == "low" else SliceAcquisition.of(shape, (1.0, 1.0))
         positions = Positions.regular(shape, acquisition.lattice, recorded.lattice)
+    if spec.auxiliary_image is not None:
+        base = torch.cat([base, joint_tv(acquisition, recorded_target, visible)[:, None]], dim=1)
     return Batch(
         intensity.apply(low),
         intensity.apply(truth[:, None]),
