@@ -131,7 +131,8 @@ class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeAdded(self, caller, event, node) -> None:
         """Called for every new node: scans that are loaded while the panel is open are guessed like those before."""
-        if node.IsA("vtkMRMLScalarVolumeNode") and self.parent.isEntered and not self._inputsChosen:
+        own = self.panel.state.busy or node.GetHideFromEditors()  # results and views of the panel
+        if node.IsA("vtkMRMLScalarVolumeNode") and self.parent.isEntered and not (own or self._inputsChosen):
             qt.QTimer.singleShot(0, self._guessLaterInputs)  # once it has its voxels
 
     def _onInputChosen(self, node) -> None:
