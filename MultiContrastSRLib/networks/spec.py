@@ -11,7 +11,7 @@ from ..core.errors import InputError
 if TYPE_CHECKING:
     from .network import Network
 
-BASES = ("none", "sinc", "guided", "guided+joint-tv")
+BASES = ("none", "sinc", "guided")  # of all; some networks take further ones
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def test_no_network_exceeds_the_limit_for_any_weights_and_input(network, deviati
         base, target, other = fine[name], low[names[number - 1]], fine[names[number - 3]]
         limit = local_limit(base, p.scale)
         for reference in (other, None):
-            image = net(target, reference, p, base=base)
+            image = net(target, reference, p, base=base.expand(-1, net.spec.base_channels, -1, -1))
             rounding = 1e-6 * base.abs().max()
             # what overflows is not a number, and the base image is shown instead
             assert not ((image - base).abs() > limit * (1 + 1e-5) + rounding).any(), name
@@ -127,6 +127,7 @@ def test_the_mean_over_transforms_is_within_the_limit_too(network):
     net = perturbed(tiny_light(network), 1.0)
     net.test_time_augmentation = 8
     x, y, p = case(SHAPE, (10, 14), SHAPE, batch=1)
-    base = torch.rand(1, 1, *SHAPE)
-    added = net(x, y, p, base=base) - base
+    bases = torch.rand(1, net.spec.base_channels, *SHAPE)
+    base = bases[:, :1]
+    added = net(x, y, p, base=bases) - base
     assert added.abs().max() > 1e-3 and (added.abs() <= local_limit(base, p.scale) + 1e-5).all()

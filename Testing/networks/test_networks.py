@@ -104,9 +104,9 @@ def test_wrong_specs_are_refused() -> None:
         published("dinet", dimension=7)
     for base, network, choices in (
         ("guided+joint-tv", "dual-arbnet", "'none', 'sinc', 'guided'"),
-        ("none", "swift", "'sinc', 'guided'"),
+        ("none", "swift", "'sinc', 'guided', 'guided+joint-tv'"),
     ):
-        with pytest.raises(InputError, match=rf"'base' .* is '{re.escape(base)}'; expected one of {choices}"):
+        with pytest.raises(InputError, match=rf"'base' .* is '{re.escape(base)}'; expected one of {re.escape(choices)}"):
             light(network, base=base)
     values = published("minet").as_dict()
     del values["stages"]
@@ -237,10 +237,11 @@ def test_all_networks_have_one_interface() -> None:
     """Whatever the network: the same arguments, the reconstruction of the reference or None."""
     x, y, p = case((12, 8), (6, 4), (12, 8))
     for network in SPECS:
-        for base in ("none", "sinc", "guided") if network != "swift" else ("sinc", "guided"):
+        for base in ("none", "sinc", "guided") if network != "swift" else ("sinc", "guided", "guided+joint-tv"):
             spec = published(network, **TINY[network], base=base)
-            net, images = build(spec).eval(), None if base == "none" else torch.rand(2, 1, 12, 8)
-            assert isinstance(net, Network) and spec.base_image == (None if base == "none" else base)
+            net, images = build(spec).eval(), None if base == "none" else torch.rand(2, 1 + ("+" in base), 12, 8)
+            assert isinstance(net, Network) and spec.base_image == (None if base == "none" else base.split("+")[0])
+            assert spec.auxiliary_image == ("joint-tv" if "+" in base else None)
             image, reconstruction = net.forward_with_reference(x, y, p, base=images)
             assert torch.equal(image, net(x, y, p, base=images)) and image.shape == (2, 1, 12, 8)
             assert (reconstruction is not None) == (network in ("dinet", "minet"))
@@ -279,7 +280,9 @@ def test_errors_say_what_is_missing() -> None:
         with pytest.raises(InputError, match="pass `base`"):
             tiny_light(network)(x, y, p)
         with pytest.raises(InputError, match="`base` has 2 channels; expected 1"):
-            tiny_light(network)(x, y, p, base=torch.rand(2, 2, 14, 10))
+            tiny_light(network, base="guided")(x, y, p, base=torch.rand(2, 2, 14, 10))
+    with pytest.raises(InputError, match="`base` has 1 channels; expected 2"):
+        tiny_light("swift")(x, y, p, base=torch.rand(2, 1, 14, 10))
 
 
 # ------------------------------------------------------------------ base images
@@ -302,7 +305,7 @@ def test_the_correction_is_learned_from_the_first_step(network) -> None:
     """The last layer starts at zero, and yet the gradient reaches it."""
     net = tiny_light(network)
     x, y, p = case((14, 10), (7, 5), (14, 10))
-    base, truth = torch.rand(2, 2, 1, 14, 10).unbind()
+    base, truth = torch.rand(2, net.spec.base_channels, 14, 10), torch.rand(2, 1, 14, 10)
     optimizer = torch.optim.Adam(net.parameters(), 1e-3)
     losses = []
     for _ in range(8):

@@ -21,7 +21,7 @@ class SwiftSpec(Spec):
     """
 
     network: ClassVar[str] = "swift"
-    choices: ClassVar[dict[str, tuple]] = {"base": BASES[1:]}
+    choices: ClassVar[dict[str, tuple]] = {"base": (*BASES[1:], "guided+joint-tv")}
 
     base: str = "guided+joint-tv"
     features: int = 32
