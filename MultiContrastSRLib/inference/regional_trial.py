@@ -24,7 +24,7 @@ from .trial_acquisition import TrialAcquisition, oversampling
 
 _REACH = 4  # target pixels on either side, of each of two moving means that make a region
 _WHOLE = 0.2  # weight of the whole slice beside the region: a few pixels alone decide by chance
-_NONE, _FULL = -0.2, 0.3  # shares of detail that count as 0 and as 1; below 0.5 the detail adds errors in the trial
+_NONE, _FULL = 0.1, 0.5  # shares of detail that count as 0 and as 1; from 0.5 on the whole of it helps in the trial
 _ROUNDING = 1e-10  # of the truth's energy: less detail is rounding error
 
 

@@ -177,8 +177,8 @@ def test_a_network_that_diverges_is_weighted_to_nothing(wrong, slices):
 def test_a_network_that_adds_what_is_missing_is_used_fully(slices):
     target = slices[0]
     assert weights_of(Adding(lambda stack: target - stack.base), target, None).correction.min() == 1
-    twice = weights_of(Adding(lambda stack: 2 * (target - stack.base)), target, None).correction
-    assert torch.allclose(twice, torch.tensor((0.5 - 0.1) / 0.6), atol=1e-3)
+    fourfold = weights_of(Adding(lambda stack: 4 * (target - stack.base)), target, None).correction
+    assert torch.allclose(fourfold, torch.tensor((0.25 - 0.1) / 0.4), atol=1e-3)
 
 
 def test_a_network_that_adds_nothing_is_trusted(slices):
