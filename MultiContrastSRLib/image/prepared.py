@@ -104,6 +104,7 @@ class SliceEncoder(ABC):
         axis: the axis (0, 1, 2 for k, j, i) across the slices.
         notes: sentences for the report that explain choices.
         reference_used: whether anything of the reference, where there is one, is in the slices.
+        weights: SHA-256 of the weights of the network that makes them; empty for methods without.
         sketched_by: name of the quicker method that `sketch` uses; empty where there is no sketch.
     """
 
@@ -112,6 +113,7 @@ class SliceEncoder(ABC):
     axis: int
     notes: tuple[str, ...] = ()
     reference_used: bool = True
+    weights: str = ""
     sketched_by: str = ""
 
     @property

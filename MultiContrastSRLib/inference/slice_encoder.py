@@ -18,7 +18,7 @@ class TrainedSliceEncoder(SliceEncoder):
         self.target, self.notes, self._step = target, notes, prepared
         self.lattice = AcquisitionModel.estimate(target).lattice(prepared.samples)
         self.sketched_by, self.axis = prepared.base_method, prepared.across
-        self.reference_used = prepared.reference_used
+        self.reference_used, self.weights = prepared.reference_used, prepared.network.net.weights
         self.earlier_warnings: tuple[str, ...] = ()  # of a preparation with the reference, which was rejected
 
     @property

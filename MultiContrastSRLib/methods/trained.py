@@ -90,7 +90,7 @@ class TrainedMethod(Method):
         factors, steps = self._steps(model, reference, refine or default_refinement(target.grid))
         if not steps:
             return LatticeImage(target, model, target.array, ("There was nothing to refine; the target was returned.",))
-        volume, notes, reference_used, warnings = target, [], False, []
+        volume, notes, reference_used, warnings, weights = target, [], False, [], ""
         for number, step in enumerate(steps):
             part = monitor.part(number / len(steps), (number + 1) / len(steps))
             prepared = self._prepare_step(volume, reference, step, factors, chosen, device, part.part(0.0, 0.2))
@@ -102,12 +102,13 @@ class TrainedMethod(Method):
             notes += prepared.notes
             warnings += prepared.warnings
             reference_used = reference_used or prepared.reference_used
+            weights = weights or (prepared.network.net.weights if prepared.network else "")
             if prepared.network is None:
                 notes.append(f"{self.label} works within slices; across them the detail is that of guided.")
             if step is not steps[-1]:
                 volume = intermediate_volume(volume, step, array)
         result = LatticeImage(target, model, array, _noted(reference, notes), tuple(dict.fromkeys(warnings)))
-        result.reference_used = reference_used
+        result.reference_used, result.weights = reference_used, weights
         return result
 
     def prepare_slices(

@@ -25,6 +25,7 @@ class Network(nn.Module, ABC):
 
     Attributes:
         spec: the configuration.
+        weights: SHA-256 of the file that its weights are from; empty where there is none.
         test_time_augmentation: over how many flips and transpositions `forward` averages, 1 to 8; see
             `test_time_augmentation`.
     """
@@ -33,7 +34,7 @@ class Network(nn.Module, ABC):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        self.spec = spec
+        self.spec, self.weights = spec, ""
         self.test_time_augmentation = 1
 
     def checked_base(self, base: Tensor | None) -> Tensor:

@@ -166,6 +166,7 @@ class PreparedRun:
             notes=tuple(dict.fromkeys((*inputs.notes, *image.notes))),
             reference_used=self.reference is not None and image.reference_used,
             fallback=image.fallback or None,
+            weights=image.weights or None,
         )
 
     def _result_resolution(self, lattice: Grid) -> tuple[float, ...]:

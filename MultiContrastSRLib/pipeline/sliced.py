@@ -34,6 +34,7 @@ class SlicedImage(Prepared):
     def __init__(self, encoder: SliceEncoder, consistent: bool, noise: float, cache: Cache) -> None:
         self.target, self.lattice, self.notes = encoder.target, encoder.lattice, encoder.notes
         self.sketched_by, self.reference_used = encoder.sketched_by, encoder.reference_used
+        self.weights = encoder.weights
         self.axis = encoder.axis
         self.slice_nbytes = 4 * self.lattice.size // self.lattice.shape[self.axis]
         self.model = AcquisitionModel.estimate(self.target).refining([n != self.axis for n in range(3)])

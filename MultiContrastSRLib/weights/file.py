@@ -173,4 +173,5 @@ def load_network(path: str | Path, sha256: str | None = None, *, network: str | 
         )
     read = {n: torch.from_numpy(a.astype(np.float32)) for n, a in weights.tensors.items()}
     module.load_state_dict(read, assign=True)
+    module.weights = weights.sha256
     return module.eval()

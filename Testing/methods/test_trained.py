@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -83,6 +85,16 @@ def test_an_untrained_correction_leaves_the_guided_image(method, untrained):
     result = run(method, target, reference, truth, weights=untrained[method], check_reference=False)
     guided = run("guided", target, reference, truth)
     assert rms(result.volume.array, guided.volume.array) < 1e-3 * np.ptp(truth.array)
+
+
+def test_reports_name_the_weights(untrained):
+    truth, reference = pair()
+    target = degrade(truth, "kspace", 2)
+    for method, options in (("swift", {"weights": untrained["swift"]}), ("minet", {})):
+        report = run(method, target, reference, truth, **options).report
+        file = options.get("weights") or models.FOLDER / "minet-x2.safetensors"
+        assert report.weights == hashlib.sha256(Path(file).read_bytes()).hexdigest() == report.as_dict()["weights"]
+    assert run("guided", target, reference, truth).report.weights is None
 
 
 @pytest.mark.parametrize("method", NETWORKS)
