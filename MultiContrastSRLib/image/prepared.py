@@ -29,6 +29,7 @@ class Prepared(ABC):
         fit: model and curve of a subject-specific method; else None.
         reference_used: whether anything of the reference, where there is one, is in the image.
         fallback: name of the simpler method whose image this is, where the method could add nothing; else empty.
+        weights: SHA-256 of the weights of the network that made the image; empty for methods without.
         sketched_by: name of the quicker method that `sketch` uses; empty where `sketch` is `render`.
         slice_nbytes: bytes of one slice that is computed on demand.
     """
@@ -40,6 +41,7 @@ class Prepared(ABC):
     fit: object | None = None
     reference_used: bool = True
     fallback: str = ""
+    weights: str = ""
     sketched_by: str = ""
     slice_nbytes: int = 0
 
