@@ -81,7 +81,8 @@ class Plane:
         def work(part: range, device: str) -> tuple[np.ndarray, np.ndarray]:
             monitor.check()
             images, found = self._batch(inputs, slice(part.start, part.stop), DeviceSlices(device), monitor)
-            return images.cpu().numpy(), found.cpu().numpy()
+            together = torch.cat([images.flatten(1), found], dim=1).cpu().numpy()  # copied once
+            return together[:, : images[0].numel()].reshape(images.shape), together[:, images[0].numel() :]
 
         images, found = self.network.in_batches(numbers, shape, work, monitor)
         return images, Findings(found[:, 0] > 0, *found[:, 1:].T)
@@ -98,7 +99,7 @@ class Plane:
         weights = self._weights(target, reference, normalisations)
         confidence, used = None, torch.zeros(2, len(target), device=base.device)
         if weights is not None and weights.reference is not None:
-            confidence = weights.reference
+            confidence = weights.reference if weights.absent else None
             if inputs.plain is not None:
                 plain = inputs.plain.stack_on(read, self.across, numbers, monitor)
                 base, used = self._with_confidence(base, plain, weights)

@@ -35,10 +35,12 @@ class RegionalWeights:
     Attributes:
         reference: how far the reference is used; None without a reference.
         correction: how far the network's correction is used.
+        absent: whether the network has to run again, without the reference, for slices in which it is used nowhere.
     """
 
     reference: Tensor | None
     correction: Tensor
+    absent: bool = False
 
     def on_lattice(self, axes: tuple[AxisModel, AxisModel], shape: tuple[int, int]) -> RegionalWeights:
         """The weights on the lattice of `shape` of slices with these `axes`, linearly interpolated: (N, *shape)."""
@@ -50,7 +52,7 @@ class RegionalWeights:
             None if x is None else sample_linear(x[:, None], rows, columns)[:, 0]
             for x in (self.reference, self.correction)
         ]
-        return RegionalWeights(*found)
+        return RegionalWeights(*found, self.absent)
 
 
 def regional_weights(
@@ -73,27 +75,28 @@ def regional_weights(
     shape, acquisition = tuple(target.shape[1:]), trial.acquisition
     truth = trial.cropped(target)
     low = trial.degrading.forward(truth)
-    base, other, confidence = acquisition.consistent(acquisition.zero_filled(low), low), None, None
+    base, other, confidence, absent = acquisition.consistent(acquisition.zero_filled(low), low), None, None, False
     if reference is not None:
         other = trial.cropped(reference, oversampling(network.spec))
         detail = acquisition.consistent(guided(acquisition, low, other), low) - base
         confidence = torch.ones_like(truth)
         if not whole_reference:
             confidence = _weight(trial.on_target(detail), truth - trial.on_target(base), without_detail=0.0)
+            absent = not (network.net.black_reference_is_none or bool(_present(confidence).all()))
         fine = trial.on_result(confidence)
         if network.spec.base_image == "guided":
             base = acquisition.consistent(base + fine * detail, low)
         other = faded(other, fine, normalisations[1])
     with network.without_augmentation():
-        image = super_resolved(network, trial.stack(low, base, other), confidence, normalisations)
+        image = super_resolved(network, trial.stack(low, base, other), confidence if absent else None, normalisations)
     correction = trial.on_target(acquisition.consistent(image, low) - base)
     weight = _weight(correction, truth - trial.on_target(base), without_detail=1.0)
-    return RegionalWeights(*(None if x is None else trial.restored(x, shape) for x in (confidence, weight)))
+    return RegionalWeights(*(None if x is None else trial.restored(x, shape) for x in (confidence, weight)), absent)
 
 
 def faded(reference: Tensor, weight: Tensor, normalisation: IntensityNormalisation) -> Tensor:
     """The reference (N, H, W) that is absent, which the network receives as 0, where `weight` is 0."""
-    offset = normalisation.offset.to(reference).view(-1, 1, 1)
+    offset = normalisation.offset  # without axes, so that it need not be copied to the device
     return offset + weight * (reference - offset)
 
 
@@ -103,14 +106,20 @@ def super_resolved(
     confidence: Tensor | None,
     normalisations: tuple[IntensityNormalisation, IntensityNormalisation | None],
 ) -> Tensor:
-    """The network's images (N, H, W): without the reference in slices where `confidence` (N, h, w) is 0 everywhere."""
+    """The network's images (N, H, W): without the reference in slices where `confidence` (N, h, w) is 0 everywhere.
+
+    `confidence`: None where there are no such slices, or the network takes a black reference for none.
+    """
     image = network(stack, *normalisations)
-    if confidence is None or network.net.black_reference_is_none:
+    if confidence is None:
         return image
-    present = confidence.amax((1, 2)) > 0
-    if bool(present.all()):
-        return image
-    return torch.where(present[:, None, None], image, network(replace(stack, reference=None), *normalisations))
+    without = network(replace(stack, reference=None), *normalisations)
+    return torch.where(_present(confidence)[:, None, None], image, without)
+
+
+def _present(confidence: Tensor) -> Tensor:
+    """In which slices the reference is used anywhere, bool (N,)."""
+    return confidence.amax((1, 2)) > 0
 
 
 def _weight(detail: Tensor, residual: Tensor, *, without_detail: float) -> Tensor:

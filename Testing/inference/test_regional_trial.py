@@ -128,18 +128,24 @@ def test_the_network_sees_the_reference_as_far_as_it_is_trusted(slices):
     assert torch.allclose(stack.reference, offset + found * (half - offset), atol=1e-2)
 
 
-@pytest.mark.parametrize("black", [False, True])
-def test_slices_without_a_trusted_reference_are_given_none(black, slices):
-    """Where a black reference is none to a network, it need not run again."""
+def test_slices_without_a_trusted_reference_are_given_none(slices):
     target, right, _ = slices
-    network = Adding(lambda stack: 1.0 if stack.reference is None else 2.0, black=black)
+    network = Adding(lambda stack: 1.0 if stack.reference is None else 2.0)
     axes = tuple(AxisModel("kspace", n, 1.0) for n in SHAPE)
     confidence = torch.stack([torch.zeros(SHAPE), torch.rand(SHAPE)])
     normalisations = tuple(normalisation_of(x, network) for x in (target, right))
     added = super_resolved(network, SliceStack(axes, target, target, right), confidence, normalisations) - target
-    assert torch.allclose(added[0], torch.tensor(2.0 if black else 1.0), atol=1e-3)
-    assert torch.allclose(added[1], torch.tensor(2.0), atol=1e-3)
-    assert [stack.reference is None for stack in network.seen] == ([False] if black else [False, True])
+    assert torch.allclose(added, torch.tensor([1.0, 2.0])[:, None, None], atol=1e-3)
+
+
+@pytest.mark.parametrize("black", [False, True])
+def test_a_network_runs_again_only_where_a_black_reference_is_not_none_to_it(black, slices):
+    target, right, _ = slices
+    one_absent = torch.stack([torch.full_like(right[0], 100.0), right[1]])
+    for reference, absent in ((right, False), (one_absent, not black)):
+        network = Adding(black=black)
+        assert weights_of(network, target, reference).absent == absent
+        assert [stack.reference is None for stack in network.seen] == ([False, True] if absent else [False])
 
 
 def test_a_base_image_uses_the_reference_by_its_confidence(slices):
