@@ -273,7 +273,8 @@ def test_slices_of_no_confidence_are_bitwise_those_without_a_reference(method, m
 
     def untrusted(network, trial, target, reference, *_, **__) -> RegionalWeights:
         confidences.append(None if reference is None else torch.zeros_like(target))
-        return RegionalWeights(confidences[-1], torch.ones_like(target))
+        absent = reference is not None and not network.net.black_reference_is_none
+        return RegionalWeights(confidences[-1], torch.ones_like(target), absent)
 
     monkeypatch.setattr(prepared_step, "reference_improves", lambda *_: True)
     monkeypatch.setattr(plane, "regional_weights", untrusted)
