@@ -109,7 +109,10 @@ def run(parsed: argparse.Namespace) -> None:
         chosen = share(chosen, part, parts)
         if parsed.json:
             print_line(event="plan", subjects=[subject.name for subject in chosen], done=0, of=len(chosen))
-        with _Stop(parsed.watch_input) as stop, closing(BatchProgress(len(chosen), as_json=parsed.json, quiet=parsed.quiet)) as progress:
+        with (
+            _Stop(parsed.watch_input) as stop,
+            closing(BatchProgress(len(chosen), as_json=parsed.json, quiet=parsed.quiet)) as progress,
+        ):
             try:
                 records = study.run(engine, chosen, progress, stop.is_set)
             except CancelledError:

@@ -71,10 +71,14 @@ class BatchSection:
     def load(self) -> None:
         """Load the results of the selected subjects."""
         made = [(subject.name, path) for subject in self._selected() for path in subject.outputs]
-        with slicer.util.tryWithErrorDisplay(_("The result could not be loaded.")):
+        try:
             for name, path in made:
                 node = self.logic.loadBatchResult(path, name)
                 slicer.util.showStatusMessage(_("Loaded {name}.").format(name=node.GetName()), 5000)
+        except Exception as error:
+            if not isinstance(error, library().MultiContrastSRError):
+                logging.exception("A result of the batch could not be loaded.")
+            slicer.util.errorDisplay(_("The result could not be loaded.\n{error}").format(error=error))
 
     # ------------------------------------------------------------------ details
 

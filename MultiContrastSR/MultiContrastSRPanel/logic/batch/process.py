@@ -96,7 +96,10 @@ class BatchProcess:
             self._process.kill()
 
     def _read(self) -> None:
-        *lines, self._unread = (self._unread + _bytes(self._process.readAllStandardOutput())).split(b"\n")
+        self._take(_bytes(self._process.readAllStandardOutput()))
+
+    def _take(self, printed: bytes) -> None:
+        *lines, self._unread = (self._unread + printed).split(b"\n")
         changed: dict[str, BatchSubject] = {}
         for line in lines:
             changed |= {subject.name: subject for subject in self.status.take(json.loads(line))}
