@@ -107,12 +107,9 @@ def run(parsed: argparse.Namespace) -> None:
     else:
         engine = engine_of(parsed, output / "logs" / "workers.log")
         chosen = share(chosen, part, parts)
-        if parsed.json:
-            print_line(event="plan", subjects=[subject.name for subject in chosen], done=0, of=len(chosen))
-        with (
-            _Stop(parsed.watch_input) as stop,
-            closing(BatchProgress(len(chosen), as_json=parsed.json, quiet=parsed.quiet)) as progress,
-        ):
+        names = [subject.name for subject in chosen]
+        progress = BatchProgress(names, as_json=parsed.json, quiet=parsed.quiet)
+        with _Stop(parsed.watch_input) as stop, closing(progress):
             try:
                 records = study.run(engine, chosen, progress, stop.is_set)
             except CancelledError:

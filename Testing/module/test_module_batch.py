@@ -314,6 +314,7 @@ def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
+@pytest.mark.slow
 def test_stop_ends_the_process_and_start_goes_on(module, harness, under_way):
     pid = pid_of(module)
     harness.click(module.ui.batchStartButton)
@@ -327,6 +328,7 @@ def test_stop_ends_the_process_and_start_goes_on(module, harness, under_way):
     assert module.ui.batchLabel.text == "3 done."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["close scene", "reload", "quit"])
 def test_what_ends_the_session_ends_the_process(module, harness, under_way, how):
     pid = pid_of(module)
@@ -342,6 +344,7 @@ def test_what_ends_the_session_ends_the_process(module, harness, under_way, how)
     assert not is_alive(pid) and partial_files(under_way) == []
 
 
+@pytest.mark.slow
 def test_a_process_that_does_not_stop_is_killed(module, harness, under_way, monkeypatch):
     from MultiContrastSRPanel.logic.batch import process
 
@@ -384,6 +387,7 @@ def test_the_open_section_is_readable_and_reachable(module, harness, tmp_path):
         {"event": "progress", "subject": "sub-04", "fraction": 0.43, "stage": "prepare", "remaining": 260.0},
     )
     module.widget.panel.batch.refresh()
+    ui.batchProgressBar.visible = True
     select(module, harness, 1)
     for scale in (1.0, 1.5):
         taken = harness.grab_panel(tmp_path / f"batch-{scale}.png", scale=scale)
