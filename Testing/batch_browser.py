@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-WIDTH, HEIGHT = 1200, 900
+WIDTH, HEIGHT, MOST = 1200, 500, 4000  # of the window, which grows with the page
 SETTLE_MS = 500  # until a loaded page is painted
 _LOOK = """
 (() => {
@@ -56,10 +56,14 @@ def look(page: Path, picture: Path) -> dict[str, object]:
         view.grab().save(str(picture))
         view.page().runJavaScript(_LOOK, done)
 
+    def measured(height: float) -> None:
+        view.resize(WIDTH, min(int(height), MOST))
+        QtCore.QTimer.singleShot(SETTLE_MS, settled)
+
     def loaded(well: bool) -> None:
         if not well:
             application.exit(1)
-        QtCore.QTimer.singleShot(SETTLE_MS, settled)
+        view.page().runJavaScript("document.scrollingElement.scrollHeight", measured)
 
     view.loadFinished.connect(loaded)
     view.load(QtCore.QUrl.fromLocalFile(str(page.absolute())))
