@@ -101,7 +101,7 @@ class BatchProcess:
     def _take(self, printed: bytes) -> None:
         *lines, self._unread = (self._unread + printed).split(b"\n")
         changed: dict[str, BatchSubject] = {}
-        for line in lines:
+        for line in filter(lambda line: line.startswith(b"{"), lines):  # packages may print something else
             changed |= {subject.name: subject for subject in self.status.take(json.loads(line))}
         if changed and self._on_change is not None:
             self._on_change(list(changed.values()))
@@ -114,7 +114,6 @@ class BatchProcess:
         elif self.state is BatchState.STOPPING:
             self._end(BatchState.STOPPED)
         else:
-            logging.error(errors)
             self._end(BatchState.ERROR, _cause(errors, code))
 
     def _on_process_error(self, error: Any) -> None:
@@ -156,5 +155,6 @@ def _cause(errors: str, code: int) -> str:
     found = _ERROR.search(errors)
     if found:
         return found[1].strip()
+    logging.error(errors)
     last = errors.splitlines()[-1:] or ["it said nothing"]
     return f"The batch ended with code {code} ({last[0]}). Press Start to go on; Slicer's log has the details."
