@@ -18,9 +18,10 @@ SETTLE_MS = 500  # until a loaded page is painted
 _LOOK = """
 (() => {
   const table = document.querySelector("table");
-  const cells = () => [...table.tBodies[0].rows].map(row => [...row.cells].map(cell => cell.textContent));
+  const rows = () => [...(table?.tBodies[0].rows ?? [])];
+  const cells = () => rows().map(row => [...row.cells].map(cell => cell.textContent));
   const before = cells(), sorted = {};
-  for (const head of table.querySelectorAll("th[data-sort]")) { head.click(); sorted[head.textContent] = cells(); }
+  for (const head of document.querySelectorAll("th[data-sort]")) { head.click(); sorted[head.textContent] = cells(); }
   const links = [...document.querySelectorAll("a[href]")].map(link => link.href);
   const broken = [...document.images].filter(image => !image.naturalWidth).map(image => image.src);
   const root = document.scrollingElement;
