@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 WIDTH, HEIGHT, MOST = 1200, 500, 4000  # of the window, which grows with the page
-SETTLE_MS = 500  # until a loaded page is painted
+SETTLE_MS = 1500  # until a loaded page is painted
 _LOOK = """
 (() => {
   const table = document.querySelector("table");

@@ -24,7 +24,7 @@ th[data-sort]::after { content: " \\2195"; color: #999; } img { max-width: 100%;
 .failed { color: #b00020; } .done { color: #1b6e2d; }
 .warning { background: #fff4d6; padding: .4em .8em; margin: .3em 0; }
 .error { background: #fde4e4; padding: .4em .8em; margin: .3em 0; } figure { margin: 1em 0; } code { font-size: .9em; }
-td.wide { max-width: 40em; overflow-wrap: anywhere; white-space: normal; }
+td.wide { min-width: 20em; max-width: 40em; overflow-wrap: anywhere; white-space: normal; }
 """
 _SORT = """
 for (const head of document.querySelectorAll("th[data-sort]")) head.onclick = () => {
@@ -45,16 +45,14 @@ def of_study(records: Sequence[Record], recipe: Recipe, source: str) -> str:
         [
             _link(f"{record.name}.html", record.name) if record.images else escape(record.name),
             f'<span class="{record.state}">{record.state}</span>',
-            "<br>".join(escape(f"{each.target} ← {each.reference or 'no reference'}") for each in record.images),
-            escape(" ".join(filter(None, (record.message, record.remedy)))),
-            escape(" ".join(record.warnings)),
-            escape(", ".join(f"{i.similarity:.3f}" for i in record.images if i.similarity is not None)),
+            _lines(f"{image.target} ← {image.reference or 'no reference'}" for image in record.images),
+            _failure(record) + _lines(record.warnings),
+            _lines(f"{i.similarity:.3f}" for i in record.images if i.similarity is not None),
             f"{record.seconds:.1f}" if record.started else "",
-            escape(_time(record.started)),
         ]
         for record in records
     ]
-    heads = ("Subject", "State", "Images", "Failure and remedy", "Warnings", "Similarity, nats", "Time, s", "Started")
+    heads = ("Subject", "State", "Images", "Failures and warnings", "Similarity, nats", "Time, s")
     settings = [
         [escape(key), escape(_words(value))]
         for key, value in recipe.as_dict().items()
@@ -62,7 +60,7 @@ def of_study(records: Sequence[Record], recipe: Recipe, source: str) -> str:
     ]
     body = [
         f"<p>{len(records)} subjects: {counts}. Input: <code>{escape(source)}</code>.</p>",
-        _table(heads, rows, wide=(3, 4), sortable=True),
+        _table(heads, rows, wide=(3,), sortable=True),
         "<h2>Settings</h2>",
         _table(("Setting", "Value"), settings),
     ]
@@ -148,6 +146,16 @@ def _document(title: str, body: Iterable[str]) -> str:
             f"<script>{_SORT}</script></body></html>\n",
         ]
     )
+
+
+def _failure(record: Record) -> str:
+    """What failed, and the remedy, as a paragraph of its own; empty where nothing did."""
+    text = " ".join(filter(None, (record.message, record.remedy)))
+    return f'<div class="failed">{escape(text)}</div>' if text else ""
+
+
+def _lines(texts: Iterable[str]) -> str:
+    return "<br>".join(map(escape, texts))
 
 
 def _table(
