@@ -13,8 +13,9 @@ import os
 import sys
 from pathlib import Path
 
-WIDTH, HEIGHT, MOST = 1200, 500, 4000  # of the window, which grows with the page
-SETTLE_MS = 1500  # until a loaded page is painted
+WIDTH, HEIGHT = 1200, 4000  # of the window, which holds most pages
+MARGIN = 20
+SETTLE_MS = 500  # between two looks whether a loaded page is painted
 _LOOK = """
 (() => {
   const table = document.querySelector("table");
@@ -24,16 +25,16 @@ _LOOK = """
   for (const head of document.querySelectorAll("th[data-sort]")) { head.click(); sorted[head.textContent] = cells(); }
   const links = [...document.querySelectorAll("a[href]")].map(link => link.href);
   const broken = [...document.images].filter(image => !image.naturalWidth).map(image => image.src);
-  const root = document.scrollingElement;
-  return JSON.stringify({title: document.title, before, sorted, links, broken, width: root.scrollWidth,
-                         window: window.innerWidth, height: root.scrollHeight, pictures: document.images.length});
+  const root = document.scrollingElement, height = document.body.getBoundingClientRect().bottom;
+  return JSON.stringify({title: document.title, before, sorted, links, broken, pictures: document.images.length,
+                         width: root.scrollWidth, window: window.innerWidth, height});
 })()
 """
 
 
 def look(page: Path, picture: Path) -> dict[str, object]:
     """What `_LOOK` finds on the page, whose picture is saved first."""
-    from PySide6 import QtCore, QtWidgets
+    from PySide6 import QtCore, QtGui, QtWidgets
     from PySide6.QtWebEngineCore import QWebEnginePage
     from PySide6.QtWebEngineWidgets import QWebEngineView
 
@@ -49,22 +50,25 @@ def look(page: Path, picture: Path) -> dict[str, object]:
     view.resize(WIDTH, HEIGHT)
     found: dict[str, object] = {}
 
-    def done(text: str) -> None:
+    def done(text: str, painted: QtGui.QImage) -> None:
         found.update(json.loads(text), messages=messages)
+        painted.copy(0, 0, WIDTH, min(int(found["height"]) + MARGIN, HEIGHT)).save(str(picture))
         application.quit()
 
-    def settled() -> None:
-        view.grab().save(str(picture))
-        view.page().runJavaScript(_LOOK, done)
-
-    def measured(height: float) -> None:
-        view.resize(WIDTH, min(int(height), MOST))
-        QtCore.QTimer.singleShot(SETTLE_MS, settled)
+    def settled(before: QtGui.QImage) -> None:
+        """Go on when the page is painted: not blank, and the same twice."""
+        image = view.grab().toImage()
+        blank = image.copy()
+        blank.fill(image.pixelColor(0, 0))
+        if image == before and image != blank:
+            view.page().runJavaScript(_LOOK, lambda text: done(text, image))
+        else:
+            QtCore.QTimer.singleShot(SETTLE_MS, lambda: settled(image))
 
     def loaded(well: bool) -> None:
         if not well:
             application.exit(1)
-        view.page().runJavaScript("document.scrollingElement.scrollHeight", measured)
+        QtCore.QTimer.singleShot(SETTLE_MS, lambda: settled(QtGui.QImage()))
 
     view.loadFinished.connect(loaded)
     view.load(QtCore.QUrl.fromLocalFile(str(page.absolute())))
