@@ -11,6 +11,7 @@ import slicer
 import vtk
 from MultiContrastSRPanel.logic import dependencies, sample_data
 from MultiContrastSRPanel.logic.automatic import guess_inputs, guess_later_inputs
+from MultiContrastSRPanel.logic.batch.batch_logic import BatchLogic
 from MultiContrastSRPanel.logic.dicom_series import DicomSeries
 from MultiContrastSRPanel.logic.library import clear_method_caches, library
 from MultiContrastSRPanel.logic.live.layers import remove_stale_layers
@@ -171,8 +172,10 @@ class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.refresh()
 
 
-class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
-    """Super-resolution of nodes, for the panel, the Python console and scripts; for live zoom see `LiveZoomLogic`.
+class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic, BatchLogic):
+    """Super-resolution of nodes, for the panel, the Python console and scripts.
+
+    For live zoom see `LiveZoomLogic`, for whole studies `BatchLogic`.
 
     >>> logic = MultiContrastSRLogic()
     >>> node = logic.process(getNode("T2"), getNode("T1"), method="guided", scale=2)
@@ -260,7 +263,7 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
         self._pump.watch(job, lambda fraction, stage: None, lambda: self._jobs.pop(job, lambda error: None)(job.error))
 
     def cleanup(self) -> None:
-        """Cancel this logic's runs, end live zoom and comparison, end the worker thread and free what methods keep.
+        """Cancel runs and the batch, end live zoom and comparison, end the worker thread, free what methods keep.
 
         The thread starts again when it is needed.
         """
@@ -272,6 +275,7 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic):
         for job in self._jobs:
             job.cancel()
         self._jobs.clear()
+        self.abandonBatch()
         self.worker.stop()
         clear_method_caches()
 

@@ -18,13 +18,13 @@ _STATEMENT = "Research use only; not for diagnosis. Images are super-resolved, n
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 76em; padding: 0 1em; color: #222; }
 table { border-collapse: collapse; margin: 1em 0; }
-th, td { padding: .3em .8em; text-align: left; vertical-align: top; }
+th, td { padding: .3em .8em; text-align: left; vertical-align: top; white-space: nowrap; }
 th { border-bottom: 2px solid #888; } td { border-bottom: 1px solid #ddd; } th[data-sort] { cursor: pointer; }
 th[data-sort]::after { content: " \\2195"; color: #999; } img { max-width: 100%; background: #000; display: block; }
 .failed { color: #b00020; } .done { color: #1b6e2d; }
 .warning { background: #fff4d6; padding: .4em .8em; margin: .3em 0; }
 .error { background: #fde4e4; padding: .4em .8em; margin: .3em 0; } figure { margin: 1em 0; } code { font-size: .9em; }
-td.wide { max-width: 40em; overflow-wrap: anywhere; }
+td.wide { min-width: 20em; max-width: 40em; overflow-wrap: anywhere; white-space: normal; }
 """
 _SORT = """
 for (const head of document.querySelectorAll("th[data-sort]")) head.onclick = () => {
@@ -45,22 +45,22 @@ def of_study(records: Sequence[Record], recipe: Recipe, source: str) -> str:
         [
             _link(f"{record.name}.html", record.name) if record.images else escape(record.name),
             f'<span class="{record.state}">{record.state}</span>',
-            escape(", ".join(f"{image.target} ← {image.reference or 'no reference'}" for image in record.images)),
-            escape(" ".join(filter(None, (record.message, record.remedy)))),
-            escape(" ".join(record.warnings)),
-            escape(", ".join(f"{i.similarity:.3f}" for i in record.images if i.similarity is not None)),
+            _lines(f"{image.target} ← {image.reference or 'no reference'}" for image in record.images),
+            _failure(record) + _lines(record.warnings),
+            _lines(f"{i.similarity:.3f}" for i in record.images if i.similarity is not None),
             f"{record.seconds:.1f}" if record.started else "",
-            escape(record.started),
         ]
         for record in records
     ]
-    heads = ("Subject", "State", "Images", "Failure and remedy", "Warnings", "Similarity, nats", "Time, s", "Started")
+    heads = ("Subject", "State", "Images", "Failures and warnings", "Similarity, nats", "Time, s")
     settings = [
-        [escape(key), escape(_words(value))] for key, value in recipe.as_dict().items() if value not in ("", [])
+        [escape(key), escape(_words(value))]
+        for key, value in recipe.as_dict().items()
+        if value is not None and value not in ([], {})
     ]
     body = [
         f"<p>{len(records)} subjects: {counts}. Input: <code>{escape(source)}</code>.</p>",
-        _table(heads, rows, sortable=True),
+        _table(heads, rows, wide=(3,), sortable=True),
         "<h2>Settings</h2>",
         _table(("Setting", "Value"), settings),
     ]
@@ -71,9 +71,9 @@ def of_subject(output: Path, record: Record) -> str:
     """The page of a subject: for each image its warnings, pictures, and of what and how it was made."""
     body = [
         f'<p><a href="{NAME}">All subjects</a></p>',
-        f'<p>State: <span class="{record.state}">{record.state}</span>. Started {escape(record.started or "never")} on '
-        f"{escape(record.host or 'no computer')}, {record.seconds:.1f} s."
-        + (f" Log: {_link(record.log, record.log)}.</p>" if record.log else "</p>"),
+        f'<p>State: <span class="{record.state}">{record.state}</span>. '
+        f"Started {escape(_time(record.started) or 'never')} on {escape(record.host or 'no computer')}, "
+        f"{record.seconds:.1f} s." + (f" Log: {_link(record.log, record.log)}.</p>" if record.log else "</p>"),
     ]
     for image in record.images:
         body += _section(output, image)
@@ -111,7 +111,7 @@ def _provenance(image: ImageRecord, sidecar: Mapping) -> dict[str, str]:
         "Method": f"{report['method']} {_words(report['options'])}",
         "Resolution": sidecar["Resolution"],
         "Device": report["device"],
-        "Data consistency": _words(consistency),
+        "Data consistency": _residuals(consistency),
         "Software": _words(ours["Software"]),
     }
     if ours["WeightsSHA256"]:
@@ -124,6 +124,14 @@ def _provenance(image: ImageRecord, sidecar: Mapping) -> dict[str, str]:
     for note in report["notes"]:
         rows["Notes"] = " ".join(filter(None, (rows.get("Notes"), note)))
     return rows
+
+
+def _residuals(consistency: Mapping) -> str:
+    """The difference to the acquired data, see `acquisition.consistency.ConsistencyReport`."""
+    if consistency.get("residual_after") is None:
+        return _words(consistency.get("mode", "off"))
+    before, after = consistency["residual_before"], consistency["residual_after"]
+    return f"{consistency['mode']}; residual {100 * after:.2g} % of the scan, without it {100 * before:.2g} %"
 
 
 def _document(title: str, body: Iterable[str]) -> str:
@@ -140,10 +148,27 @@ def _document(title: str, body: Iterable[str]) -> str:
     )
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, sortable: bool = False) -> str:
+def _failure(record: Record) -> str:
+    """What failed, and the remedy, as a paragraph of its own; empty where nothing did."""
+    text = " ".join(filter(None, (record.message, record.remedy)))
+    return f'<div class="failed">{escape(text)}</div>' if text else ""
+
+
+def _lines(texts: Iterable[str]) -> str:
+    return "<br>".join(map(escape, texts))
+
+
+def _table(
+    heads: Sequence[str], rows: Iterable[Sequence[str]], *, wide: Sequence[int] = (1,), sortable: bool = False
+) -> str:
+    """A table; the columns `wide` may break their lines."""
     mark = ' data-sort=""' if sortable else ""
     head = "".join(f"<th{mark}>{escape(text)}</th>" for text in heads)
-    lines = ("<tr>" + "".join(f'<td class="wide">{cell}</td>' for cell in row) + "</tr>" for row in rows)
+    kinds = [' class="wide"' if column in wide else "" for column in range(len(heads))]
+    lines = (
+        "<tr>" + "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True)) + "</tr>"
+        for row in rows
+    )
     top = f"<thead><tr>{head}</tr></thead>" if any(heads) else ""
     return f"<table>{top}<tbody>{''.join(lines)}</tbody></table>"
 
@@ -152,7 +177,18 @@ def _link(target: str, text: str) -> str:
     return f'<a href="{quote(target)}">{escape(text)}</a>'
 
 
+def _time(started: str) -> str:
+    """An ISO 8601 date and time in UTC, for people.
+
+    >>> _time("2026-11-26T20:42:10+00:00")
+    '2026-11-26 20:42:10 UTC'
+    """
+    return started.replace("T", " ").replace("+00:00", " UTC")
+
+
 def _words(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_words(each)}" for key, each in value.items())
     if isinstance(value, (list, tuple)):

@@ -18,7 +18,7 @@ import os
 import signal
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,7 +77,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument("--unused-reference", help="a reference without relation to the target: fail (default) or warn")
     recipe.add_argument("--device", help="auto (default), cpu, cuda, cuda:N, mps or xpu")
     recipe.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the method; repeatable")
-    add_engine(parser.add_argument_group("how it runs"))
+    how = parser.add_argument_group("how it runs")
+    add_engine(how)
+    how.add_argument(
+        "--watch-input",
+        action="store_true",
+        help="stop, as after Ctrl-C, when standard input ends: for programs that start this one",
+    )
 
 
 def run(parsed: argparse.Namespace) -> None:
@@ -101,7 +107,9 @@ def run(parsed: argparse.Namespace) -> None:
     else:
         engine = engine_of(parsed, output / "logs" / "workers.log")
         chosen = share(chosen, part, parts)
-        with _Stop() as stop, closing(BatchProgress(len(chosen), as_json=parsed.json, quiet=parsed.quiet)) as progress:
+        names = [subject.name for subject in chosen]
+        progress = BatchProgress(names, as_json=parsed.json, quiet=parsed.quiet)
+        with _Stop(parsed.watch_input) as stop, closing(progress):
             try:
                 records = study.run(engine, chosen, progress, stop.is_set)
             except CancelledError:
@@ -166,13 +174,21 @@ def _share(text: str | None) -> tuple[int, int]:
 
 
 class _Stop:
-    """SIGINT and SIGTERM as a wish to stop while it is entered; a second signal ends the command at once."""
+    """SIGINT and SIGTERM as a wish to stop while it is entered; a second signal ends the command at once.
 
-    def __init__(self) -> None:
+    Args:
+        watch_input: whether the end of standard input is a wish to stop as well.
+    """
+
+    def __init__(self, watch_input: bool) -> None:
+        self._watch_input = watch_input
+        self._input_ended = threading.Event()
         self._number: int | None = None
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> _Stop:
+        if self._watch_input:
+            threading.Thread(target=self._await_end_of_input, daemon=True).start()
         if threading.current_thread() is threading.main_thread():
             self._before = {
                 number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
@@ -188,9 +204,15 @@ class _Stop:
             raise KeyboardInterrupt
         self._number = number
 
+    def _await_end_of_input(self) -> None:
+        with suppress(OSError):
+            while os.read(0, 4096):  # past sys.stdin, whose lock would be held when the interpreter ends
+                pass
+        self._input_ended.set()
+
     def is_set(self) -> bool:
-        """Whether a signal came."""
-        return self._number is not None
+        """Whether a signal came, or standard input ended."""
+        return self._number is not None or self._input_ended.is_set()
 
     def end_by_signal(self) -> None:
         """End the process by the signal that came: a shell loop around the command then ends as well."""

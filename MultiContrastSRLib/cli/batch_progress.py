@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -23,13 +24,15 @@ class BatchProgress:
     """Takes the events of an engine.
 
     Args:
-        count: number of subjects.
-        as_json: print every event as a line of JSON on standard output instead of text on standard error.
+        names: of the subjects.
+        as_json: print every event as a line of JSON on standard output instead of text on standard error, and the names
+            before the first one.
         quiet: print no text.
     """
 
-    def __init__(self, count: int, *, as_json: bool, quiet: bool) -> None:
-        self._count, self._as_json, self._quiet = count, as_json, quiet or as_json
+    def __init__(self, names: Sequence[str], *, as_json: bool, quiet: bool) -> None:
+        self._names, self._count = names, len(names)
+        self._as_json, self._quiet, self._planned = as_json, quiet or as_json, False
         self._done, self._begin = 0, time.monotonic()
         self._fractions: dict[str, float] = {}
         self._bar = Bar() if on_terminal() and not self._quiet else None
@@ -66,6 +69,9 @@ class BatchProgress:
         return elapsed * (1 - done) / done if done > 0 else None
 
     def _print_json(self, event: Event) -> None:
+        if not self._planned:
+            self._planned = True
+            print_line(event="plan", subjects=list(self._names), done=0, of=self._count)
         values: dict[str, object] = {"event": event.kind, "subject": event.name}
         if event.kind == "progress":
             values |= {"fraction": round(event.fraction, 4), "stage": event.stage}

@@ -65,6 +65,23 @@ def test_ctrl_c_ends_the_command_by_the_signal_and_leaves_whole_files(straight, 
     assert states.count("done") >= 1 and states.count("not started") >= 1
 
 
+def test_the_end_of_the_input_stops_a_command_that_watches_it(straight, tmp_path):
+    """What happens when the program that started it closes the pipe, or crashes."""
+    dataset, expected = straight
+    process = start("batch", dataset, tmp_path / "out", *RECIPE, "--json", "--watch-input", stdin=subprocess.PIPE)
+    for line in process.stdout:
+        if json.loads(line)["event"] == "result":
+            process.stdin.close()
+            break
+    process.stdout.read()
+    err = process.stderr.read()
+    assert process.wait(60) == 130, err
+    assert "stopped; the same command goes on" in err
+    found = results_of(tmp_path / "out")
+    assert found and all(results_of(expected)[name] == content for name, content in found.items())
+    assert "not started" in {row["state"] for row in rows_of(tmp_path / "out").values()}
+
+
 def test_ctrl_c_ends_a_shell_loop_around_the_command(straight, tmp_path):
     dataset, _ = straight
     words = [sys.executable, "-m", "MultiContrastSRLib.cli", "batch", str(dataset), "$i", *RECIPE, "--json"]

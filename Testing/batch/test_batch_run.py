@@ -231,7 +231,8 @@ def test_a_stream_of_json(dataset, tmp_path, capsys):
     results = [line for line in lines if line["event"] == "result"]
     assert [line["state"] for line in results] == ["done", "done"] and results[-1]["done"] == results[-1]["of"] == 2
     assert lines[-1]["event"] == "end" and lines[-1]["states"] == {"done": 2}
-    assert {"start", "progress", "result", "end"} == {line["event"] for line in lines}
+    assert lines[0] == {"event": "plan", "subjects": ["sub-01", "sub-02"], "done": 0, "of": 2}
+    assert {"plan", "start", "progress", "result", "end"} == {line["event"] for line in lines}
 
 
 def test_shares_of_an_array_make_one_table(dataset, tmp_path):
@@ -272,6 +273,8 @@ def test_pages_show_pictures_and_say_what_failed(dataset, tmp_path):
     edges = sitk.GetArrayFromImage(sitk.ReadImage(str(output / pictures[1])))
     assert (edges == (255, 140, 0)).all(axis=-1).any()
     table = (output / "batch.html").read_text(encoding="utf-8")
+    assert ">None<" not in table and ">True<" not in table and " UTC on " in good
+    assert "; residual " in good and "residual_after" not in good
     assert "data-sort" in table and "1 failed, 2 done" in table.replace("2 done, 1 failed", "1 failed, 2 done")
 
 

@@ -16,6 +16,7 @@ from .cases import Case, find_cases
 from .comparison import draw_comparison
 from .figures import words
 from .session import Session
+from .study import run_study
 
 PANEL_METHOD = "guided"
 REGIONS = {"whole slice": "psnr", "brain": "psnr_brain"}
@@ -122,6 +123,9 @@ def main(arguments: list[str] | None = None) -> int:
         written += known_truth(output, say)
         say("patient12: FLAIR and T2 as acquired, made isotropic")
         written += as_acquired(output, say)
+    say("a study of three subjects in one command")
+    page, folders = run_study(output, say)
+    written += folders
     say("saving the scene")
     written += [table, session.save(output / "scene.mrb")]
     session.close()
@@ -131,6 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
     print("\n" + "\n".join(gains))
     print("Research use only; not for diagnosis. Super-resolved detail is an estimate, not a measurement.")
     print(f"Open {written[0]} and {table}; {output / 'scene.mrb'} opens in Slicer.")
+    print(f"The page of the study: {page}")
     say("done")
     return 0
 

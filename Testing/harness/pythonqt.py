@@ -196,6 +196,7 @@ def _patch_classes() -> None:
             if "__setattr__" in cls.__dict__:  # each PySide6 class carries a slot of its own
                 cls.__setattr__ = _set
     _QObject.__getattribute__, _QObject.__setattr__ = _get, _set
+    QtCore.QProcess.__getattribute__ = _get  # which has a slot of its own, for methods that are also static
     _QObject.className = lambda self: _meta_object(self).className()
     QtWidgets.QDialog.exec = QtWidgets.QDialog.exec_ = _refuse_modal
     _ObjectType.__instancecheck__, _ObjectType.__call__ = _isinstance, _construct

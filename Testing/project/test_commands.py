@@ -41,7 +41,8 @@ def test_demo_says_that_it_shows_a_phantom(demo: tuple[Path, str]) -> None:
 def test_demo_writes_everything_that_it_names(demo: tuple[Path, str]) -> None:
     folder, said = demo
     named = {Path(line.strip()) for line in said.partition("Written:")[2].partition("\n\n")[0].splitlines() if line}
-    assert named == {path for path in folder.rglob("*") if path.is_file()}
+    inside = {path for place in named for path in (place.rglob("*") if place.is_dir() else [place]) if path.is_file()}
+    assert inside == {path for path in folder.rglob("*") if path.is_file()}
     assert {"comparison.md", "scene.mrb", "phantom-panel.png", "phantom-comparison.png"} <= {p.name for p in named}
     made = {path.name for path in named if path.name.endswith(".nii.gz")}
     assert {"T2-truth.nii.gz", "T2-input.nii.gz", "T2-guided.nii.gz", "T1-reference.nii.gz"} <= made
@@ -66,6 +67,14 @@ def test_demo_scene_holds_all_volumes(demo: tuple[Path, str]) -> None:
     with zipfile.ZipFile(demo[0] / "scene.mrb") as scene:
         volumes = [name for name in scene.namelist() if name.endswith(".nrrd")]
     assert len(volumes) == len(list((demo[0] / "phantom").iterdir()))
+
+
+def test_demo_shows_a_study_of_three_subjects(demo: tuple[Path, str]) -> None:
+    head, *rows = (demo[0] / "batch" / "batch.tsv").read_text(encoding="utf-8").splitlines()
+    state = head.split("\t").index("state")
+    assert [row.split("\t")[state] for row in rows] == ["done"] * 3
+    page = Path(demo[1].partition("The page of the study: ")[2].splitlines()[0])
+    assert page.is_file() and "3 subjects: 3 done" in page.read_text(encoding="utf-8")
 
 
 def test_demo_table_compares_guided_with_sinc(demo: tuple[Path, str]) -> None:

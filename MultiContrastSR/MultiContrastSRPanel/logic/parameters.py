@@ -95,6 +95,12 @@ class MultiContrastSRParameterNode:
     liveSplit - Where the line stands, in percent of the view's width.
     liveQuality - auto, full, draft.
     liveCache - Memory in which live zoom keeps frames and slices, in megabytes.
+    batchInput - Folder of the study.
+    batchOutput - Folder of its results.
+    batchScans - Template of the paths of its scans; empty for a BIDS dataset.
+    batchTargets - Contrasts to super-resolve, separated by spaces.
+    batchReferences - Contrasts that may be the reference, the preferred one first, separated by spaces.
+    batchProcesses - Subjects that are worked on at the same time.
     """
 
     target: vtkMRMLScalarVolumeNode
@@ -119,3 +125,9 @@ class MultiContrastSRParameterNode:
     liveSplit: Annotated[float, WithinRange(0.0, 100.0)] = 50.0
     liveQuality: LiveQuality = LiveQuality.auto
     liveCache: Annotated[float, WithinRange(16.0, 4096.0)] = 256.0
+    batchInput: str = ""
+    batchOutput: str = ""
+    batchScans: str = ""
+    batchTargets: str = "T2w FLAIR"
+    batchReferences: str = "T1w"
+    batchProcesses: Annotated[int, WithinRange(1, 64)] = 1

@@ -19,6 +19,7 @@ from ..logic.dependencies import loading_text
 from ..logic.library import library
 from ..logic.remaining_time import format_remaining
 from ..logic.run import Run, RunState
+from .batch_section import BatchSection
 from .input_checks import InputChecks
 from .live.section import LiveSection
 from .menus import AUTOMATIC_SUMMARY, device_items, method_items, needs_loading
@@ -38,6 +39,7 @@ _CHOICES = (  # parameters that Reset sets to their defaults: all but the volume
     *("sliceThickness", "replaceNan", "method", "outputSize", "scale", "spacing", "region", "registration"),
     *("dataConsistency", "device", "optionValues", "companion"),
     *("liveViews", "liveShow", "liveLensSize", "liveSplit", "liveQuality", "liveCache"),
+    *("batchInput", "batchOutput", "batchScans", "batchTargets", "batchReferences", "batchProcesses"),
 )
 
 
@@ -67,6 +69,7 @@ class Panel:
         self._methods = NamedComboBox(ui.methodSelector, ui.methodName, self._method_changed)
         self._devices = NamedComboBox(ui.deviceSelector, ui.deviceName, self.refresh)
         self.live = LiveSection(ui, logic, self.method_settings)
+        self.batch = BatchSection(ui, logic, self.recipe_settings)
         self._actions = ResultActions(ui, logic)
         self._presets = Presets(ui, self.refresh)
         self._region = RegionChoice(ui, self.refresh)
@@ -89,6 +92,7 @@ class Panel:
         self._presets.set_parameters(parameters)
         self._region.set_parameters(parameters)
         self.live.set_parameters(parameters)
+        self.batch.set_parameters(parameters)
         self.refresh()
 
     def refresh(self) -> None:
@@ -109,6 +113,7 @@ class Panel:
             self.ui.applyButton.enabled = not problem
             self.ui.applyButton.toolTip = problem or _("Make the volume. While it runs, this button cancels.")
         self.live.refresh()
+        self.batch.refresh()
 
     def forget_result(self) -> None:
         """Clear the result line when the scene is closed."""
@@ -144,11 +149,8 @@ class Panel:
 
     def settings(self) -> dict[str, Any]:
         """The panel's parameters as keywords of `logic.process`."""
-        parameters = self._parameters
-        scale, spacing = self._output_size()
-        size = {"scale": scale} if spacing is None else {"spacing": spacing}
-        size["region"] = self._region.value()
-        return {**size, "companion": parameters.companion and self._makes_companion(), **self.method_settings()}
+        companion = self._parameters.companion and self._makes_companion()
+        return {**self._size(), "region": self._region.value(), "companion": companion, **self.method_settings()}
 
     def method_settings(self) -> dict[str, Any]:
         """The keywords without the size of the result, as live zoom takes them."""
@@ -156,14 +158,25 @@ class Panel:
         amended = {"slice_thickness": round(parameters.sliceThickness, _DECIMALS)} if parameters.sliceThickness else {}
         if parameters.replaceNan and self._checks.nan:
             amended["replace_nan"] = 0.0
+        return {**amended, **self._method_keywords()}
+
+    def recipe_settings(self) -> dict[str, Any]:
+        """The keywords that do not depend on the chosen scans, as a batch takes them."""
+        return {**self._size(), **self._method_keywords()}
+
+    def _method_keywords(self) -> dict[str, Any]:
+        parameters = self._parameters
         return {
-            **amended,
             "method": parameters.method,
             "register": parameters.registration.name,
             "data_consistency": parameters.dataConsistency,
             "device": parameters.device,
             **self._form.values_of(parameters.method),  # the form may still show the method before
         }
+
+    def _size(self) -> dict[str, float]:
+        scale, spacing = self._output_size()
+        return {"scale": scale} if spacing is None else {"spacing": spacing}
 
     def _output_size(self) -> tuple[float | None, float | None]:
         """(scale, spacing); the one that does not count is None. Rounded, since sliders give 3.2999999999999994."""

@@ -25,7 +25,8 @@ class PanelState(enum.Enum):
 
 
 _BUTTON = {PanelState.RUNNING: _("Cancel"), PanelState.CANCELLING: _("Cancelling…")}
-_COLOUR = {PanelState.ERROR: "#c62828", PanelState.DONE: "#2e7d32"}  # readable on light and dark palettes
+ERROR_COLOUR, GOOD_COLOUR = "#c62828", "#2e7d32"  # readable on light and dark palettes
+_COLOUR = {PanelState.ERROR: ERROR_COLOUR, PanelState.DONE: GOOD_COLOUR}
 _WARNING = "color: #b26a00; font-weight: bold"
 _NOTE = "color: #808080"
 
