@@ -11,14 +11,17 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="Subject-specific methods need torch, which is not installed here.")
 
+from phantoms import pair  # noqa: E402
 from strict_comparison import Memory, equal, scans, super_resolved  # noqa: E402
 from subject_fixtures import ellipsoids, thick_views  # noqa: E402
 
 from MultiContrastSRLib.acquisition.model import AcquisitionModel  # noqa: E402
+from MultiContrastSRLib.acquisition.slices import SliceAcquisition  # noqa: E402
 from MultiContrastSRLib.inr import fit_loop  # noqa: E402
 from MultiContrastSRLib.inr.fitting import Fit, fit  # noqa: E402
 from MultiContrastSRLib.inr.model import SubjectModel  # noqa: E402
 from MultiContrastSRLib.inr.presets import PRESETS, Settings  # noqa: E402
+from MultiContrastSRLib.joint.slices import joint_tv  # noqa: E402
 from MultiContrastSRLib.joint.volumes import joint_images  # noqa: E402
 from MultiContrastSRLib.methods import get  # noqa: E402
 
@@ -82,6 +85,26 @@ def test_joint_tv_of_independent_slices_is_halved_then_made_on_the_cpu(strict_de
     assert none.result.report.warnings == ("strict:0 ran out of memory; joint total variation ran on the CPU.",)
     assert none.left == 0
     assert all(equal(each.result.volume.array, expected.volume.array) for each in (less, none))
+
+
+def test_joint_images_of_slices_need_one_download_and_launches_for_one_slice(strict_device):
+    acquisition = SliceAcquisition.of((32, 28), (2.0, 2.0))
+    truths = [torch.from_numpy(np.array(view.array)) for view in pair((4, 32, 28))]
+    slices = acquisition.forward(truths[0]), truths[1]
+    moved = [each.to(strict_device.name) for each in slices]
+    expected = [joint_tv(acquisition, *slices), joint_tv(acquisition, slices[0], None)]
+    joint_tv(acquisition, *moved)  # uploads the operators, which are kept
+    counts = []
+    for count in (4, 1):
+        strict_device.reset()
+        image = joint_tv(acquisition, *(each[:count] for each in moved))
+        counts.append(strict_device.counts)
+        assert image.device == moved[0].device and equal(image.cpu().numpy(), expected[0][:count].numpy())
+    assert [(each.uploads, each.downloads) for each in counts] == [(0, 1)] * 2
+    assert counts[0].launches == counts[1].launches < 3000
+    alone = joint_tv(acquisition, moved[0], torch.zeros_like(moved[1]))
+    assert torch.equal(alone.cpu(), joint_tv(acquisition, moved[0], None).cpu())
+    assert equal(alone.cpu().numpy(), expected[1].numpy())
 
 
 @pytest.mark.parametrize("method", ["joint-nonlocal", "subject-inr"])
