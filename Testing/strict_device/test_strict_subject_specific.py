@@ -157,6 +157,21 @@ def test_a_fit_halves_its_pieces_then_begins_anew_on_the_cpu(strict_device):
         assert images_equal(each.result.model.images(lattice()), expected.model.images(lattice()))
 
 
+def test_points_and_batches_of_a_fit_are_on_the_device(strict_device):
+    """A further epoch of several steps uploads the order of each scan's samples; pieces of a batch copy nothing."""
+    copies = []
+    for epochs, points in ((2, None), (3, None), (3, 256)):
+        with pytest.MonkeyPatch.context() as patch:
+            if points:
+                patch.setattr(SubjectModel, "points_at_once", lambda *_, points=points, **__: points)
+            memory = Memory(
+                strict_device, lambda epochs=epochs: fitted(strict_device.name, preset=replace(FAST, epochs=epochs))
+            )
+        copies.append((memory.uploads, memory.downloads))
+    assert copies[1][0] - copies[0][0] <= 12 and copies[2][0] == copies[1][0], copies
+    assert copies[2][1] == copies[1][1], copies
+
+
 def test_a_device_that_fails_in_a_fit_gives_way_to_the_cpu(strict_device, monkeypatch):
     expected, right, calls = fitted("cpu"), fit_loop.FitLoop._loss, []
 
