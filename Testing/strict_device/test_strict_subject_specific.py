@@ -63,7 +63,8 @@ def test_joint_images_of_a_volume(rounds, strict_device):
         return joint_images(groups, lattice(), device=device, iterations=8, rounds=rounds)
 
     expected, (memory) = run("cpu"), Memory(strict_device, lambda: run(strict_device.name))
-    assert memory.needed > 0 and memory.left == 0 and memory.result[1:] == ((), ())
+    estimate = get("joint-nonlocal").device_memory(*views(), (False, False, True), {})
+    assert 0.5 * estimate < memory.needed <= estimate and memory.left == 0 and memory.result[1:] == ((), ())
     assert images_equal(memory.result[0], expected[0])
     with strict_device.limited(memory.needed // 2):
         less = Memory(strict_device, lambda: run(strict_device.name))
@@ -88,8 +89,8 @@ def test_joint_tv_of_independent_slices_is_halved_then_made_on_the_cpu(strict_de
 
 
 def test_joint_images_of_slices_need_one_download_and_launches_for_one_slice(strict_device):
-    acquisition = SliceAcquisition.of((32, 28), (2.0, 2.0))
-    truths = [torch.from_numpy(np.array(view.array)) for view in pair((4, 32, 28))]
+    acquisition = SliceAcquisition.of((40, 36), (2.0, 2.0))
+    truths = [torch.from_numpy(np.array(view.array)) for view in pair((4, 40, 36))]
     slices = acquisition.forward(truths[0]), truths[1]
     moved = [each.to(strict_device.name) for each in slices]
     expected = [joint_tv(acquisition, *slices), joint_tv(acquisition, slices[0], None)]
