@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 COPIES = 22  # arrays on the lattice that live at once for two contrasts
+_DEVICE_COPIES = 16  # arrays on the lattice that live at once on an accelerator, for each contrast
 _CACHE_BYTES = 512 << 20  # of images of both contrasts
 _PLACES = 6  # decimal places, in mm, to which lattices of two runs must agree
 _WORSE = 0.5  # weight of the added detail below which the whole of it makes the image worse
@@ -81,6 +83,16 @@ class JointTV(Method):
     def clear_cache(self) -> None:
         """See `Method.clear_cache`."""
         self._images.clear()
+
+    def device_memory(
+        self,
+        target: Volume,
+        reference: Volume | None,
+        refine: tuple[bool, bool, bool],
+        options: Mapping[str, bool | int | float | str],
+    ) -> int:
+        """See `Method.device_memory`. Independent slices are reconstructed one by one if need be."""
+        return joint_device_memory(target, reference, refine)
 
     def prepare(
         self,
@@ -160,6 +172,13 @@ class JointTV(Method):
         if not (notes or warnings):
             self._images.put(key, made)
         return made
+
+
+def joint_device_memory(target: Volume, reference: Volume | None, refine: tuple[bool, bool, bool]) -> int:
+    """Bytes that a joint reconstruction needs on an accelerator at least, see `Method.device_memory`."""
+    _, lattice, across = joint_lattice(target, reference, refine)
+    samples = lattice.size if across is None else lattice.size // lattice.shape[across]
+    return 4 * _DEVICE_COPIES * samples * (1 if reference is None else 2)
 
 
 def joint_lattice(
