@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
 
 from ..core.progress import Monitor
+from ..image.sampling import Array
 from ..image.volume import Volume
 from .axis import AxisModel
 from .model import AcquisitionModel
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_VARYING = 1e-6  # of the scan's standard deviation: second differences below it are of areas where nothing varies
 _LEAST = 2e-3  # of the scan's standard deviation: below it rounding and errors of the acquisition model dominate
 _SAMPLES, _PLANES = 1 << 20, 8  # the fewest that noise is estimated from, where the scan has them
 _WINDOW = 5  # samples across the windows in which flat regions are looked for
@@ -20,6 +26,7 @@ _FLATNESS = 0.55  # standard deviation of white noise in the flattest of such wi
 _TEXTURE = 0.8  # of a scan's standard deviation: where noise is found to be more, the whole scan is texture
 _FEWEST = 2000  # windows: a smaller scan may have no flat region
 _CLEAN = 0.012  # of the scan's range: the flattest regions of coarse scans without noise vary by about as much
+_DEVIATIONS = 0.6745  # median size of values of normal distribution, in standard deviations
 _BAND = 7  # neighbouring frequencies, along each axis, over which the power of a residual is averaged
 
 
@@ -38,9 +45,22 @@ def noise_of_samples(samples: np.ndarray, axes: Sequence[AxisModel], monitor: Mo
     """`noise_level` of `samples` (k, j, i) that were acquired by `axes`, one for each array axis."""
     detail = _second_differences(_middle(samples), axes, monitor or Monitor())
     deviation = float(samples.std())
-    size = np.abs(detail[np.abs(detail) > 1e-6 * deviation])
-    spread = float(np.median(size)) / 0.6745 if size.size else 0.0
+    size = np.abs(detail[np.abs(detail) > _VARYING * deviation])
+    spread = float(np.median(size)) / _DEVIATIONS if size.size else 0.0
     return max(spread, _LEAST * deviation) or 1.0  # of a constant image any noise will do
+
+
+def noise_of_slices(samples: Tensor, axes: Sequence[AxisModel]) -> Tensor:
+    """`noise_of_samples` of every slice of `samples` (slices, j, i) by itself: (slices,), on their device."""
+    size = _second_differences(samples, axes, Monitor()).abs().flatten(1)
+    deviation = samples.std(dim=(1, 2), correction=0)
+    size = size.masked_fill(size <= _VARYING * deviation[:, None], float("nan"))
+    lower = size.nanmedian(dim=1).values[:, None]  # of the two values in the middle, where their number is even
+    within, count = (size <= lower).sum(1), (~size.isnan()).sum(1)
+    next_one = size.masked_fill(~(size > lower), float("inf")).amin(1)
+    upper = next_one.where(2 * within == count, lower[:, 0])
+    noise = ((lower[:, 0] + upper) / 2 / _DEVIATIONS).nan_to_num(0.0).maximum(_LEAST * deviation)
+    return noise.masked_fill(noise == 0, 1.0)
 
 
 def significant_noise(scan: Volume, monitor: Monitor | None = None) -> float:
@@ -92,7 +112,7 @@ def _middle(samples: np.ndarray) -> np.ndarray:
     return samples[first : first + depth]
 
 
-def _second_differences(samples: np.ndarray, axes: Sequence[AxisModel], monitor: Monitor) -> np.ndarray:
+def _second_differences(samples: Array, axes: Sequence[AxisModel], monitor: Monitor) -> Array:
     """Second differences along all k-space axes, scaled so that noise keeps its standard deviation."""
     detail, gain = samples, 1.0
     for axis, acquired in enumerate(axes):
@@ -101,6 +121,7 @@ def _second_differences(samples: np.ndarray, axes: Sequence[AxisModel], monitor:
         if acquired.kind == "slab" or n < 4:
             continue
         monitor.check()
-        left, middle, right = (np.moveaxis(detail, axis, 0)[s : s + n] for s in (0, stride, 2 * stride))
-        detail, gain = np.moveaxis(left - 2 * middle + right, 0, axis), gain * 6**0.5
-    return detail / np.float32(gain)
+        before = (slice(None),) * axis
+        left, middle, right = (detail[(*before, slice(s, s + n))] for s in (0, stride, 2 * stride))
+        detail, gain = left - 2 * middle + right, gain * 6**0.5
+    return detail / gain

@@ -78,14 +78,18 @@ class FitLoop:
     def _run(self, monitor: Monitor, device: str) -> tuple[list[CurvePoint], str]:
         self.rng.bit_generator.state = self._random_state
         self.device, self.points = device, self.model.points_at_once(device, passes=3)
+        in_host_memory = self.scans
         with self.model.placed(device):
             use_bfloat16(self.model.network, self.settings.precision == "bfloat16")
             try:
+                self.scans = [scan.on(device) for scan in in_host_memory]
                 curve, reason = self._epochs(monitor)
-            finally:
                 use_bfloat16(self.model.network, False)
-            if self.model.initial is not None:
-                self._scale_corrections(monitor.silent)
+                if self.model.initial is not None:
+                    self._scale_corrections(monitor.silent)
+            finally:
+                self.scans = in_host_memory
+                use_bfloat16(self.model.network, False)
         return curve, reason
 
     def _epochs(self, monitor: Monitor) -> tuple[list[CurvePoint], str]:
@@ -99,7 +103,7 @@ class FitLoop:
         if self.callbacks.on_point is not None:
             self._evaluate(0.0, [], monitor)
         for _ in range(self.preset.epochs):
-            orders = [np.array_split(self.rng.permutation(len(s.fitted)), self.steps) for s in self.scans]
+            orders = [scan.shuffled(self.rng, self.steps) for scan in self.scans]
             losses: list[float] = []
             for step in range(self.steps):
                 begin = self.limits.seconds
@@ -176,7 +180,7 @@ class FitLoop:
 
     # -------------------------------------------------------------- one step
 
-    def _backward(self, chosen: Sequence[np.ndarray], monitor: Monitor) -> float:
+    def _backward(self, chosen: Sequence[Tensor], monitor: Monitor) -> float:
         """The loss of a batch, with gradients, computed in pieces; these are halved when memory runs out."""
 
         def smaller() -> float:
@@ -186,38 +190,36 @@ class FitLoop:
         enough = self.points // 2 >= _FEWEST
         return retry_smaller(partial(self._accumulate, chosen, monitor), smaller if enough else None, self.device)
 
-    def _accumulate(self, chosen: Sequence[np.ndarray], monitor: Monitor) -> float:
+    def _accumulate(self, chosen: Sequence[Tensor], monitor: Monitor) -> float:
         """The loss of a batch; the gradients of its pieces are summed."""
         for parameter in self.model.network.parameters():
             parameter.grad = None
         counts = np.zeros(len(self.model.contrasts))
         for scan, rows in zip(self.scans, chosen, strict=True):
             counts[scan.contrast] += len(rows)
-        loss = 0.0
+        losses = [torch.zeros((), device=self.device)]  # is downloaded once
         for scan, rows in reversed(list(zip(self.scans, chosen, strict=True))):
             for first in reversed(range(0, len(rows), self._rows(scan))):
                 monitor.check()
-                piece = scan.fitted[rows[first : first + self._rows(scan)]]
-                value = self._loss(scan, piece) * (1.0 / counts[scan.contrast])
+                value = self._loss(scan, rows[first : first + self._rows(scan)]) * (1.0 / counts[scan.contrast])
                 value.backward()
-                loss += float(value.detach())
-        return loss
+                losses.append(value.detach())
+        return float(torch.stack(losses).sum())
 
     def _rows(self, scan: ScanPoints) -> int:
         return max(1, self.points // scan.points_per_sample)
 
-    def _loss(self, scan: ScanPoints, rows: np.ndarray) -> Tensor:
+    def _loss(self, scan: ScanPoints, rows: Tensor) -> Tensor:
         """Squared residuals of some samples of a scan, and the correction's roughness within the slab, summed."""
         found = self._predict(scan, rows)
-        values = scan.values[rows].to(found.device)
-        loss = ((found.mean(dim=1) - values) ** 2).sum()
+        loss = ((found.mean(dim=1) - scan.values[rows]) ** 2).sum()
         if self.model.initial is not None and found.shape[1] > 1:
             loss = loss + self.preset.roughness * found.var(dim=1, correction=0).sum()
         return loss
 
-    def _predict(self, scan: ScanPoints, rows: np.ndarray) -> Tensor:
+    def _predict(self, scan: ScanPoints, rows: Tensor) -> Tensor:
         """The network's output in the scan's contrast: (samples, points of the profile)."""
-        positions = scan.positions(rows).to(self.device)
+        positions = scan.positions(rows)
         output = self.model.output(positions.reshape(-1, 3))[1][:, scan.contrast]
         return output.reshape(positions.shape[:2])
 
@@ -229,12 +231,12 @@ class FitLoop:
         sums, counts = np.zeros(len(self.model.contrasts)), np.zeros(len(self.model.contrasts))
         for scan in self.scans:
             held_out = scan.held_out[::stride]
-            for first in range(0, len(held_out), self._rows(scan)):
+            parts = [torch.zeros((), device=self.device)]
+            for rows in _split(held_out, self._rows(scan)):
                 monitor.check()
-                rows = held_out[first : first + self._rows(scan)]
-                residual = self._predict(scan, rows).mean(dim=1) - scan.values[rows].to(self.device)
-                sums[scan.contrast] += float((residual**2).sum())
-                counts[scan.contrast] += len(rows)
+                parts.append(((self._predict(scan, rows).mean(dim=1) - scan.values[rows]) ** 2).sum())
+            sums[scan.contrast] += float(torch.stack(parts).sum())
+            counts[scan.contrast] += len(held_out)
         return float((sums / np.maximum(counts, 1)).sum())
 
     @torch.no_grad()
@@ -244,34 +246,37 @@ class FitLoop:
             return None
         monitor.check()
         found = []
+        correction = torch.tensor([c.correction for c in self.model.contrasts]).to(self.device)
         for scan in self.scans:
-            held_out = scan.held_out[::stride]
-            for first in range(0, len(held_out), self.points):
+            for rows in _split(scan.held_out[::stride], self.points):
                 monitor.check()
-                base, output = self.model.output(scan.centers[held_out[first : first + self.points]].to(self.device))
-                correction = torch.tensor([c.correction for c in self.model.contrasts], device=self.device)
-                found.append((output * correction + (0 if base is None else base))[:, :2].cpu().numpy())
-        return mutual_information(*np.concatenate(found).T)
+                base, output = self.model.output(scan.centers[rows])
+                found.append((output * correction + (0 if base is None else base))[:, :2])
+        return mutual_information(*torch.cat(found).cpu().numpy().T)
 
     @torch.no_grad()
     def _scale_corrections(self, monitor: Monitor) -> None:
         """Scale each contrast's correction, by 0 to 1, to explain the held-out samples best."""
         shares = []
         for number in range(len(self.model.contrasts)):
-            product = square = 0.0
+            sums = [torch.zeros(2, device=self.device)]
             for scan in (s for s in self.scans if s.contrast == number):
-                for first in range(0, len(scan.held_out), self._rows(scan)):
+                for rows in _split(scan.held_out, self._rows(scan)):
                     monitor.check()
-                    rows = scan.held_out[first : first + self._rows(scan)]
-                    found = self._predict(scan, rows).mean(dim=1).cpu()
-                    product += float((found * scan.values[rows]).sum())
-                    square += float((found**2).sum())
+                    found = self._predict(scan, rows).mean(dim=1)
+                    sums.append(torch.stack([(found * scan.values[rows]).sum(), (found**2).sum()]))
+            product, square = torch.stack(sums).sum(0).tolist()
             shares.append(min(1.0, max(0.0, product / square)) if square > 0 else 0.0)
         self.model.contrasts = tuple(
             replace(c, correction=c.correction * share) for c, share in zip(self.model.contrasts, shares, strict=True)
         )
         if not any(shares):
             self.notes += ("The network explained nothing beyond joint non-local means, whose result stands.",)
+
+
+def _split(rows: Tensor, size: int) -> Sequence[Tensor]:
+    """Parts of up to `size` rows, none of them empty."""
+    return rows.split(size) if len(rows) else ()
 
 
 def _average_of(network: nn.Module, decay: float) -> AveragedModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -16,7 +17,16 @@ _EMPTY = 0.05  # of the 99.9th percentile: background
 
 
 class ScanPoints:
-    """The samples of a scan as tensors, with the rows that are fitted and those that are held out."""
+    """The samples of a scan as tensors, with the rows that are fitted and those that are held out.
+
+    Attributes:
+        contrast: the output of the network that they are samples of.
+        points_per_sample: of the slice profile.
+        centers: (samples, 3) normalised positions.
+        values: (samples,) normalised.
+        held_out: numbers of the samples that are held out, ascending.
+        fitted: (f,) numbers of the samples that are fitted, ascending; stays in host memory, where it is shuffled.
+    """
 
     def __init__(self, samples: Samples, model: SubjectModel, rng: np.random.Generator) -> None:
         self.contrast = samples.contrast
@@ -29,11 +39,25 @@ class ScanPoints:
         count = min(_MOST_HELD_OUT, math.ceil(_HELD_OUT * len(values)))
         if model.initial is None:  # as published: all samples are fitted, and some of the foreground evaluated
             bright = rng.permutation(np.flatnonzero(samples.values > _EMPTY * np.percentile(samples.values, 99.9)))
-            self.held_out, self.fitted = np.sort(bright[:count]), np.arange(len(values))
+            held_out, self.fitted = bright[:count], np.arange(len(values))
         else:
             order = rng.permutation(len(values))
-            self.held_out, self.fitted = np.sort(order[:count]), np.sort(order[count:])
+            held_out, self.fitted = order[:count], np.sort(order[count:])
+        self.held_out = torch.from_numpy(np.sort(held_out))
 
-    def positions(self, rows: np.ndarray) -> Tensor:
+    def on(self, device: str) -> ScanPoints:
+        """The same with its tensors on `device`."""
+        moved = copy.copy(self)
+        moved.centers, moved.offsets, moved.values, moved.held_out = (
+            tensor.to(device) for tensor in (self.centers, self.offsets, self.values, self.held_out)
+        )
+        return moved
+
+    def shuffled(self, rng: np.random.Generator, steps: int) -> tuple[Tensor, ...]:
+        """The fitted samples' numbers in random order, on the device of the values, in as many parts as `steps`."""
+        order = self.fitted[rng.permutation(len(self.fitted))]
+        return torch.from_numpy(order).to(self.values.device).tensor_split(steps)
+
+    def positions(self, rows: Tensor) -> Tensor:
         """Normalised positions (samples, points of the profile, 3)."""
         return self.centers[rows][:, None] + self.offsets

@@ -27,24 +27,32 @@ def upper_triangle(count: int) -> list[tuple[int, int]]:
 
 def gradient_products(gradient: Tensor, out: Tensor) -> None:
     """`out` (entries, …) = scalar products of the contrasts' gradients (contrasts, axes, …)."""
-    for number, (first, second) in enumerate(upper_triangle(len(gradient))):
-        torch.sum(gradient[first] * gradient[second], dim=0, out=out[number])
+    for entry, (first, second) in zip(out, upper_triangle(len(gradient)), strict=True):
+        torch.mul(gradient[first, 0], gradient[second, 0], out=entry)
+        for axis in range(1, gradient.shape[1]):
+            entry.addcmul_(gradient[first, axis], gradient[second, axis])
 
 
-def matrix_function(field: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """The field of matrices with the same eigenvectors and `function` of the (non-negative) eigenvalues."""
+def apply_matrix_function(field: Tensor, function: Callable[[Tensor], Tensor]) -> None:
+    """Apply `function` to the (non-negative) eigenvalues of a field of matrices, in place; eigenvectors stay.
+
+    `function` may change its argument.
+    """
     if len(field) == 1:
-        return function(field)
+        field.copy_(function(field))
+        return
     if len(field) > 3:
         values, vectors = torch.linalg.eigh(_full(field))
         matrix = (vectors * function(values.clamp_(min=0.0))[..., None, :]) @ vectors.transpose(-1, -2)
-        return torch.stack([matrix[..., first, second] for first, second in upper_triangle(matrix.shape[-1])])
+        for entry, (first, second) in zip(field, upper_triangle(matrix.shape[-1]), strict=True):
+            entry.copy_(matrix[..., first, second])
+        return
     mean, half, split = _eigen(field)
-    upper, lower = function(mean + split), function((mean - split).clamp_(min=0.0))
-    middle, ratio = (upper + lower).mul_(0.5), (upper - lower).mul_(0.5).div_(split)
-    return torch.stack(
-        [torch.addcmul(middle, ratio, half), ratio * field[1], torch.addcmul(middle, ratio, half, value=-1)]
-    )
+    upper, lower = function(mean + split), function(mean.sub_(split).clamp_(min=0.0))
+    ratio, middle = torch.sub(upper, lower).mul_(0.5).div_(split), upper.add_(lower).mul_(0.5)
+    torch.addcmul(middle, ratio, half, out=field[0])
+    field[1].mul_(ratio)
+    torch.addcmul(middle, ratio, half, value=-1, out=field[2])
 
 
 def trace_of_function(field: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
@@ -64,24 +72,26 @@ def penalty(values: Tensor) -> Tensor:
 
 def quadratic_weight(values: Tensor) -> Tensor:
     """Twice the derivative of `penalty`: the weight of the squared gradient that majorises the penalty at `values`."""
-    return (values + ROUNDING**2) ** (POWER / 2 - 1)
+    root = (values + ROUNDING**2).rsqrt_()
+    return root.sqrt().mul_(root)  # the power POWER / 2 - 1 = -3/4, faster than `pow`
 
 
 def binomial_smooth(field: Tensor, dim: int) -> None:
     """Smooth `field` along `dim` in place, with weights ¼ ½ ¼ and the edge replicated. Self-adjoint."""
     n = field.shape[dim]
-    before = field.clone()
-    field.mul_(0.5)
-    field.narrow(dim, 0, n - 1).add_(before.narrow(dim, 1, n - 1), alpha=0.25)
-    field.narrow(dim, 1, n - 1).add_(before.narrow(dim, 0, n - 1), alpha=0.25)
-    for end in (0, n - 1):
-        field.narrow(dim, end, 1).add_(before.narrow(dim, end, 1), alpha=0.25)
+    if n == 1:
+        return
+    # means of neighbours twice
+    between = torch.lerp(field.narrow(dim, 0, n - 1), field.narrow(dim, 1, n - 1), 0.5)
+    torch.lerp(between.narrow(dim, 0, n - 2), between.narrow(dim, 1, n - 2), 0.5, out=field.narrow(dim, 1, n - 2))
+    for end, nearest in (0, 0), (n - 1, n - 2):
+        field.narrow(dim, end, 1).lerp_(between.narrow(dim, nearest, 1), 0.5)
 
 
 def _eigen(field: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of 2 × 2 matrices: half the trace, half the difference of the diagonal entries, half that of the eigenvalues."""
     mean, half = (field[0] + field[2]).mul_(0.5), (field[0] - field[2]).mul_(0.5)
-    return mean, half, torch.hypot(half, field[1]).clamp_(min=_TINY)
+    return mean, half, torch.addcmul(half * half, field[1], field[1]).sqrt_().clamp_(min=_TINY)
 
 
 def _full(field: Tensor) -> Tensor:

@@ -16,43 +16,52 @@ class DataTerm:
 
     Args:
         scan: the measurements; U and A are its operators.
-        scale: intensity that is 1 in the images.
-        weight: of the squares; (scale / noise)² for a term in units of the noise.
+        scale: intensity that is 1 in the images; of each slice (slices, 1, 1) or of all.
+        weight: of the squares, as `scale`; (scale / noise)² for a term in units of the noise.
         like: a tensor of the device and data type to compute in.
     """
 
-    def __init__(self, scan: Observation, scale: float, weight: float, like: Tensor) -> None:
-        self.bases = [None if basis is None else torch.from_numpy(basis).to(like) for basis in scan.bases]
+    def __init__(self, scan: Observation, scale: float | Tensor, weight: float | Tensor, like: Tensor) -> None:
+        self.bases = [None if basis is None else as_tensor(basis, like) for basis in scan.bases]
         left = (None, None, None) if scan.measured is None else scan.left
-        self.left = [None if basis is None else torch.from_numpy(basis).to(like) for basis in left]
-        self.gains = torch.from_numpy(scan.gains).to(like)
-        self.coefficients = torch.from_numpy(np.ascontiguousarray(scan.coefficients)).to(like) / scale
+        self.left = [None if basis is None else as_tensor(basis, like) for basis in left]
+        self.gains = as_tensor(scan.gains, like)
+        self.coefficients = as_tensor(scan.coefficients, like) / scale
         self.missing = None if scan.measured is None else torch.from_numpy(~scan.measured).to(like.device)
         self.weight = weight
+        self._prox_gains: tuple[float, Tensor] | None = None
 
     def residual(self, image: Tensor) -> Tensor:
         """Coefficients (r, r, r) of y − A `image`; 0 at samples that were not measured."""
-        residual = project(image, self.bases).mul_(-1.0) if any(b is not None for b in self.bases) else -image
-        residual = residual.mul_(self.gains).add_(self.coefficients)
+        residual = torch.addcmul(self.coefficients, project(image, self.bases), self.gains, value=-1.0)
         if self.missing is not None:
             residual = project(expand(residual, self.left).masked_fill_(self.missing, 0.0), self.left)
         return residual
 
     def value(self, image: Tensor) -> float:
         """The term at `image`."""
-        return 0.5 * self.weight * float((self.residual(image).cpu().double() ** 2).sum())
+        return 0.5 * float((self.weight * self.residual(image) ** 2).cpu().double().sum())
 
     def prox(self, image: Tensor, step: float) -> None:
         """The proximal operator, in place: the minimum of ‖· − image‖² / 2 + step × the term.
 
         Where samples are missing, the term is replaced by its quadratic majoriser at `image`.
         """
-        residual = self.residual(image).mul_(self.gains / (self.gains**2 + 1.0 / (step * self.weight)))
-        expand(residual, self.bases, onto=image)
+        if self._prox_gains is None or self._prox_gains[0] != step:
+            self._prox_gains = step, self.gains / (self.gains**2 + 1.0 / (step * self.weight))
+        if self.missing is None and not any(basis is not None for basis in self.bases):
+            image.lerp_(self.coefficients, self._prox_gains[1])  # the same in one pass: all gains are 1
+            return
+        expand(self.residual(image).mul_(self._prox_gains[1]), self.bases, onto=image)
 
     def add_adjoint(self, dual: Tensor, step: float, image: Tensor) -> None:
         """Add −step · Aᵀ dual to `image`, in place."""
         expand(dual * self.gains * -step, self.bases, onto=image)
+
+
+def as_tensor(array: np.ndarray | Tensor, like: Tensor) -> Tensor:
+    """`array` on the device and in the data type of `like`; itself, or its memory, where these are its own."""
+    return torch.as_tensor(np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array).to(like)
 
 
 def project(image: Tensor, bases: Sequence[Tensor | None]) -> Tensor:
@@ -70,6 +79,8 @@ def expand(coefficients: Tensor, bases: Sequence[Tensor | None], onto: Tensor | 
     over_k, over_j, over_i = bases
     if over_i is not None:
         coefficients = coefficients @ over_i.T
+    if over_j is not None and over_k is None and onto is not None:
+        return onto.baddbmm_(over_j.expand(len(onto), *over_j.shape), coefficients)
     if over_j is not None:
         coefficients = over_j @ coefficients
     if over_k is not None:

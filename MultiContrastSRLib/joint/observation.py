@@ -35,7 +35,7 @@ _FINER = 0.98  # a scan whose spacing is below this fraction of the lattice's is
 
 @dataclass(frozen=True)
 class Observation:
-    """The measurements of one scan.
+    """The measurements of one scan, as numpy arrays, or as tensors where those of slices are on a device.
 
     Attributes:
         bases: per axis (k, j, i), the right singular vectors V (n, r) of the acquisition; None for the identity.

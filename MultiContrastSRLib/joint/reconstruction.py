@@ -66,7 +66,7 @@ def reconstruct(
             solver = Solver(channels, rates, smoothness, torch.device(device))
         try:
             interruptible = monitor if stop is None else monitor.interruptible(stop)
-            _minimise(solver, iterations, interruptible.part(0.0, _share(iterations, rounds)), on_objective)
+            minimise(solver, iterations, interruptible.part(0.0, _share(iterations, rounds)), on_objective)
             solver.release_iteration_buffers()
             if rounds:
                 if preview is not None:
@@ -75,11 +75,13 @@ def reconstruct(
         except CancelledError:
             monitor.check()  # cancelled; otherwise `stop` ended it
         with single_threaded():
-            return solver.images(monitor.silent)
+            return [solver.final_image(number, monitor.silent).cpu().numpy() for number in range(len(channels))]
 
 
-def _minimise(solver: Solver, iterations: int, monitor: Monitor, on_objective: Callable[[float], None] | None) -> None:
-    """Iterations of joint total variation."""
+def minimise(
+    solver: Solver, iterations: int, monitor: Monitor, on_objective: Callable[[float], None] | None = None
+) -> None:
+    """Iterations of joint total variation; `on_objective`: see `reconstruct`."""
     with single_threaded():
         for number in range(iterations):
             monitor.update(number / iterations)

@@ -19,8 +19,9 @@ from ..core.devices import has_float64
 from ..core.progress import Monitor
 from ..core.threads import single_threaded
 from . import coupling
+from .blocks import Block, parts_of
 from .channel import Channel
-from .data_term import DataTerm, expand, project
+from .data_term import DataTerm, as_tensor, expand, project
 from .nonlocal_means import nonlocal_means
 
 _STEP = 0.5  # of the images, in units of their gradients; the dual variables' step follows from it
@@ -53,7 +54,6 @@ class Solver:
         like = torch.empty(0, dtype=torch.float32, device=device)
         self.channels = channels
         self.scales = [channel.scale for channel in channels]
-        self.floors = [channel.floor / channel.scale for channel in channels]
         self.axes = [axis for axis, rate in enumerate(rates) if rate > 0]
         self.rates = [rates[axis] for axis in self.axes]
         self.terms = [channel.data_terms(smoothness, like) for channel in channels]
@@ -66,52 +66,54 @@ class Solver:
         operators = max(len(terms) for terms in self.terms)  # the gradient and the further scans
         self.dual_step = 1.0 / (operators * _STEP * 4 * sum(rate**2 for rate in self.rates))
         self.further_step = 1.0 / (operators * _STEP)  # gains of slabs and k-space crops are at most 1
-        depth = self._depth(0)
-        self.blocks = [slice(k, min(k + depth, shape[0])) for k in range(0, shape[0], depth)]
-        self.buffer = self.dual.new_empty((*self.dual.shape[:2], depth, *shape[1:]))
+        parts = parts_of(shape, device)
+        size = [max(each[axis].stop - each[axis].start for each in parts) for axis in range(2)]
+        buffer = self.dual.new_empty((*self.dual.shape[:2], *size, shape[2]))
+        axes = list(zip(self.axes, self.rates, strict=True))
+        tensors = self.image, self.extrapolated, self.dual, self.field, buffer
+        self.blocks = [Block(part, axes, *tensors) for part in parts]
 
     def _initial(self, like: Tensor) -> list[Tensor]:
-        images = [torch.from_numpy(np.ascontiguousarray(channel.initial)).to(like) for channel in self.channels]
-        return [image / scale for image, scale in zip(images, self.scales, strict=True)]
+        return [as_tensor(channel.initial, like) / channel.scale for channel in self.channels]
 
     def _depth(self, axis: int) -> int:
         """How many planes across `axis` are processed at once."""
         shape = self.image.shape[1:]
-        return shape[axis] if self.image.is_cuda else min(shape[axis], max(1, _BLOCK * shape[axis] // shape.numel()))
+        whole = self.image.device.type != "cpu"
+        return shape[axis] if whole else min(shape[axis], max(1, _BLOCK * shape[axis] // shape.numel()))
 
-    def images(self, monitor: Monitor) -> list[np.ndarray]:
-        """The images (k, j, i) in the scans' units, raised to their floors; the solver cannot be used afterwards."""
-        for image, floor, terms in zip(self.image, self.floors, self.terms, strict=True):
-            self._raise_to_floor(image, floor, terms, monitor)
-        for image, scale in zip(self.image, self.scales, strict=True):
-            image.mul_(scale)
-        return list(self.image.cpu().numpy())
+    def final_image(self, number: int, monitor: Monitor) -> Tensor:
+        """The image (k, j, i) of a contrast in the scans' units, raised to its floor; ends the solver's use for it."""
+        self._raise_to_floor(self.image[number], self.channels[number], self.terms[number], monitor)
+        return self.image[number].mul_(self.scales[number])
 
     def copies(self) -> list[np.ndarray]:
         """Copies of the images (k, j, i) as they are now, in the scans' units."""
         return [(image * scale).cpu().numpy() for image, scale in zip(self.image, self.scales, strict=True)]
 
-    def _raise_to_floor(self, image: Tensor, floor: float, terms: Sequence[DataTerm], monitor: Monitor) -> None:
-        """Raise intensities below `floor` by changes in the null space of the acquisition.
+    def _raise_to_floor(self, image: Tensor, channel: Channel, terms: Sequence[DataTerm], monitor: Monitor) -> None:
+        """Raise intensities below the channel's floor by changes in the null space of the acquisition.
 
         In dark gaps between bright tissue, such as a fissure within one slab, the solver undershoots. An upper bound is
         not needed: of n voxels with mean y above a floor f, none exceeds f + n (y − f).
         """
-        if floor == -math.inf:
+        floor = channel.floor / channel.scale
+        if isinstance(floor, float) and floor == -math.inf:
             return
-        tolerance = _FLOOR_TOLERANCE * (image.max() - floor)
+        over = (1, 2) if isinstance(floor, Tensor) else (0, 1, 2)  # each slice has a floor of its own, or all have one
+        tolerance = _FLOOR_TOLERANCE * (image.amax(over, keepdim=True) - floor)
         for _ in range(_FLOOR_PASSES):
             monitor.check()
             lack = torch.sub(floor, image, out=self.extrapolated[0]).clamp_(min=0.0)
-            enough = lack.max() <= tolerance
-            if enough.device.type == "cpu" and enough:  # another device would have to be waited for
+            enough = lack.amax(over, keepdim=True) <= tolerance
+            if enough.device.type == "cpu" and enough.all():  # another device would have to be waited for
                 break
             remove_measured(lack.masked_fill_(enough, 0.0), terms)
             image.add_(lack)
 
     def release_iteration_buffers(self) -> None:
         """Free the memory that only iterations need."""
-        del self.dual, self.field, self.further_duals, self.buffer
+        del self.dual, self.field, self.further_duals, self.blocks
 
     def estimated_errors(self) -> list[float]:
         """Size of each image's error, in its units, estimated by its distance from the initial image.
@@ -141,7 +143,7 @@ class Solver:
     def objective(self, monitor: Monitor) -> float:
         """The objective, divided by λ."""
         self._update_structure_tensor(monitor)
-        penalties = (coupling.trace_of_function(self.field[:, block], coupling.penalty) for block in self.blocks)
+        penalties = (coupling.trace_of_function(block.field, coupling.penalty) for block in self.blocks)
         prior = sum(float(penalty.cpu().double().sum()) for penalty in penalties)
         data = [term.value(image) for image, terms in zip(self.image, self.terms, strict=True) for term in terms]
         return prior + sum(data)
@@ -155,51 +157,38 @@ class Solver:
 
     def iterate(self, monitor: Monitor) -> None:
         """One primal-dual iteration: a step of the images, then of the dual variables."""
-        for image, extrapolated, dual, terms, duals in zip(
-            self.image, self.extrapolated, self.dual, self.terms, self.further_duals, strict=True
-        ):
+        together = 1 if self.image.device.type == "cpu" else len(self.image)  # contrasts, one by one in the cache
+        for first in range(0, len(self.image), together):
             monitor.check()
-            extrapolated.copy_(image)
-            for values, axis, rate in zip(dual, self.axes, self.rates, strict=True):
-                n = values.shape[axis]
-                extrapolated.add_(values, alpha=_STEP * rate)
-                extrapolated.narrow(axis, 1, n - 1).sub_(values.narrow(axis, 0, n - 1), alpha=_STEP * rate)
-            for term, values in zip(terms[1:], duals, strict=True):
-                term.add_adjoint(values, _STEP, extrapolated)
-            terms[0].prox(extrapolated, _STEP)
-            extrapolated.mul_(2.0).sub_(image)
-            image.lerp_(extrapolated, _RELAXATION / 2)
-            for term, values in zip(terms[1:], duals, strict=True):
-                moved = values - self.further_step * term.residual(extrapolated)
-                values.lerp_(moved.div_(1.0 + self.further_step / term.weight), _RELAXATION)
+            self._step_images(slice(first, first + together))
         for block in self.blocks:
             monitor.check()
-            moved = self._gradient(self.extrapolated, block).mul_(self.dual_step).add_(self.dual[:, :, block])
-            dual = self.dual[:, :, block].mul_(1.0 - _RELAXATION)
-            for factor, (first, second) in zip(self.field[:, block], coupling.upper_triangle(len(dual)), strict=True):
-                dual[first].addcmul_(factor, moved[second], value=_RELAXATION)
-                if first != second:
-                    dual[second].addcmul_(factor, moved[first], value=_RELAXATION)
+            block.step_dual(self.dual_step, _RELAXATION)
 
-    def _gradient(self, images: Tensor, block: slice) -> Tensor:
-        """Forward differences of `images` times the rates, in some slices; 0 at the last sample of each axis."""
-        out = self.buffer[:, :, : block.stop - block.start]
+    def _step_images(self, contrasts: slice) -> None:
+        image, extrapolated, dual = self.image[contrasts], self.extrapolated[contrasts], self.dual[contrasts]
+        before = image
         for number, (axis, rate) in enumerate(zip(self.axes, self.rates, strict=True)):
-            along = axis + 1
-            source = images[:, block.start : block.stop + 1] if axis == 0 else images[:, block]
-            inner = source.shape[along] - 1
-            target = out[:, number]
-            upper, lower = (source.narrow(along, first, inner) for first in (1, 0))
-            torch.sub(upper, lower, out=target.narrow(along, 0, inner))
-            target.narrow(along, inner, target.shape[along] - inner).zero_()
-            if rate != 1.0:
-                target.mul_(rate)
-        return out
+            values, inner = dual[:, number], image.shape[axis + 1] - 1
+            torch.add(before, values, alpha=_STEP * rate, out=extrapolated)
+            extrapolated.narrow(axis + 1, 1, inner).sub_(values.narrow(axis + 1, 0, inner), alpha=_STEP * rate)
+            before = extrapolated
+        each = list(zip(extrapolated, self.terms[contrasts], self.further_duals[contrasts], strict=True))
+        for moved, terms, duals in each:
+            for term, values in zip(terms[1:], duals, strict=True):
+                term.add_adjoint(values, _STEP, moved)
+            terms[0].prox(moved, _STEP)
+        torch.lerp(image, extrapolated, 2.0, out=extrapolated)
+        image.lerp_(extrapolated, _RELAXATION / 2)
+        for moved, terms, duals in each:
+            for term, values in zip(terms[1:], duals, strict=True):
+                ascended = values - self.further_step * term.residual(moved)
+                values.lerp_(ascended.div_(1.0 + self.further_step / term.weight), _RELAXATION)
 
     def _update_structure_tensor(self, monitor: Monitor) -> None:
         for block in self.blocks:
             monitor.check()
-            coupling.gradient_products(self._gradient(self.image, block), self.field[:, block])
+            coupling.gradient_products(block.gradient(), block.field)
         self._smooth(monitor)
 
     def _smooth(self, monitor: Monitor) -> None:
@@ -212,4 +201,4 @@ class Solver:
     def _apply(self, function: Callable[[Tensor], Tensor], monitor: Monitor) -> None:
         for block in self.blocks:
             monitor.check()
-            self.field[:, block] = coupling.matrix_function(self.field[:, block], function)
+            coupling.apply_matrix_function(block.field, function)

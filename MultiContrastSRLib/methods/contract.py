@@ -196,6 +196,20 @@ class Method(ABC):
         """Free what is kept from earlier calls of `prepare`, such as fits. Does nothing for most methods."""
         return None
 
+    def device_memory(
+        self,
+        target: Volume,
+        reference: Volume | None,
+        refine: tuple[bool, bool, bool],
+        options: Mapping[str, bool | int | float | str],
+    ) -> int:
+        """Bytes that `prepare` needs on an accelerator at least; 0 (the default): any number of them will do.
+
+        Args:
+            target, reference, refine, options: as of `prepare`; all options.
+        """
+        return 0
+
     @abstractmethod
     def prepare(
         self,

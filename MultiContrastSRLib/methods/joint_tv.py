@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..acquisition.lattice import LatticeImage, default_refinement, lattice_samples, through_plane_factor
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 COPIES = 22  # arrays on the lattice that live at once for two contrasts
+_DEVICE_COPIES = 16  # arrays on the lattice that live at once on an accelerator, for each contrast
 _CACHE_BYTES = 512 << 20  # of images of both contrasts
+_PLACES = 6  # decimal places, in mm, to which lattices of two runs must agree
 _WORSE = 0.5  # weight of the added detail below which the whole of it makes the image worse
 
 
@@ -35,6 +38,10 @@ class _Reconstruction:
     def nbytes(self) -> int:
         """Bytes of the images."""
         return nbytes_of(self.images)
+
+    def exchanged(self) -> _Reconstruction:
+        """The reconstruction with the contrasts in the opposite order."""
+        return replace(self, images=self.images[::-1], weights=self.weights[::-1])
 
 
 @register
@@ -70,11 +77,22 @@ class JointTV(Method):
     )
 
     def __init__(self) -> None:
-        self._images = Cache(_CACHE_BYTES)  # so that a second run does not reconstruct again
+        # so that a second run does not reconstruct again, nor one with target and reference exchanged
+        self._images = Cache(_CACHE_BYTES)
 
     def clear_cache(self) -> None:
         """See `Method.clear_cache`."""
         self._images.clear()
+
+    def device_memory(
+        self,
+        target: Volume,
+        reference: Volume | None,
+        refine: tuple[bool, bool, bool],
+        options: Mapping[str, bool | int | float | str],
+    ) -> int:
+        """See `Method.device_memory`. Independent slices are reconstructed one by one if need be."""
+        return joint_device_memory(target, reference, refine)
 
     def prepare(
         self,
@@ -128,15 +146,20 @@ class JointTV(Method):
         device: str,
         monitor: Monitor,
     ) -> _Reconstruction:
-        """The reconstruction, from the cache where there is one of the same scans and settings."""
+        """The reconstruction, from the cache where there is one of the same scans and settings on the same lattice.
+
+        The order of the scans plays no part: of one run, the reference's image is the target's of the other.
+        """
         from ..joint.digest import digest_of
         from ..joint.trial import detail_weights
         from ..joint.volumes import joint_images
 
-        key = digest_of(scans, lattice.shape, lattice.affine.tobytes(), across, sorted(settings.items()), device)
-        found = self._images.get(key)
-        if found is not None:
-            return found
+        where = lattice.shape, (lattice.affine.round(_PLACES) + 0.0).tobytes(), across
+        key, exchanged = (digest_of(each, where, sorted(settings.items()), device) for each in (scans, scans[::-1]))
+        for known in (key, exchanged):
+            found = self._images.get(known)
+            if found is not None:
+                return found if known == key else found.exchanged()
         trial, rest = monitor.part(0.0, 0.2), monitor.part(0.2, 1.0)
         weights = detail_weights([scan for (scan,) in scans], lattice, device=device, monitor=trial, **settings)
         images, notes, warnings = joint_images(
@@ -149,6 +172,13 @@ class JointTV(Method):
         if not (notes or warnings):
             self._images.put(key, made)
         return made
+
+
+def joint_device_memory(target: Volume, reference: Volume | None, refine: tuple[bool, bool, bool]) -> int:
+    """Bytes that a joint reconstruction needs on an accelerator at least, see `Method.device_memory`."""
+    _, lattice, across = joint_lattice(target, reference, refine)
+    samples = lattice.size if across is None else lattice.size // lattice.shape[across]
+    return 4 * _DEVICE_COPIES * samples * (1 if reference is None else 2)
 
 
 def joint_lattice(

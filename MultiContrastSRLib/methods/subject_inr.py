@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..acquisition.lattice import LatticeImage
@@ -11,7 +12,7 @@ from ..core.memory import check_memory
 from ..core.progress import Monitor
 from ..image.volume import Volume
 from .contract import Method, Option, register
-from .joint_tv import COPIES, joint_lattice
+from .joint_tv import COPIES, joint_device_memory, joint_lattice
 
 if TYPE_CHECKING:
     from ..image.grid import Grid
@@ -101,6 +102,18 @@ class SubjectINR(Method):
     def clear_cache(self) -> None:
         """See `Method.clear_cache`."""
         self._fits.clear()
+
+    def device_memory(
+        self,
+        target: Volume,
+        reference: Volume | None,
+        refine: tuple[bool, bool, bool],
+        options: Mapping[str, bool | int | float | str],
+    ) -> int:
+        """See `Method.device_memory`: that of the joint reconstruction that a fit begins from, if it does."""
+        if options["model"] or not settings(dict(options)).preset.start:
+            return 0
+        return joint_device_memory(target, reference, refine)
 
     def prepare(
         self,

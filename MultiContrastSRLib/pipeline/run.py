@@ -19,7 +19,7 @@ from ..image.volume import Volume, warnings_of
 from ..io import load_volume
 from ..methods import get
 from ..registration.align import align
-from .checks import check_memory_for, check_volume
+from .checks import check_memory_for, check_volume, device_memory_for
 from .output import checked_output_grid, output_grid
 from .plausibility import input_warnings, result_warnings
 from .prepared_run import PreparedRun, timed
@@ -182,6 +182,7 @@ def _begin(
     if used is not None:
         resolution["reference"] = resolution_along(used, target.grid)
         warnings += _coarse_reference(resolution, refinement_for(target.grid, grid))
+    warnings += device_memory_for(method, target, used, grid, device, checked).warnings
     inputs = Report(
         method.name,
         __version__,

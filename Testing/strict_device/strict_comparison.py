@@ -50,6 +50,7 @@ class Memory:
 
     Attributes:
         result: of `work`.
+        uploads, downloads: copies to and from the device.
         launches: calls of operators on the device.
         needed: most bytes that were held in it.
         left: bytes that are held afterwards and were not before, without the constants that are cached within a bound.
@@ -63,5 +64,6 @@ class Memory:
         self.result = work()
         gc.collect()
         _clear_constants()
+        self.uploads, self.downloads = device.counts.uploads, device.counts.downloads
         self.launches, self.needed = device.counts.launches, device.counts.peak - before
         self.left = device.counts.bytes - before

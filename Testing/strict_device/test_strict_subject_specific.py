@@ -11,14 +11,17 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="Subject-specific methods need torch, which is not installed here.")
 
+from phantoms import pair  # noqa: E402
 from strict_comparison import Memory, equal, scans, super_resolved  # noqa: E402
 from subject_fixtures import ellipsoids, thick_views  # noqa: E402
 
 from MultiContrastSRLib.acquisition.model import AcquisitionModel  # noqa: E402
+from MultiContrastSRLib.acquisition.slices import SliceAcquisition  # noqa: E402
 from MultiContrastSRLib.inr import fit_loop  # noqa: E402
 from MultiContrastSRLib.inr.fitting import Fit, fit  # noqa: E402
 from MultiContrastSRLib.inr.model import SubjectModel  # noqa: E402
 from MultiContrastSRLib.inr.presets import PRESETS, Settings  # noqa: E402
+from MultiContrastSRLib.joint.slices import joint_tv  # noqa: E402
 from MultiContrastSRLib.joint.volumes import joint_images  # noqa: E402
 from MultiContrastSRLib.methods import get  # noqa: E402
 
@@ -60,7 +63,8 @@ def test_joint_images_of_a_volume(rounds, strict_device):
         return joint_images(groups, lattice(), device=device, iterations=8, rounds=rounds)
 
     expected, (memory) = run("cpu"), Memory(strict_device, lambda: run(strict_device.name))
-    assert memory.needed > 0 and memory.left == 0 and memory.result[1:] == ((), ())
+    estimate = get("joint-nonlocal").device_memory(*views(), (False, False, True), {})
+    assert 0.5 * estimate < memory.needed <= estimate and memory.left == 0 and memory.result[1:] == ((), ())
     assert images_equal(memory.result[0], expected[0])
     with strict_device.limited(memory.needed // 2):
         less = Memory(strict_device, lambda: run(strict_device.name))
@@ -82,6 +86,26 @@ def test_joint_tv_of_independent_slices_is_halved_then_made_on_the_cpu(strict_de
     assert none.result.report.warnings == ("strict:0 ran out of memory; joint total variation ran on the CPU.",)
     assert none.left == 0
     assert all(equal(each.result.volume.array, expected.volume.array) for each in (less, none))
+
+
+def test_joint_images_of_slices_need_one_download_and_launches_for_one_slice(strict_device):
+    acquisition = SliceAcquisition.of((40, 36), (2.0, 2.0))
+    truths = [torch.from_numpy(np.array(view.array)) for view in pair((4, 40, 36))]
+    slices = acquisition.forward(truths[0]), truths[1]
+    moved = [each.to(strict_device.name) for each in slices]
+    expected = [joint_tv(acquisition, *slices), joint_tv(acquisition, slices[0], None)]
+    joint_tv(acquisition, *moved)  # uploads the operators, which are kept
+    counts = []
+    for count in (4, 1):
+        strict_device.reset()
+        image = joint_tv(acquisition, *(each[:count] for each in moved))
+        counts.append(strict_device.counts)
+        assert image.device == moved[0].device and equal(image.cpu().numpy(), expected[0][:count].numpy())
+    assert [(each.uploads, each.downloads) for each in counts] == [(0, 1)] * 2
+    assert counts[0].launches == counts[1].launches < 3000
+    alone = joint_tv(acquisition, moved[0], torch.zeros_like(moved[1]))
+    assert torch.equal(alone.cpu(), joint_tv(acquisition, moved[0], None).cpu())
+    assert equal(alone.cpu().numpy(), expected[1].numpy())
 
 
 @pytest.mark.parametrize("method", ["joint-nonlocal", "subject-inr"])
@@ -132,6 +156,21 @@ def test_a_fit_halves_its_pieces_then_begins_anew_on_the_cpu(strict_device):
     assert none.result.warnings == ("strict:0 ran out of memory; the fit ran on the CPU.",) and none.left == 0
     for each in (less, none):
         assert images_equal(each.result.model.images(lattice()), expected.model.images(lattice()))
+
+
+def test_points_and_batches_of_a_fit_are_on_the_device(strict_device):
+    """A further epoch of several steps uploads the order of each scan's samples; pieces of a batch copy nothing."""
+    copies = []
+    for epochs, points in ((2, None), (3, None), (3, 256)):
+        with pytest.MonkeyPatch.context() as patch:
+            if points:
+                patch.setattr(SubjectModel, "points_at_once", lambda *_, points=points, **__: points)
+            memory = Memory(
+                strict_device, lambda epochs=epochs: fitted(strict_device.name, preset=replace(FAST, epochs=epochs))
+            )
+        copies.append((memory.uploads, memory.downloads))
+    assert copies[1][0] - copies[0][0] <= 12 and copies[2][0] == copies[1][0], copies
+    assert copies[2][1] == copies[1][1], copies
 
 
 def test_a_device_that_fails_in_a_fit_gives_way_to_the_cpu(strict_device, monkeypatch):
