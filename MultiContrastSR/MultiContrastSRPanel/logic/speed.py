@@ -83,7 +83,7 @@ class Speeds:
         if not known["slowness"]:
             known["slowness"] = _probe() / _TYPICAL_PROBE_S
             self._settings.setValue(_SETTING, json.dumps(known))
-        return known["slowness"]
+        return float(known["slowness"])
 
     def _read(self) -> dict[str, Any]:
         try:
