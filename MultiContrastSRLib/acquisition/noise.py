@@ -112,6 +112,13 @@ def _middle(samples: np.ndarray) -> np.ndarray:
     return samples[first : first + depth]
 
 
+def _part(samples: Array, axis: int, start: int, count: int) -> Array:
+    """`count` samples along `axis` from `start` on."""
+    window = [slice(None)] * samples.ndim
+    window[axis] = slice(start, start + count)
+    return samples[tuple(window)]
+
+
 def _second_differences(samples: Array, axes: Sequence[AxisModel], monitor: Monitor) -> Array:
     """Second differences along all k-space axes, scaled so that noise keeps its standard deviation."""
     detail, gain = samples, 1.0
@@ -121,7 +128,6 @@ def _second_differences(samples: Array, axes: Sequence[AxisModel], monitor: Moni
         if acquired.kind == "slab" or n < 4:
             continue
         monitor.check()
-        before = (slice(None),) * axis
-        left, middle, right = (detail[(*before, slice(s, s + n))] for s in (0, stride, 2 * stride))
+        left, middle, right = (_part(detail, axis, start, n) for start in (0, stride, 2 * stride))
         detail, gain = left - 2 * middle + right, gain * 6**0.5
     return detail / gain

@@ -58,13 +58,6 @@ def _constant_share(array: np.ndarray) -> float:
     return float(np.mean((first == second)[shown])) if shown.any() else 0.0
 
 
-def _constant_share(array: np.ndarray) -> float:
-    """Share of the neighbouring voxels along the last axis, not both 0, that are equal."""
-    first, second = array[..., :-1], array[..., 1:]
-    shown = (first != 0) | (second != 0)
-    return float(np.mean((first == second)[shown])) if shown.any() else 0.0
-
-
 def kind_warning(array: np.ndarray, metadata: Mapping[str, object], name: str) -> str | None:
     """A sentence where `kind_of` finds something else than a magnitude scan."""
     kind = kind_of(array, metadata)

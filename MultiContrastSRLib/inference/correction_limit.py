@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..acquisition.axis import AxisModel
-from ..acquisition.limit import ALLOWANCE, PIXELS, TOLERATED
+from ..acquisition.limit import ALLOWANCE, TOLERATED
 from ..acquisition.operators import apply_operator
 from ..networks.bounded import local_range
 

@@ -10,7 +10,11 @@ from ..guided.slices import guided
 
 
 def base_image(
-    name: str | None, acquisition: SliceAcquisition, low: Tensor, reference: Tensor | None, confidence: Tensor | None = None
+    name: str | None,
+    acquisition: SliceAcquisition,
+    low: Tensor,
+    reference: Tensor | None,
+    confidence: Tensor | None = None,
 ) -> Tensor | None:
     """The image (B, 1, H, W) that a network with this `Spec.base_image` corrects; None where that is None.
 

@@ -72,7 +72,10 @@ def predicted(net: torch.nn.Module, images: SliceStack, augmentation: int = 1) -
 
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [*((name, {"base": "guided"}) for name in SPECS), *((name, {"base": "none"}) for name in ("dual-arbnet", "dinet", "minet"))],
+    [
+        *((name, {"base": "guided"}) for name in SPECS),
+        *((name, {"base": "none"}) for name in ("dual-arbnet", "dinet", "minet")),
+    ],
 )
 def test_the_mean_over_all_transforms_is_invariant(name, changes):
     torch.manual_seed(1)
@@ -88,7 +91,7 @@ def test_the_mean_over_all_transforms_is_invariant(name, changes):
 
 @pytest.mark.parametrize("name", ["swift", "dual-arbnet", "dinet"])
 def test_every_image_is_transformed(name):
-    """Target, reference and base image (the auxiliary image is made once); the mean is that of the predictions, each transformed back."""
+    """Target, reference and base image; the mean is that of the predictions, each transformed back."""
     torch.manual_seed(1)
     net, images = perturbed(tiny_light(name, base="guided")), stack((15, 21), 3.0)
     each = [invert(predicted(net, transformed(images, code)), code) for code in TRANSFORMS[:4]]

@@ -106,7 +106,9 @@ def test_wrong_specs_are_refused() -> None:
         ("guided+joint-tv", "dual-arbnet", "'none', 'sinc', 'guided'"),
         ("none", "swift", "'sinc', 'guided', 'guided+joint-tv'"),
     ):
-        with pytest.raises(InputError, match=rf"'base' .* is '{re.escape(base)}'; expected one of {re.escape(choices)}"):
+        with pytest.raises(
+            InputError, match=rf"'base' .* is '{re.escape(base)}'; expected one of {re.escape(choices)}"
+        ):
             light(network, base=base)
     values = published("minet").as_dict()
     del values["stages"]

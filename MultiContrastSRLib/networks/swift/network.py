@@ -23,8 +23,8 @@ _CONDITION = 32  # width of the layer that maps the scale to the gains of the no
 class Swift(Network):
     """base + U-Net(base, auxiliary image, reference, interpolated target), limited: the guided image, corrected.
 
-    Where the auxiliary image, which is made in another way, differs from the base image, one of them is wrong. All images
-    lie on the output's lattice, so one network serves every scale along each axis, and nothing is computed
+    Where the auxiliary image, which is made in another way, differs from the base image, one of them is wrong. All
+    images lie on the output's lattice, so one network serves every scale along each axis, and nothing is computed
     twice when a slice is viewed again. The base image's errors show best in a comparison with the reference, pixel by
     pixel; at strong downscaling they are as wide as the target's pixels, which the two coarser resolutions of the U-Net
     (Ronneberger et al., MICCAI 2015) cover at a fraction of the cost. The channels of each pixel are normalised before

@@ -29,7 +29,8 @@ class Batch:
         target: (B, 1, h, w).
         truth: (B, 1, H, W), the ground truth.
         reference: (B, 1, ·, ·), on the grid of the truth or of the target; None without.
-        base: (B, 1, H, W) images that the network corrects, or (B, 2, H, W) with their auxiliary images; None without.
+        base: (B, 1, H, W) images that the network corrects, or (B, 2, H, W) with their auxiliary images; None
+            without.
         positions: of the pixels of the truth.
         intensity: the mapping from the target's units.
         acquisition: of the slices; for patches, that of a patch as a field of view of its own.
@@ -75,7 +76,9 @@ def make_batch(
         # a region for all: both halves of a batch with inserted structures must differ in these alone
         region = random_region(shape, rngs[0], truth.device)
         confidence = region.expand(len(pairs), *shape)
-    base = base_image(spec.base_image, acquisition, low, None if degradation.reference == "none" else reference, confidence)
+    base = base_image(
+        spec.base_image, acquisition, low, None if degradation.reference == "none" else reference, confidence
+    )
     recorded_target, low = low, low[:, None]
     intensity = estimate_normalisation(low, spec)
     scales = intensity.scale * gains.view(-1, 1, 1, 1)
