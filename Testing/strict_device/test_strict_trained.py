@@ -104,7 +104,7 @@ def test_out_of_memory_halves_the_batch_then_takes_the_cpu(method, strict_device
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_batch_is_uploaded_and_downloaded_once(method, strict_device, monkeypatch, tmp_path):
-    """Target, reference, result, and which slices are the base image: however many steps there are in between."""
+    """Target, reference, and the result with what was found, however many steps there are in between."""
     path = save_perturbed(method, tmp_path)
     copies = {}
     for batches in (1, 2, 4):
@@ -113,7 +113,9 @@ def test_a_batch_is_uploaded_and_downloaded_once(method, strict_device, monkeypa
         strict_device.reset()
         super_resolved(method, strict_device.name, scans()[1], weights=path)
         copies[batches] = strict_device.counts.uploads + strict_device.counts.downloads
-    assert copies[2] - copies[1] <= 4 and copies[4] - copies[1] <= 3 * 4, copies
+    # joint total variation asks twice whether slices are constant, the other networks once whether a reference is absent
+    most = 5 if method == "swift" else 4
+    assert copies[2] - copies[1] <= most and copies[4] - copies[1] <= 3 * most, copies
 
 
 def test_a_device_that_fails_in_the_middle_gives_way_to_the_cpu(strict_device, monkeypatch):
