@@ -221,7 +221,8 @@ class _Training:
         # errors of the half with inserted structures would teach the network to ignore every reference
         part = slice(len(image) // 2 if batch.reference_lesions else None)
         auxiliary = (None if x is None else x[part] for x in (reconstruction, batch.reference))
-        loss, _ = total_loss(settings, image[part], batch.truth[part], tuple(batch.target.shape[-2:]), *auxiliary)
+        base = None if batch.base is None else batch.base[part, : self.recipe.spec.in_channels]
+        loss, _ = total_loss(settings, image[part], batch.truth[part], tuple(batch.target.shape[-2:]), *auxiliary, base)
         if batch.reference_lesions:
             loss = loss + settings.leakage * leakage_loss(image, batch.reference)
         loss.backward()

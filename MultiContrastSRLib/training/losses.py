@@ -9,6 +9,7 @@ from .data.blur import gaussian_blur
 from .recipe import Loss
 
 _LESION_SIGMA = 1.0  # pixels
+_MIN_ERROR = 1e-5  # of the base image, squared: where it is nearly exact there is nothing to learn
 _MIN_ENERGY = 1e-4  # of inserted structures: a patch with next to none of them would dominate the mean
 
 
@@ -48,6 +49,15 @@ def l1(image: Tensor, truth: Tensor) -> Tensor:
     return (image.float() - truth.float()).abs().mean()
 
 
+def relative_error(image: Tensor, truth: Tensor, base: Tensor) -> Tensor:
+    """The mean over the examples (B, C, H, W) of the squared error, relative to that of the base image.
+
+    Its logarithm is the gain in PSNR. Absolute errors at x6 are nine times as large as at x2 and would outweigh them.
+    """
+    error, least = ((x.float() - truth.float()).square().mean((1, 2, 3)) for x in (image, base))
+    return (error / (least + _MIN_ERROR)).mean()
+
+
 def leakage_loss(image: Tensor, reference: Tensor) -> Tensor:
     """Energy of structures in the image that only the reference has, relative to their energy in the reference.
 
@@ -71,6 +81,7 @@ def total_loss(
     measured: tuple[int, int],
     reconstruction: Tensor | None = None,
     reference: Tensor | None = None,
+    base: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighted sum to minimise, and its unweighted terms by name.
 
@@ -85,6 +96,9 @@ def total_loss(
     if settings.mse:
         terms["mse"] = (image.float() - truth.float()).square().mean()
         total = total + settings.mse * terms["mse"]
+    if settings.relative and base is not None:
+        terms["relative"] = relative_error(image, truth, base)
+        total = total + settings.relative * terms["relative"]
     if settings.reference and reconstruction is not None and reference is not None:
         terms["reference"] = l1(reconstruction, reference)
         total = total + settings.reference * terms["reference"]

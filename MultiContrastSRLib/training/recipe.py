@@ -97,7 +97,8 @@ class Augmentation:
         synthetic: examples generated from label maps.
         flips: random flips and 90° rotations of every example.
         hard_edges: slices that are cut at the border of the field of view instead of fading out.
-        max_zoom: largest magnification and reduction of a slice (1.25: from 0.8 to 1.25); 1 keeps the size.
+        max_coarsening: largest factor by which the pixels of a slice are made coarser; 1 keeps them. By a crop of
+            k-space: interpolation would take from the truths what a network has to learn.
         bias_field: examples with a smooth multiplicative field on each image.
         target_curve: target intensities mapped by a random monotone curve.
         intensity_curve: reference intensities mapped likewise.
@@ -120,7 +121,7 @@ class Augmentation:
     synthetic: float = 0.0
     flips: bool = True
     hard_edges: float = 0.0
-    max_zoom: float = 1.0
+    max_coarsening: float = 1.0
     bias_field: float = 0.0
     target_curve: float = 0.0
     target_inversion: float = 0.0
@@ -145,10 +146,13 @@ class Loss:
 
     loss = target · L1(target) + mse · MSE(target) + reference · L1(reconstructed reference) + kspace · K-loss
     + leakage · relative energy of structures that only the reference shows
+    + relative · mean of the examples' MSE(target) / MSE(base image)
 
     Attributes:
         mse: weight of the mean squared error, which PSNR is the logarithm of. It emphasises large errors, and so high
             scale factors, more than L1 does.
+        relative: weight of the squared error relative to that of the base image, so that every scale factor, pair of
+            contrasts and slice counts alike. Only for networks with a base image.
         leakage: weight of `losses.leakage_loss`, in batches made by `Augmentation.reference_lesions`.
         kspace_norm: norm of the K-loss, "l1" or "l2".
         kspace_band: "lost" evaluates the K-loss at the frequencies that were cut off, "measured" at the others.
@@ -160,6 +164,7 @@ class Loss:
     mse: float = 0.0
     reference: float = 0.0
     kspace: float = 0.0
+    relative: float = 0.0
     leakage: float = 0.0
     kspace_norm: str = "l1"
     kspace_band: str = "lost"

@@ -56,6 +56,8 @@ def recipe_problems(recipe: Recipe) -> Iterator[str]:
     yield from _optimisation_problems(recipe)
     if recipe.spec.in_channels != 1:
         yield f"the model has {recipe.spec.in_channels} channels; expected 1: training is on magnitude images."
+    if recipe.loss.relative and recipe.spec.base_image is None:
+        yield "loss.relative is above 0; expected 0: this network has no base image whose error could be compared."
     yield from _fixed_scale_problems(recipe)
 
 

@@ -113,7 +113,7 @@ def test_a_batch_is_uploaded_and_downloaded_once(method, strict_device, monkeypa
         strict_device.reset()
         super_resolved(method, strict_device.name, scans()[1], weights=path)
         copies[batches] = strict_device.counts.uploads + strict_device.counts.downloads
-    # joint total variation asks twice whether slices are constant, the other networks once whether a reference is absent
+    # joint total variation asks twice whether slices are constant; the others once whether a reference is absent
     most = 5 if method == "swift" else 4
     assert copies[4] - copies[2] <= 2 * most and copies[2] - copies[1] <= most + 2, copies
 

@@ -13,7 +13,7 @@ from training_fixtures import recipe, tables  # noqa: E402
 
 from MultiContrastSRLib.core.errors import FileReadError, InputError, UnknownNameError  # noqa: E402
 from MultiContrastSRLib.training.data.degradation import curriculum_stage, draw_degradation  # noqa: E402
-from MultiContrastSRLib.training.losses import kspace_loss, leakage_loss, total_loss  # noqa: E402
+from MultiContrastSRLib.training.losses import kspace_loss, leakage_loss, relative_error, total_loss  # noqa: E402
 from MultiContrastSRLib.training.optimiser import learning_rate_factor  # noqa: E402
 from MultiContrastSRLib.training.recipe import Augmentation, Degradation, Loss  # noqa: E402
 from MultiContrastSRLib.training.recipe_file import from_mapping, load_recipe, recipe_names  # noqa: E402
@@ -83,6 +83,10 @@ def test_changes_are_laid_over_a_recipe():
         ({"optimisation": {"decay": 1.5}}, "optimisation.decay is 1.5; expected a share"),
         ({"optimisation": {"schedule": "steep"}}, "'steep'; expected one of cosine, stable-decay, halving, constant"),
         ({"model": {"in_channels": 2}}, "2 channels; expected 1"),
+        (
+            {"loss": {"relative": 1.0}, "model": {"base": "none"}},
+            "loss.relative is above 0; expected 0: this network has no base image",
+        ),
         ({"model": {"size": "huge"}}, "'huge'; expected one of light, published"),
     ],
 )
@@ -213,6 +217,13 @@ def test_terms_are_weighed():
     # only the mean of the image differs, and that was measured
     total, _ = total_loss(Loss(kspace=0.05), image, truth, (2, 2))
     assert total.item() == pytest.approx(0.5)
+
+
+def test_an_error_relative_to_the_base_image_is_the_same_at_every_size():
+    truth, base = torch.zeros(3, 1, 4, 4), torch.tensor([0.5, 0.05, 0.0]).view(3, 1, 1, 1).expand(3, 1, 4, 4)
+    total, terms = total_loss(Loss(target=0.0, relative=2.0), 0.5 * base, truth, (2, 2), base=base)
+    assert total.item() == pytest.approx(2 * 0.25 * 2 / 3, rel=0.01) and terms["relative"] == 0.5 * total
+    assert relative_error(base + 0.1, truth, base)[None].isfinite().all()
 
 
 def test_a_leak_is_what_only_a_planted_reference_shows():

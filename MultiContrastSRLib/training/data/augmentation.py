@@ -141,10 +141,15 @@ def invert_intensities(image: Tensor, rng: np.random.Generator) -> Tensor:
     return inverted * (image > 0.03 * high) if rng.random() < 0.7 else inverted
 
 
-def zoomed(pair: Tensor, factor: float) -> Tensor:
-    """The pair (2, h, w) magnified by `factor`, bicubic: another pixel size, or another size of head."""
-    shape = [max(16, round(n * factor)) for n in pair.shape[-2:]]
-    return F.interpolate(pair[None], shape, mode="bicubic", align_corners=False, antialias=factor < 1)[0]
+def coarsened(pair: Tensor, factor: float) -> Tensor:
+    """The pair (2, h, w) at pixels that are `factor` times as large, by a centred crop of k-space."""
+    shape = tuple(max(16, round(n / factor)) for n in pair.shape[-2:])
+    spectrum = torch.fft.fftshift(torch.fft.fft2(pair), dim=(-2, -1))
+    # frequency zero of n shifted samples is at n//2, and at m//2 in the central m
+    top, left = (n // 2 - m // 2 for n, m in zip(pair.shape[-2:], shape, strict=True))
+    spectrum = spectrum[..., top : top + shape[0], left : left + shape[1]]
+    image = torch.fft.ifft2(torch.fft.ifftshift(spectrum, dim=(-2, -1))).real
+    return image * (shape[0] * shape[1] / pair[0].numel())
 
 
 def deform(image: Tensor, max_shift: float, rng: np.random.Generator) -> Tensor:

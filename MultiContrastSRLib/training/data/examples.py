@@ -18,10 +18,10 @@ from ..recipe import Recipe
 from .augmentation import (
     augment_intensities,
     augment_reference,
+    coarsened,
     insert_lesions,
     insert_reference_lesions,
     pad_or_crop,
-    zoomed,
 )
 from .batch import Batch, crop_batch, make_batch, patch_shape
 from .degradation import BatchDegradation, draw_degradation
@@ -53,8 +53,7 @@ class Examples(Dataset):
         self._targets = [stack.targets for stack in pack.stacks]
         places = [(number, stack.slices()) for number, stack in enumerate(pack.stacks)]
         self._slices = [(number, found) for number, found in places if found]
-        # by the square root: a scan of few slices counts for more than its slices, and a large one is not worn out
-        counts = np.sqrt([len(found) for _, found in self._slices])
+        counts = np.array([float(len(found)) for _, found in self._slices])  # every slice is drawn as often
         self._stack_shares = counts / counts.sum() if len(counts) else counts
         self._labels = [torch.from_numpy(labels).to(self.device) for labels in pack.labels]
         brain = ~np.isin(np.array(pack.label_values), (0, *recipe.labels.background))
@@ -123,8 +122,8 @@ class Examples(Dataset):
         settings = self.recipe.augmentation
         if settings.flips:
             pair = transform(pair, int(rng.integers(8)))
-        if settings.max_zoom > 1:
-            pair = zoomed(pair, float(settings.max_zoom ** rng.uniform(-1, 1)))
+        if settings.max_coarsening > 1:
+            pair = coarsened(pair, float(settings.max_coarsening ** rng.uniform()))
         return pad_or_crop(pair, shape, rng, fade=fade)
 
     def _from_scans(self, rng: np.random.Generator) -> Tensor:
