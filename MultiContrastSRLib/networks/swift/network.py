@@ -112,8 +112,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """`x` (B, C, H, W), condition (32,) → (B, C, H, W)."""
         gain, bias = self.gains(condition).chunk(2)
-        normalised = F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2], 1 + gain.to(x.dtype), bias.to(x.dtype))
-        return x + self.conv2(self.conv1(normalised.permute(0, 3, 1, 2)).relu_())
+        normalised = x * (1 + gain.to(x.dtype)).view(-1, 1, 1) + bias.to(x.dtype).view(-1, 1, 1)
+        return x + self.conv2(self.conv1(normalised).relu_())
 
 
 def _blocks(channels: int, count: int) -> nn.ModuleList:
