@@ -23,6 +23,8 @@ MIN_SIMILARITY = 0.02  # nats
 _GAIN = 1.1  # by which registration must raise the explained detail to be worth a move (auto): found on patients 01, 04
 _WORTH = 0.02  # share of the detail below which there is nothing to gain
 _MUCH, _MORE = 1.2, 0.01  # factor and nats by which mutual information must rise to show that the headers are wrong
+_UNSEEN = 0.05  # share below which the detail does not tell whether the headers' positions are right
+_UNSURE_MM = 2.0  # how far a registration must lead to be worth a warning where detail does not tell
 _LEAST = 0.8  # of the mutual information that must remain
 _KEPT = 0.7  # of the overlap that must remain
 _LIMIT_MM, _LIMIT_DEGREES = 40.0, 25.0  # beyond which a rigid correction of one session is not believed
@@ -97,6 +99,11 @@ def align(target: Volume, reference: Volume, register: str = "auto", monitor: Mo
     transform, warnings, tried = none, [], False
     similarity = before
     if register != "off":
+
+        def measure(where: np.ndarray, similarity: float) -> _Match:
+            flat = normalized(reference).moved(where)
+            return _Match(similarity, explained_detail(normalized(target), flat, monitor))
+
         found, problem = register_rigid(target, reference, probe, monitor)
         tried = not problem
         if problem:
@@ -111,14 +118,14 @@ def align(target: Volume, reference: Volume, register: str = "auto", monitor: Mo
                 warnings.append(
                     f"Registration moved {name} out of the target; the headers' positions were kept. Check both scans."
                 )
-            elif register == "on" or _helps(target, reference, found, before, after, monitor):
+            elif register == "on" or _helps(here := measure(none, before), there := measure(found, after)):
                 transform, overlap, similarity = found, covered, after
-            elif after > _MUCH * before + _MORE:
+            elif _unsure(here, there, displacement(found, target)):
                 warnings.append(
                     f"Reference {name} may not be aligned with the target: a registration by "
                     f"{displacement(found, target):.1f} mm raised their similarity (mutual information {before:.3f} to "
-                    f"{after:.3f} nats), but explained no more detail, and was not applied. Compare the scans, or "
-                    "register them (register 'on')."
+                    f"{after:.3f} nats), but did not clearly explain more detail, and was not applied. Compare the "
+                    "scans, or register them (register 'on')."
                 )
     registered = not np.array_equal(transform, none)
     moved = reference.moved(transform) if registered else reference
@@ -152,22 +159,42 @@ def displacement(transform: np.ndarray, target: Volume) -> float:
     return float(np.linalg.norm(places @ transform[:3, :3].T + transform[:3, 3] - places, axis=1).max())
 
 
-def _helps(
-    target: Volume, reference: Volume, transform: np.ndarray, before: float, after: float, monitor: Monitor
-) -> bool:
+@dataclass(frozen=True)
+class _Match:
+    """How well the reference matches the target at a place.
+
+    Attributes:
+        similarity: mutual information in nats.
+        detail: see `explained_detail`.
+    """
+
+    similarity: float
+    detail: float
+
+
+def _helps(here: _Match, there: _Match) -> bool:
     """Whether a registration is worth to be applied: the moved reference explains clearly more of the target's detail.
 
     Detail decides about small moves; mutual information rises with the mere smoothing of a resampling there. Where it
-    rises greatly, the headers are wrong, and it is enough that detail does not fall.
+    rises greatly, the headers are wrong, and it is enough that detail does not fall; but some detail must be explained:
+    on noisy scans with little in the field of view, mutual information may be largest at a wrong place.
+    """
+    if there.detail <= _WORTH or there.similarity <= _LEAST * here.similarity:
+        return False
+    much = there.similarity > _MUCH * here.similarity + _MORE
+    return there.detail > _GAIN * here.detail or (much and there.detail >= here.detail)
+
+
+def _unsure(here: _Match, there: _Match, moved: float) -> bool:
+    """Whether a registration that was not applied may have been right all the same.
 
     Args:
-        before, after: mutual information in nats.
+        moved: how far it leads, mm.
     """
-    target, reference = normalized(target), normalized(reference)
-    here, there = (explained_detail(target, r, monitor) for r in (reference, reference.moved(transform)))
-    if after > _MUCH * before + _MORE and there >= here:
+    if there.similarity > _MUCH * here.similarity + _MORE:
         return True
-    return there > _WORTH and there > _GAIN * here and after > _LEAST * before
+    told = here.detail >= max(_UNSEEN, there.detail)
+    return moved > _UNSURE_MM and there.similarity > here.similarity and not told
 
 
 def _plausible(transform: np.ndarray, target: Volume) -> bool:

@@ -11,45 +11,13 @@ import pytest
 slicer = pytest.importorskip("slicer")
 pydicom = pytest.importorskip("pydicom")
 
-from live_view_fixtures import finish, our_nodes, pan, zoom  # noqa: E402
-from panel_fixtures import make_pair, resources, run_to_end, state  # noqa: E402
+from live_view_fixtures import finish, our_nodes, pan  # noqa: E402
+from panel_fixtures import make_pair, resources  # noqa: E402
+from panel_session import Gaps, apply_in_a_box, box_of, compare, observers, play_round  # noqa: E402
 
 import MultiContrastSRLib as mc  # noqa: E402
 
-
-def apply_in_a_box(module, harness, box):
-    """Sharper in plane, within the box; the result."""
-    harness.click(module.ui.sharperButton)
-    harness.choose(module.ui.regionSelector, "Box (ROI)")
-    module.ui.roiSelector.setCurrentNode(box)
-    harness.wait(lambda: "40 × 40 × 5 voxels" in module.ui.previewLabel.text, 5, "the size of the box")
-    run_to_end(module, harness)
-    assert state(module) == "done", module.ui.resultLabel.text
-    return module.widget.panel.run.node
-
-
-def compare(module, harness):
-    """Both views, all keys, and everything back."""
-    ui = module.ui
-    harness.click(ui.compareButton)
-    session = module.logic.comparison
-    view = session.views["Yellow"]
-    for button in (ui.compareFlipButton, ui.compareDifferenceButton, ui.compareLineButton):
-        harness.click(button)
-        assert button.checked
-        harness.click(button)
-        assert not button.checked
-    red = harness.view("Red")
-    red.logic.StartSliceNodeInteraction(red.node.FieldOfViewFlag)
-    zoom(red, 3.0)
-    red.logic.EndSliceNodeInteraction()
-    harness.process_events()
-    assert view.layers.visible and view.frame.grid.spacing[2] == pytest.approx(
-        red.node.GetFieldOfView()[0] / red.node.GetDimensions()[0]
-    )
-    harness.click(ui.compareButton)
-    harness.process_events()
-    assert our_nodes() == []
+ROUNDS = 4  # `bench_panel.py` plays ten, and prints the resident memory too
 
 
 @pytest.mark.slow
@@ -68,8 +36,8 @@ def test_from_scans_to_the_archive(module, harness, tmp_path, monkeypatch):
     box = ui.roiSelector.addNode("vtkMRMLMarkupsROINode")
     box.SetCenterWorld((-60.0, -70.0, 15.0))
     box.SetSizeWorld((40.0, 40.0, 15.0))
-    result = apply_in_a_box(module, harness, box)
-    compare(module, harness)
+    result = apply_in_a_box(module, harness, box, Gaps())
+    compare(module, harness, Gaps())
     ui.liveSectionButton.collapsed = False
     harness.click(ui.compareButton)  # live zoom ends it
     harness.click(ui.liveButton)
@@ -94,18 +62,36 @@ def test_from_scans_to_the_archive(module, harness, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_rounds_leave_nothing_behind(module, pair, harness):
+def test_rounds_leave_nothing_behind(module, pair, harness, tmp_path, monkeypatch):
+    import qt
+
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *arguments: str(tmp_path))
     slicer.util.setSliceViewerLayers(background=pair[0], fit=True)
-    box = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Box")
-    box.SetCenterWorld((-60.0, -70.0, 15.0))
-    box.SetSizeWorld((40.0, 40.0, 15.0))
+    box = box_of((40.0, 40.0, 15.0))
     after = []
-    for _ in range(4):
-        result = apply_in_a_box(module, harness, box)
-        compare(module, harness)
-        slicer.util.setSliceViewerLayers(background=pair[0])
-        for node in (result, result.GetDisplayNode()):
-            slicer.mrmlScene.RemoveNode(node)
-        harness.process_events()
-        after.append(resources(harness))
-    assert after[1:] == [after[1]] * 3  # the first round makes what is kept: the worker, colours
+    for _ in range(ROUNDS):
+        play_round(module, harness, pair, box, tmp_path, Gaps())
+        after.append((*resources(harness), observers(harness)))
+    assert after[1:] == [after[1]] * (ROUNDS - 1)  # the first round makes what is kept: the worker, colours
+
+
+def test_an_observer_that_is_left_behind_is_counted(module, pair, harness):
+    before = observers(harness)
+    tag = pair[0].AddObserver("ModifiedEvent", lambda caller, event: None)
+    assert observers(harness) == before + 1
+    pair[0].RemoveObserver(tag)
+    assert observers(harness) == before
+
+
+def test_the_longest_gap_of_an_action_is_measured(harness):
+    import time
+
+    gaps = Gaps()
+    with gaps.during("busy"):
+        begin = time.thread_time()
+        while time.thread_time() - begin < 0.05:
+            pass
+    with gaps.during("asleep"):
+        time.sleep(0.05)
+    (busy, computed), (asleep, idle) = gaps.longest["busy"], gaps.longest["asleep"]
+    assert busy >= 49 and computed >= 49 and asleep >= 49 and idle < 49

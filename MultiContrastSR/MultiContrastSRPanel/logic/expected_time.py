@@ -28,10 +28,15 @@ _TYPICAL = {
 }
 _TYPICAL_STAGES = {"register": 0.7, "consistency": 0.03, "render": 0.03}  # the first a million voxels of both scans
 _REGISTER_LEAST_S = 1.0
-_GROWTH = {"register": 0.5}  # power of the size; a registration looks at a part of the voxels
-_AROUND_S = 0.2  # load the scans, store the result
+# Power of the size: a registration looks at a part of the voxels, and most of what is around the stages is overhead.
+_GROWTH = {"register": 0.5, "load": 0.5}
+_AROUND_S = 0.2  # check and measure the scans, store the result, until this computer's own time is known
+_IMPORT_S = 2.0  # the first import of a method's packages (PyTorch)
+_FIRST = " first"  # ends the name of a speed: the first run of a trained method in a session also starts its network
+_REPEATED = 0.2  # share of the expected seconds below which a method has shown its earlier result again
 _MILLION = 1e6
 STAGES = ("load", "register", "prepare", "consistency", "render")
+_finished: set[str] = set()  # methods that have finished a run in this session
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,9 @@ class RunSize:
         typical_known: whether the typical speed of the method is known.
         accelerated: whether a GPU or the like will be used, for which no typical speeds are known.
         stages: for each stage that has a speed: (name of the speed, size of the work in millions, typical seconds).
+        loading: the same for all that comes before and between the stages, the import of packages included.
+        first: whether the method was not run in this session yet.
+        keeps_results: whether a second run of the same scans shows the result of the first.
         limit: seconds after which the method's work ends by itself; infinite without such an option.
         region: whether only a part of the scan is made.
     """
@@ -51,6 +59,9 @@ class RunSize:
     typical_known: bool
     accelerated: bool
     stages: Mapping[str, tuple[str, float, float]]
+    loading: tuple[str, float, float]
+    first: bool
+    keeps_results: bool
     limit: float
     region: bool
 
@@ -94,33 +105,59 @@ class RunSize:
         if reference is not None and register not in ("off", False):
             both = (target.size + reference.size) / _MILLION
             stages["register"] = (f"register {register}", both, _REGISTER_LEAST_S + _TYPICAL_STAGES["register"] * both)
+        scans = (target.size + (0 if reference is None else reference.size)) / _MILLION
+        missing = [] if are_loaded(method.requires) else method.requires
+        loading = " ".join(("load", *missing)), scans, _IMPORT_S if missing else 0.0
+        first = bool(method.requires) and method.name not in _finished
+        keeps_results = type(method).clear_cache is not library("methods.contract").Method.clear_cache
         limit = float(options.get("max_seconds", 0.0)) or np.inf
         known = method.name in _TYPICAL or method.reference == "none"  # interpolation takes no time to prepare
-        return cls(method.name, known, _accelerated(method, device), stages, limit, region is not None)
+        accelerated = _accelerated(method, device)
+        return cls(method.name, known, accelerated, stages, loading, first, keeps_results, limit, region is not None)
 
     def expected(self) -> dict[str, float]:
         """Seconds of each stage; empty while nothing is known of the method's speed."""
         speeds = Speeds()
-        if not speeds.knows(self.stages["prepare"][0]) and (self.accelerated or not self.typical_known):
+        method = next(filter(speeds.knows, self._prepare_names()), "")
+        if not method and (self.accelerated or not self.typical_known):
             return {}
-        seconds = {name: speeds.seconds(*stage, _GROWTH.get(name, 1.0)) for name, stage in self.stages.items()}
+        stages = {**self.stages, "prepare": (method or self.stages["prepare"][0], *self.stages["prepare"][1:])}
+        seconds = {name: speeds.seconds(*stage, _GROWTH.get(name, 1.0)) for name, stage in stages.items()}
         seconds["prepare"] = min(seconds["prepare"], self.limit)
-        return {"load": _AROUND_S, **seconds}
+        around = 0.0 if speeds.knows(self.loading[0]) else _AROUND_S
+        return {"load": around + speeds.seconds(*self.loading, _GROWTH["load"]), **seconds}
 
-    def learn(self, report: Any) -> None:
+    def learn(self, report: Any, seconds: float | None = None) -> None:
         """Keep the speeds of a finished run.
 
         Args:
             report: the library's `Report` of it.
+            seconds: what the run took in all, the import of packages included; None where it was not measured.
         """
+        if report.method == self.method:
+            _finished.add(self.method)
         if self.region or report.method != self.method:
             return  # slices are computed while they are rendered
         speeds = Speeds()
+        expected = self.expected().get("prepare", 0.0)
         for name, (stage, size, typical) in self.stages.items():
-            if name == "prepare" and report.fallback:
-                continue  # the method found nothing to do
-            comparable = name == "prepare" and report.device == "cpu"
-            speeds.record(stage, size, report.times.get(name, 0.0), typical if comparable else 0.0)
+            if name not in report.times:
+                continue
+            took = report.times[name]
+            if name == "prepare":
+                if report.fallback or (self.keeps_results and took < _REPEATED * expected):
+                    continue  # the method found nothing to do, or had done it before
+                stage = self._prepare_names()[0]
+            comparable = name == "prepare" and report.device == "cpu" and not self.first
+            speeds.record(stage, size, took, typical if comparable else 0.0)
+        if seconds is not None:
+            rest = seconds - sum(report.times.get(name, 0.0) for name in self.stages)
+            speeds.record(*self.loading[:2], max(rest, 0.0), 0.0)
+
+    def _prepare_names(self) -> list[str]:
+        """The names of the method's speed, in the order in which they say something about this run."""
+        names = [self.stages["prepare"][0], self.stages["prepare"][0] + _FIRST]
+        return names[::-1] if self.first else names
 
 
 def _accelerated(method: Any, device: str) -> bool:

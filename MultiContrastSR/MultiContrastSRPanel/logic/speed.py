@@ -13,7 +13,7 @@ import slicer
 _SETTING = "MultiContrastSR/Speeds"
 _POINTS = 6  # runs of different sizes that are kept of a stage
 _SAME_SIZE = 1.25  # factor within which two runs count as of one size
-_LEAST_S = 0.3  # a shorter stage says more about the overhead than about the speed
+_LEAST_S = 0.3  # a shorter stage says more about the overhead than about the speed of larger ones
 _NEWEST = 0.5  # weight of the newest run among those of one size
 _TYPICAL_PROBE_S = 0.01  # what `_probe` takes on the computer on which the typical speeds were measured
 
@@ -23,7 +23,8 @@ class Speeds:
 
     Between the sizes of two earlier runs the seconds are interpolated (in logarithms), beyond them they grow with a
     power of the size. Stages that were never run take the typical time of the computer on which the methods were
-    measured, times how much slower this one is: in the stages that it has run, or else in a short calculation.
+    measured, times how much slower this one is: in the stages that it has run, or else in a short calculation. So do
+    stages of which only much smaller, short ones were run, between no growth and the growth with the size.
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,7 @@ class Speeds:
             seconds: what it took.
             typical: what it takes on the computer of the typical speeds; 0 where that is not known.
         """
-        if size <= 0 or seconds < _LEAST_S:
+        if size <= 0 or seconds <= 0:
             return
         known = self._read()
         points = [tuple(point) for point in known["stages"].get(stage, [])]
@@ -47,7 +48,7 @@ class Speeds:
             points.remove(near[0])
             seconds = math.exp(_NEWEST * math.log(seconds) + (1 - _NEWEST) * math.log(near[0][1]))
         known["stages"][stage] = sorted([*points[-_POINTS + 1 :], (size, seconds)])
-        if typical > 0:
+        if typical > 0 and seconds >= _LEAST_S:
             before = known["slowness"] or seconds / typical
             known["slowness"] = math.sqrt(before * seconds / typical)
         self._settings.setValue(_SETTING, json.dumps(known))
@@ -62,19 +63,27 @@ class Speeds:
         Args:
             growth: the power of the size with which the seconds grow.
         """
-        known = self._read()
-        points = sorted(known["stages"].get(stage, []))
+        points = sorted(self._read()["stages"].get(stage, []))
         if not points:
-            if not known["slowness"]:
-                known["slowness"] = _probe() / _TYPICAL_PROBE_S
-                self._settings.setValue(_SETTING, json.dumps(known))
-            return typical * known["slowness"]
+            return typical * self._slowness() if typical > 0 else 0.0
         if size <= 0:
             return 0.0
         sizes, times = np.log(np.array(points, dtype=float)).T
         wanted = math.log(size)
         beyond = wanted - float(np.clip(wanted, sizes[0], sizes[-1]))
-        return math.exp(float(np.interp(wanted, sizes, times)) + growth * beyond)
+        nearest = math.exp(float(np.interp(wanted, sizes, times)))
+        grown = nearest * math.exp(growth * beyond)
+        if beyond > 0 and nearest < _LEAST_S and typical > 0:  # how much of it was overhead is not known
+            return float(np.clip(typical * self._slowness(), nearest, grown))
+        return grown
+
+    def _slowness(self) -> float:
+        """How many times as long as on the computer of the typical speeds a stage takes here."""
+        known = self._read()
+        if not known["slowness"]:
+            known["slowness"] = _probe() / _TYPICAL_PROBE_S
+            self._settings.setValue(_SETTING, json.dumps(known))
+        return float(known["slowness"])
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ class SuperResolutionTask:
         self.target, self.reference, self.output, self.settings = target, reference, output, settings
         self.companion = companion
         self._size = self._run_size()
+        self._seconds: float | None = None  # that the computation took, without the companion's
 
     def expected_seconds(self) -> dict[str, float]:
         """What the stages will probably take on this computer; empty where that is not known."""
@@ -115,6 +117,7 @@ class SuperResolutionTask:
         preview: FitPreview | None = None,
     ) -> tuple[Output, Output | None]:
         """The target's output, and the reference's (None unless requested and made). Touches no node."""
+        begin = time.perf_counter()
         reference = None if self.reference is None else self.reference.volume
         settings = self._load_packages(progress)
         monitor = library("core.progress").Monitor(progress, cancel)
@@ -124,6 +127,7 @@ class SuperResolutionTask:
             result = library("pipeline").super_resolve(
                 self.target.volume, reference, progress=part.report, cancel=part.cancelled, **settings
             )
+        self._seconds = time.perf_counter() - begin
         rest = monitor.part(share, 1.0, "render")
         made = result.companion(progress=rest.report, cancel=rest.cancelled) if self.companion else None
         return Output.of(result), None if made is None else Output.of(made)
@@ -148,7 +152,7 @@ class SuperResolutionTask:
     ) -> tuple[vtkMRMLScalarVolumeNode, vtkMRMLScalarVolumeNode | None]:
         """The outputs as nodes of the scene. Main thread only."""
         if self._size is not None:
-            self._size.learn(output.report)
+            self._size.learn(output.report, self._seconds)
         node = self._store(output, self.target, self.reference, self.output)
         return node, None if companion is None else self._store(companion, self.reference, self.target)
 
