@@ -18,7 +18,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from harness import Harness
 from panel_fixtures import MODULE, make_pair, resources
-from panel_session import Gaps, box_of, observers, play_round, resident_mb
+from panel_session import Gaps, box_of, play_round, resident_mb
 
 BOX = (40.0, 40.0, 15.0)
 
@@ -57,7 +57,7 @@ def main() -> int:
                     later = gaps.longest.get(f"{action}, again", (0.0, 0.0))
                     gaps.longest[f"{action}, again"] = max(later[0], values[0]), max(later[1], values[1])
             nodes, threads, _, descriptors = resources(harness)
-            rounds.append((nodes, observers(harness), threads, descriptors, resident_mb()))
+            rounds.append((nodes, threads, descriptors, resident_mb()))
             print(f"round {number + 1}: {resident_mb():.0f} MB", file=sys.stderr, flush=True)
     with gaps.during("close the scene"):
         harness.new_scene()
@@ -65,7 +65,7 @@ def main() -> int:
     print("| action | clock, ms | processor, ms |\n|---|--:|--:|")
     for action, (clock, processor) in gaps.longest.items():
         print(f"| {action} | {clock:.0f} | {processor:.0f} |")
-    print("\n| round | nodes | observers | threads | open files | resident, MB |\n|--:|--:|--:|--:|--:|--:|")
+    print("\n| round | nodes | threads | open files | resident, MB |\n|--:|--:|--:|--:|--:|")
     for number, values in enumerate(rounds):
         print(f"| {number + 1} | {' | '.join(f'{value:.0f}' for value in values)} |")
     over = [action for action, (_, processor) in gaps.longest.items() if processor > arguments.limit]

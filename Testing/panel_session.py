@@ -60,12 +60,6 @@ def _now() -> tuple[float, float]:
     return time.perf_counter(), time.thread_time()
 
 
-def observers(harness) -> int:
-    """How many observers the scene and its nodes have."""
-    nodes = [harness.scene.GetNthNode(number) for number in range(harness.scene.GetNumberOfNodes())]
-    return sum(str(each).count("EventName:") for each in (harness.scene, *nodes))
-
-
 def resident_mb() -> float:
     """Resident memory of this process in MB."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE / 2**20
