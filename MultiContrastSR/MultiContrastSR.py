@@ -132,16 +132,15 @@ class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeAdded(self, caller, event, node) -> None:
         """Called for every new node: scans that are loaded while the panel is open are guessed like those before."""
-        own = self.panel.state.busy or node.GetHideFromEditors()  # results and views of the panel
-        if node.IsA("vtkMRMLScalarVolumeNode") and self.parent.isEntered and not (own or self._inputsChosen):
-            qt.QTimer.singleShot(0, self._guessLaterInputs)  # once it has its voxels
+        if node.IsA("vtkMRMLScalarVolumeNode") and self.parent.isEntered and not self._inputsChosen:
+            qt.QTimer.singleShot(0, lambda: self._guessLaterInputs(node))  # once it has its voxels
 
     def _onInputChosen(self, node) -> None:
         self._inputsChosen = True
 
-    def _guessLaterInputs(self) -> None:
+    def _guessLaterInputs(self, added) -> None:
         if self._parameterNode is not None and not self._inputsChosen and not self.panel.state.busy:
-            guess_later_inputs(self._parameterNode)
+            guess_later_inputs(self._parameterNode, added)
 
     def onSceneEndImport(self, caller, event) -> None:
         """Called just after a scene was loaded: only now do the parameters' nodes exist."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from phantoms import rotation
 from registration_phantoms import KINDS, Anatomy, Contrast, positions, scan
+from scipy.spatial.transform import Rotation
 
 from MultiContrastSRLib import Grid, Volume
 from MultiContrastSRLib.image.similarity import foreground
@@ -98,11 +99,9 @@ def _random_move(rng: np.random.Generator, center: np.ndarray) -> np.ndarray:
     """Up to 15 mm in a random direction and 20° about a random axis through `center`."""
     shift, axis = rng.normal(size=(2, 3))
     shift *= rng.uniform(0, 15) / np.linalg.norm(shift)
-    x, y, z = axis / np.linalg.norm(axis)
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    angle = np.radians(rng.uniform(0, 20))
+    axis *= np.radians(rng.uniform(0, 20)) / np.linalg.norm(axis)
     move = np.eye(4)
-    move[:3, :3] += np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    move[:3, :3] = Rotation.from_rotvec(axis).as_matrix()
     move[:3, 3] = center + shift - move[:3, :3] @ center
     return move
 

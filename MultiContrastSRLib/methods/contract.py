@@ -120,6 +120,7 @@ class Method(ABC):
         group: "classical", "trained" or "subject-specific".
         reference: "none", "optional" or "required".
         makes_companion: whether it super-resolves the reference along with the target (`Prepared.companion`).
+        keeps_results: whether a second run of the same scans and settings takes the result of the first.
         dimensions: 2 when it works within slices only, 3 when along all axes.
         scale_range: smallest and largest sensible factor per axis.
         fixed_scales: scale factors of a fixed-scale network, empty for arbitrary scale.
@@ -140,6 +141,7 @@ class Method(ABC):
     group: ClassVar[Group]
     reference: ClassVar[Literal["none", "optional", "required"]] = "none"
     makes_companion: ClassVar[bool] = False
+    keeps_results: ClassVar[bool] = False
     dimensions: ClassVar[Literal[2, 3]] = 3
     scale_range: ClassVar[tuple[float, float]] = (1.0, 16.0)
     fixed_scales: ClassVar[tuple[float, ...]] = ()

@@ -57,6 +57,7 @@ class JointTV(Method):
     group = "subject-specific"
     reference = "optional"
     makes_companion = True
+    keeps_results = True
     requires = ("torch",)
     devices = ("cpu", "accelerator")
     order = 20

@@ -37,6 +37,7 @@ class SubjectINR(Method):
     group = "subject-specific"
     reference = "optional"
     makes_companion = True
+    keeps_results = True
     requires = ("torch",)
     devices = ("cpu", "accelerator")
     order = 30

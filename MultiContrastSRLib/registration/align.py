@@ -99,11 +99,6 @@ def align(target: Volume, reference: Volume, register: str = "auto", monitor: Mo
     transform, warnings, tried = none, [], False
     similarity = before
     if register != "off":
-
-        def measure(where: np.ndarray, similarity: float) -> _Match:
-            flat = normalized(reference).moved(where)
-            return _Match(similarity, explained_detail(normalized(target), flat, monitor))
-
         found, problem = register_rigid(target, reference, probe, monitor)
         tried = not problem
         if problem:
@@ -118,9 +113,9 @@ def align(target: Volume, reference: Volume, register: str = "auto", monitor: Mo
                 warnings.append(
                     f"Registration moved {name} out of the target; the headers' positions were kept. Check both scans."
                 )
-            elif register == "on" or _helps(here := measure(none, before), there := measure(found, after)):
+            elif register == "on" or _helps(*(matches := _matches(target, reference, found, before, after, monitor))):
                 transform, overlap, similarity = found, covered, after
-            elif _unsure(here, there, displacement(found, target)):
+            elif _unsure(*matches, displacement(found, target)):
                 warnings.append(
                     f"Reference {name} may not be aligned with the target: a registration by "
                     f"{displacement(found, target):.1f} mm raised their similarity (mutual information {before:.3f} to "
@@ -170,6 +165,15 @@ class _Match:
 
     similarity: float
     detail: float
+
+
+def _matches(
+    target: Volume, reference: Volume, transform: np.ndarray, before: float, after: float, monitor: Monitor
+) -> tuple[_Match, _Match]:
+    """The match at the headers' position and where `transform` leads; `before`, `after`: mutual information there."""
+    target, reference = normalized(target), normalized(reference)
+    here, there = (explained_detail(target, each, monitor) for each in (reference, reference.moved(transform)))
+    return _Match(before, here), _Match(after, there)
 
 
 def _helps(here: _Match, there: _Match) -> bool:

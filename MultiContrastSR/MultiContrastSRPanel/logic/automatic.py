@@ -43,16 +43,19 @@ def guess_inputs() -> tuple[Any, Any]:
     return target, reference if finer else None
 
 
-def guess_later_inputs(parameters: Any) -> None:
-    """Guess again when scans were added, unless a reference or another target than the first scan was chosen.
+def guess_later_inputs(parameters: Any, added: Any) -> None:
+    """Guess again when a scan was added, unless a reference or another target than the first scan was chosen.
 
-    The selector of the target takes the first scan by itself.
+    The selector of the target takes the first scan by itself. Results and views of this module are no scans.
 
     Args:
         parameters: the parameter node (wrapped).
+        added: the node.
     """
     scans = _scans()
-    if parameters.reference is None and scans and parameters.target in (None, scans[0][0]):
+    if not any(node is added for node, _ in scans):
+        return
+    if parameters.reference is None and parameters.target in (None, scans[0][0]):
         target, reference = guess_inputs()
         if reference is not None:
             parameters.target, parameters.reference = target, reference

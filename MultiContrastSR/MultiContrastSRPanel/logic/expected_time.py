@@ -109,11 +109,11 @@ class RunSize:
         missing = [] if are_loaded(method.requires) else method.requires
         loading = " ".join(("load", *missing)), scans, _IMPORT_S if missing else 0.0
         first = bool(method.requires) and method.name not in _finished
-        keeps_results = type(method).clear_cache is not library("methods.contract").Method.clear_cache
         limit = float(options.get("max_seconds", 0.0)) or np.inf
         known = method.name in _TYPICAL or method.reference == "none"  # interpolation takes no time to prepare
         accelerated = _accelerated(method, device)
-        return cls(method.name, known, accelerated, stages, loading, first, keeps_results, limit, region is not None)
+        keeps = method.keeps_results
+        return cls(method.name, known, accelerated, stages, loading, first, keeps, limit, region is not None)
 
     def expected(self) -> dict[str, float]:
         """Seconds of each stage; empty while nothing is known of the method's speed."""
