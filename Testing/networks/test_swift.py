@@ -71,7 +71,7 @@ def test_a_coarser_reference_is_read_at_its_place(net):
 
 @torch.no_grad()
 def test_the_correction_follows_the_scale(net):
-    """Through the gains of the norms alone; which are the same for both orders of the axes."""
+    """Through the gains and offsets of channels alone, which are the same for both orders of the axes."""
     images = torch.rand(1, 4, 12, 16)
     at = {scale: net._correct(images, scale) for scale in ((2.0, 2.0), (4.0, 4.0), (2.0, 3.0), (3.0, 2.0), (1.0, 6.0))}
     assert torch.equal(at[2.0, 3.0], at[3.0, 2.0])
