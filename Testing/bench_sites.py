@@ -1,7 +1,7 @@
 """Methods on slices of other scanners than those of the training data, through the whole pipeline: two tables.
 
     python Testing/bench_sites.py                                         # ten heads, MULTICONTRASTSR_DATA/crosssite
-    python Testing/bench_sites.py --methods guided swift dinet --scales 2 4
+    python Testing/bench_sites.py --methods guided swift dinet --scales 2 4 --json-file sites.json
     python Testing/bench_sites.py --cases FOLDER                          # .npz files with y, ref, truth and affines
 
 For every pair of contrasts and scale: gain over the better of sinc and guided in the mean over the slices (dB, with the
@@ -11,6 +11,7 @@ For every pair of contrasts and scale: gain over the better of sinc and guided i
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from pathlib import Path
 
@@ -41,8 +42,9 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return float(np.percentile(means, 2.5)), float(np.percentile(means, 97.5))
 
 
-def sites(methods: list[str], scales: list[float], weights: str) -> None:
-    """The table of the ten heads."""
+def sites(methods: list[str], scales: list[float], weights: str) -> list[dict]:
+    """Prints the table of the ten heads and returns its rows."""
+    rows: list[dict] = []
     file = Path(os.environ["MULTICONTRASTSR_DATA"]) / "crosssite" / "slices.npz"
     images = np.load(file)["images"].astype(np.float32)
     print("| target ← reference | scale | method | gain | 95 % | worst slice over sinc |\n|---|--:|---|--:|--:|--:|")
@@ -59,12 +61,16 @@ def sites(methods: list[str], scales: list[float], weights: str) -> None:
             for method in methods:
                 gains = values[method] - best
                 low_end, high_end = interval(gains)
-                worst = (values[method] - values["sinc"]).min()
+                worst = float((values[method] - values["sinc"]).min())
+                pair, gain = f"{target} ← {reference}", float(gains.mean())
                 print(
-                    f"| {target} ← {reference} | ×{scale:g} | {method} | {gains.mean():+.2f} | {low_end:+.2f} … "
-                    f"{high_end:+.2f} | {worst:+.2f} |",
+                    f"| {pair} | ×{scale:g} | {method} | {gain:+.2f} | {low_end:+.2f} … {high_end:+.2f} "
+                    f"| {worst:+.2f} |",
                     flush=True,
                 )
+                row = {"pair": pair, "scale": scale, "method": method, "gain": gain}
+                rows.append({**row, "interval": [low_end, high_end], "worst_over_sinc": worst})
+    return rows
 
 
 def cases(folder: Path, methods: list[str], weights: str) -> None:
@@ -87,11 +93,14 @@ def main() -> None:
     parser.add_argument("--scales", nargs="+", type=float, default=[2.0, 3.0, 4.0])
     parser.add_argument("--cases", type=Path, metavar="FOLDER")
     parser.add_argument("--weights", default="", metavar="FILE", help="instead of those that ship")
+    parser.add_argument("--json-file", type=Path, metavar="FILE", help="also write the rows of the ten heads")
     parsed = parser.parse_args()
     if parsed.cases:
         cases(parsed.cases, parsed.methods, parsed.weights)
-    else:
-        sites(parsed.methods, parsed.scales, parsed.weights)
+        return
+    rows = sites(parsed.methods, parsed.scales, parsed.weights)
+    if parsed.json_file:
+        parsed.json_file.write_text(json.dumps({"results": rows}, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import re
 import sys
 from pathlib import Path
 
+from bench_accuracy import TABLES
 from gpu_check.tables import markdown as gpu_tables
 
 import MultiContrastSRLib as mc
@@ -85,6 +86,7 @@ BLOCKS = {  # name: (file, what makes it)
     "results": (DOCS / "history.md", results),
     "bench": (DOCS / "performance.md", bench),
     "gpu": (DOCS / "performance.md", gpu),
+    **{name: (DOCS / "accuracy.md", table) for name, table in TABLES.items()},
 }
 
 
