@@ -29,13 +29,13 @@ RAW = (
     "--alone --slices 4"
 )
 RUNS = {  # name: arguments of `multicontrastsr evaluate --data DATA`
-    "patient26": f"{P3} --scales 2 3 4 --methods sinc guided {{method}}",
+    "patient26": f"{P3} --scales 2 3 4 --methods sinc guided METHOD",
     "patient03": RAW.format(study="study2", subject="patient03", pairs="T2W:T1W FLAIR:T1W FLAIR:T2W T2W:FLAIR")
-    + " --scales 2 3 4 --methods sinc guided {method}",
+    + " --scales 2 3 4 --methods sinc guided METHOD",
     "patient12": RAW.format(study="study1", subject="patient12", pairs="T2W:T1W FLAIR:T2W")
-    + " --scales 2 3 --methods sinc guided {method}",
-    "lesions": f"{P3} --scales 4 --methods {{method}} --probe lesions",
-    "references": f"{P3} --pairs T2:T1 --scales 2 4 --methods {{method}} --probe robustness",
+    + " --scales 2 3 --methods sinc guided METHOD",
+    "lesions": f"{P3} --scales 4 --methods METHOD --probe lesions",
+    "references": f"{P3} --pairs T2:T1 --scales 2 4 --methods METHOD --probe robustness",
 }
 WRONG = {"reversed": "other anatomy", "shifted": "shifted by 3 pixels", "half": "half of the patient", "blank": "blank"}
 
@@ -45,7 +45,7 @@ def command(run: str, method: str) -> list[str]:
     file = str(FOLDER / f"{run}-{method}.json")
     if run == "sites":
         return ["Testing/bench_sites.py", "--methods", method, "--json-file", file]
-    arguments = shlex.split(RUNS[run].format(method=method))
+    arguments = shlex.split(RUNS[run].replace("METHOD", method))
     data = ["--data", os.environ["MULTICONTRASTSR_DATA"], *arguments]
     return ["-m", "MultiContrastSRLib.cli", "evaluate", *data, "--json-file", file, "--overwrite", "--quiet"]
 
