@@ -283,7 +283,7 @@ def _checked(
         return prepared, checked
     image = LatticeImage(target, estimated, checked.array, (*prepared.notes, *notes), (*prepared.warnings, *warnings))
     image.companion, image.fit = prepared.companion, prepared.fit
-    image.reference_used, image.fallback = prepared.reference_used, prepared.fallback
+    image.reference_used, image.fallback, image.weights = prepared.reference_used, prepared.fallback, prepared.weights
     return image, checked
 
 
