@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from itertools import product
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from .axis import AxisModel
 
@@ -56,8 +56,8 @@ def local_limit(base: np.ndarray, axes: Sequence[AxisModel | None]) -> np.ndarra
         1 if axis is None else 2 * int(np.ceil(PIXELS * n / axis.samples - 1e-6)) + 1
         for n, axis in zip(base.shape, axes, strict=True)
     ]
-    limit = ndimage.maximum_filter(base, size, mode="nearest")
-    limit -= ndimage.minimum_filter(base, size, mode="nearest")
+    limit = scipy.ndimage.maximum_filter(base, size, mode="nearest")
+    limit -= scipy.ndimage.minimum_filter(base, size, mode="nearest")
     limit += allowance(base, axes)
     return limit
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from ..core.progress import Monitor
 from ..image.sampling import Array
@@ -74,7 +74,7 @@ def significant_noise(scan: Volume, monitor: Monitor | None = None) -> float:
     samples = _middle(scan.array)
     detail = _second_differences(samples, AcquisitionModel.estimate(scan).axes, monitor or Monitor())
     sizes = (1, *(min(_WINDOW, n) for n in detail.shape[1:]))
-    power = ndimage.uniform_filter(np.square(detail, dtype=np.float64), sizes, mode="nearest")
+    power = scipy.ndimage.uniform_filter(np.square(detail, dtype=np.float64), sizes, mode="nearest")
     varying = power[power > 1e-12 * float(samples.var())]
     if varying.size < _FEWEST:
         return 0.0
@@ -96,13 +96,11 @@ def without_noise(residual: np.ndarray, noise: float, axes: Sequence[AxisModel])
         noise: standard deviation of the noise of the acquired data, above 0.
         axes: acquisition along (k, j, i).
     """
-    from scipy import fft  # not needed to show a command's help
-
     measured = float(np.prod([axis.support.edge for axis in axes if axis.kind == "kspace"]))
-    spectrum = fft.dctn(residual / np.float32(noise), norm="ortho")
-    power = ndimage.uniform_filter(np.square(spectrum), [min(_BAND, n) for n in residual.shape], mode="nearest")
+    spectrum = scipy.fft.dctn(residual / np.float32(noise), norm="ortho")
+    power = scipy.ndimage.uniform_filter(np.square(spectrum), [min(_BAND, n) for n in residual.shape], mode="nearest")
     spectrum *= np.maximum(0.0, 1.0 - np.float32(1 / measured) / np.maximum(power, np.float32(1e-9)))
-    return fft.idctn(spectrum, norm="ortho") * np.float32(noise)
+    return scipy.fft.idctn(spectrum, norm="ortho") * np.float32(noise)
 
 
 def _middle(samples: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 _SPAN = 0.1  # of Nyquist: the width over which the fall before and after an edge is compared
 _CORNER = 4.0  # dB: how much steeper the fall must be before the edge than after it
@@ -69,7 +69,7 @@ def estimate_support(array: np.ndarray, axis: int) -> Support:
     if not peak > 0:
         return Support()
     decibel = 10 * np.log10(np.maximum(power, 1e-9 * peak) / peak)
-    decibel = ndimage.uniform_filter1d(decibel, max(3, n // 80), mode="nearest")
+    decibel = scipy.ndimage.uniform_filter1d(decibel, max(3, n // 80), mode="nearest")
     frequency = np.linspace(0, 1, len(decibel))
 
     def level(f: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from ..acquisition.operators import matrix_like
 from ..core.devices import has_float64
@@ -68,7 +68,7 @@ def moving_means(arrays: Sequence[Array], sizes: tuple[int, int, int], monitor: 
         means = []
         for array in arrays:
             monitor.check()
-            means.append(ndimage.uniform_filter(array, sizes, mode="reflect"))
+            means.append(scipy.ndimage.uniform_filter(array, sizes, mode="reflect"))
         return means
     shape = arrays[0].shape
     matrices = [matrix_like(arrays[0], _moving_mean, n, size) for n, size in zip(shape, sizes, strict=True)]
@@ -77,4 +77,4 @@ def moving_means(arrays: Sequence[Array], sizes: tuple[int, int, int], monitor: 
 
 def _moving_mean(n: int, size: int) -> np.ndarray | None:
     """Matrix (n, n) of the moving mean over `size` samples; None where that is the identity."""
-    return None if size == 1 else ndimage.uniform_filter1d(np.eye(n), size, axis=0, mode="reflect")
+    return None if size == 1 else scipy.ndimage.uniform_filter1d(np.eye(n), size, axis=0, mode="reflect")

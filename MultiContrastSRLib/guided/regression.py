@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 import numpy as np
-from scipy import optimize
+import scipy
 
 from ..image.sampling import Array
 from .backend import concatenate, double, from_host, mean_over, moving_means, stack, to_host
@@ -215,7 +215,7 @@ def _fit(gram: np.ndarray, product: np.ndarray, energy: float) -> tuple[np.ndarr
     scale = gram.max(initial=0.0)
     if not np.isfinite(gram).all() or not scale > 0:
         return np.zeros(len(product)), 0.0
-    weights, _ = optimize.nnls(gram / scale, product / scale)
+    weights, _ = scipy.optimize.nnls(gram / scale, product / scale)
     weights /= max(1.0, weights.sum())
     explained = float(2 * weights @ product - weights @ gram @ weights) / energy if energy > 0 else 0.0
     return weights * (weights.sum() > _MIN_WEIGHT), explained

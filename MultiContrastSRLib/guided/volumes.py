@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from ..acquisition.lattice import lattice_samples
 from ..acquisition.model import AcquisitionModel, resolution_along
@@ -86,7 +86,7 @@ class GuidedVolume:
             self.note = "The reference explains none of the target's detail; the result is the sinc's."
             return
         # within a small window of the border of the reference's field of view, its detail is an artefact of the border
-        inside = ndimage.minimum_filter(valid, self._level.window(RADII[-1]), mode="nearest")
+        inside = scipy.ndimage.minimum_filter(valid, self._level.window(RADII[-1]), mode="nearest")
         self._share = None if strength == 1 and inside.all() else inside * np.float32(strength)
         self.samples, self.reference, self.note = samples, on_lattice, _describe(self._detail)
 

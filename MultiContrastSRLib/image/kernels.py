@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
-from scipy.interpolate import BSpline
+import scipy
 
 
 class Kernel(Protocol):
@@ -56,8 +56,8 @@ def linear(n: int, positions: np.ndarray, step: float = 1.0) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _basis(order: int) -> BSpline:
-    return BSpline.basis_element(np.arange(order + 2) - (order + 1) / 2, extrapolate=False)
+def _basis(order: int) -> scipy.interpolate.BSpline:
+    return scipy.interpolate.BSpline.basis_element(np.arange(order + 2) - (order + 1) / 2, extrapolate=False)
 
 
 def _spline(order: int) -> Kernel:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from ..core.progress import Monitor
 from . import kernels
@@ -62,11 +62,11 @@ class ObliqueReader:
             monitor.update(0.4 + 0.5 * start / len(self._coefficients))
             part = self._coefficients[start : start + _SLICES]
             for axis in (1, 2):
-                ndimage.spline_filter1d(part, 3, axis, output=part)
+                scipy.ndimage.spline_filter1d(part, 3, axis, output=part)
         for start in range(0, self._coefficients.shape[1], _ROWS):
             monitor.update(0.9 + 0.1 * start / self._coefficients.shape[1])
             part = self._coefficients[:, start : start + _ROWS]
-            part[...] = ndimage.spline_filter1d(part, 3, 0, output=np.float32)
+            part[...] = scipy.ndimage.spline_filter1d(part, 3, 0, output=np.float32)
 
     @property
     def nbytes(self) -> int:
@@ -108,7 +108,7 @@ class ObliqueReader:
         inside = ((positions >= bounds[:, :1]) & (positions <= bounds[:, 1:])).all(axis=0)
         fine = (positions[:, inside] + _MARGIN) / self._steps[:, None]
         values = np.full(positions.shape[1], fill, np.float32)
-        values[inside] = ndimage.map_coordinates(
+        values[inside] = scipy.ndimage.map_coordinates(
             self._coefficients, fine, order=3, prefilter=False, mode="nearest", output=np.float32
         )
         return values

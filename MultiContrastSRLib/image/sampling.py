@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from ..core.progress import Monitor
 from . import kernels
@@ -218,10 +218,10 @@ def _scattered(
     last = np.ceil(positions.max(axis=1)).astype(int) + _MARGIN
     if direct is not None:
         if direct < 2:
-            return ndimage.map_coordinates(array, positions, order=direct, mode="nearest")
+            return scipy.ndimage.map_coordinates(array, positions, order=direct, mode="nearest")
         first, last = np.maximum(first, 0), np.minimum(last, np.array(array.shape) - 1)
         region = array[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))]
-        return ndimage.map_coordinates(region, positions - first[:, None], order=direct, mode="reflect")
+        return scipy.ndimage.map_coordinates(region, positions - first[:, None], order=direct, mode="reflect")
     # kernels extrapolate the image beyond its edge, so the fine copy may reach outside
     first, last = np.maximum(first, -_MARGIN), np.minimum(last, np.array(array.shape) - 1 + _MARGIN)
     operators = []
@@ -229,4 +229,4 @@ def _scattered(
         fine = np.arange(first[axis], last[axis] + 0.25, 0.5)
         operators.append(kernel(array.shape[axis], fine, max(0.5, steps[axis])).astype(np.float32))
     region = apply_separable(array, operators)
-    return ndimage.map_coordinates(region, (positions - first[:, None]) * 2, order=5, mode="reflect")
+    return scipy.ndimage.map_coordinates(region, (positions - first[:, None]) * 2, order=5, mode="reflect")

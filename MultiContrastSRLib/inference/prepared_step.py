@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from ..acquisition.model import AcquisitionModel
 from ..core.progress import Monitor
@@ -230,4 +230,4 @@ class PreparedStep:
 
 def _smooth_coverage(valid: np.ndarray) -> np.ndarray:
     """`valid` with a smooth transition inside its border."""
-    return ndimage.uniform_filter(ndimage.minimum_filter(valid, 5, mode="nearest"), 5, mode="nearest")
+    return scipy.ndimage.uniform_filter(scipy.ndimage.minimum_filter(valid, 5, mode="nearest"), 5, mode="nearest")

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 import torch
-from scipy import ndimage
 
 from ..acquisition.model import AcquisitionModel
 from ..core.progress import Monitor
@@ -114,7 +114,7 @@ def profile(scan: Volume, grid: Grid, finest: tuple[float, float, float]) -> np.
 
 def _foreground(values: np.ndarray) -> np.ndarray:
     """Samples above the background, and a margin around them."""
-    return ndimage.binary_dilation(above_background(values), iterations=_MARGIN)
+    return scipy.ndimage.binary_dilation(above_background(values), iterations=_MARGIN)
 
 
 def box(scans: Sequence[Volume]) -> tuple[np.ndarray, np.ndarray]:

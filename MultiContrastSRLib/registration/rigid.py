@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from ..core.errors import CancelledError
 from ..core.packages import require
@@ -158,7 +158,7 @@ def _without_shading(array: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     mean = array
     for axis, (samples, size) in enumerate(zip(array.shape, spacing, strict=True)):
         if samples * size > 2 * _SHADING:  # else the field of view is too short to tell
-            mean = ndimage.gaussian_filter1d(mean, _SHADING / size, axis, mode="nearest")
+            mean = scipy.ndimage.gaussian_filter1d(mean, _SHADING / size, axis, mode="nearest")
     flat = array / (mean + 0.1 * float(mean.mean()) + 1e-6)
     return np.minimum(flat, np.quantile(flat, 1 - _TAIL)).astype(np.float32)
 
@@ -193,7 +193,7 @@ def _coarser(volume: Volume, size: float, flat: bool, sitk: ModuleType) -> Image
     array = normalized(volume).array
     for axis, (old, new) in enumerate(zip(spacing, steps, strict=True)):
         if new > 1.2 * old:
-            array = ndimage.gaussian_filter1d(array, 0.5 * new / old, axis, mode="nearest")
+            array = scipy.ndimage.gaussian_filter1d(array, 0.5 * new / old, axis, mode="nearest")
     affine = LPS @ volume.affine
     image = sitk.GetImageFromArray(array)
     image.SetSpacing(spacing[::-1].tolist())
