@@ -17,8 +17,8 @@ from pathlib import Path
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from harness import Harness
-from panel_fixtures import MODULE, make_pair, resources
-from panel_session import Gaps, box_of, play_round, resident_mb
+from panel_fixtures import MODULE, make_pair
+from panel_session import Gaps, box_of, left_behind, play_round
 
 BOX = (40.0, 40.0, 15.0)
 
@@ -33,8 +33,9 @@ def main() -> int:
     parser.add_argument("--limit", type=float, default=300.0, help="milliseconds")
     arguments = parser.parse_args()
     harness, gaps = Harness(), Gaps()
+    module = harness.start_with(MODULE)
     with gaps.during("open the panel"):
-        module = harness.load(MODULE)
+        harness.open(module)
     with gaps.during("choose the method"):
         module.logic.getParameterNode().method = arguments.method
         harness.process_events()
@@ -45,29 +46,30 @@ def main() -> int:
     import slicer
 
     slicer.util.setSliceViewerLayers(background=pair[0], fit=True)
-    rounds: list[tuple[float, ...]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        qt.QFileDialog.getExistingDirectory = lambda *arguments: folder
+    rounds: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as results, tempfile.TemporaryDirectory() as temporary:
+        qt.QFileDialog.getExistingDirectory = lambda *arguments: results
+        tempfile.tempdir = temporary  # where nothing but the session writes
         box = box_of(BOX)
         for number in range(arguments.rounds):
             part = Gaps() if number else gaps
-            play_round(module, harness, pair, box, Path(folder), part)
+            play_round(module, harness, pair, box, Path(results), part)
             if number:
                 for action, values in part.longest.items():
                     later = gaps.longest.get(f"{action}, again", (0.0, 0.0))
                     gaps.longest[f"{action}, again"] = max(later[0], values[0]), max(later[1], values[1])
-            nodes, threads, _, descriptors = resources(harness)
-            rounds.append((nodes, threads, descriptors, resident_mb()))
-            print(f"round {number + 1}: {resident_mb():.0f} MB", file=sys.stderr, flush=True)
+            rounds.append(left_behind(harness))
+            print(f"round {number + 1}: {rounds[-1]}", file=sys.stderr, flush=True)
+        tempfile.tempdir = None
     with gaps.during("close the scene"):
         harness.new_scene()
     harness.unload_all()
     print("| action | clock, ms | processor, ms |\n|---|--:|--:|")
     for action, (clock, processor) in gaps.longest.items():
         print(f"| {action} | {clock:.0f} | {processor:.0f} |")
-    print("\n| round | nodes | threads | open files | resident, MB |\n|--:|--:|--:|--:|--:|")
+    print(f"\n| round | {' | '.join(rounds[0])} |\n|--:{'|--:' * len(rounds[0])}|")
     for number, values in enumerate(rounds):
-        print(f"| {number + 1} | {' | '.join(f'{value:.0f}' for value in values)} |")
+        print(f"| {number + 1} | {' | '.join(f'{value:.0f}' for value in values.values())} |")
     over = [action for action, (_, processor) in gaps.longest.items() if processor > arguments.limit]
     print(f"\nabove {arguments.limit:g} ms: {', '.join(over) or 'none'}")
     if harness.slot_errors:

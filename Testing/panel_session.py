@@ -6,13 +6,15 @@ Rounds end as they began, so that whatever grows from round to round is a leak.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
 from live_view_fixtures import finish, our_nodes, pan, zoom
-from panel_fixtures import run_to_end, state
+from panel_fixtures import resources, run_to_end, state
 from PySide6 import QtCore
 
 _TICK_MS = 5
@@ -58,6 +60,23 @@ class Gaps:
 
 def _now() -> tuple[float, float]:
     return time.perf_counter(), time.thread_time()
+
+
+def left_behind(harness) -> dict[str, float]:
+    """What a round must not make more of, by name. Every observer in Python keeps a function or a method alive."""
+    nodes, threads, files, descriptors = resources(harness)
+    gc.collect()
+    kinds = [type(found) for found in gc.get_objects()]
+    return {
+        "nodes": nodes,
+        "observers of the scene": str(harness.scene).count("vtkObserver ("),
+        "threads": threads,
+        "temporary files": len(files),
+        "open files": descriptors,
+        "functions": kinds.count(types.FunctionType) + kinds.count(types.MethodType),
+        "Python objects": len(kinds),
+        "resident, MB": resident_mb(),
+    }
 
 
 def resident_mb() -> float:

@@ -36,14 +36,23 @@ class Harness:
 
     # Modules
 
-    def load(self, path: str | Path) -> LoadedModule:
-        """Load a scripted module's file and open its panel."""
+    def start_with(self, path: str | Path) -> LoadedModule:
+        """What Slicer does with a scripted module's file when it starts: it loads it, and makes no panel yet."""
         module = LoadedModule(path)
         self.modules.append(module)
+        return module
+
+    def open(self, module: LoadedModule) -> None:
+        """The user opens the module for the first time."""
+        module.open()
         module.panel.resize(PANEL_WIDTH, 600)
-        module.enter()
         module.panel.show()
         self.process_events()
+
+    def load(self, path: str | Path) -> LoadedModule:
+        """Load a scripted module's file and open its panel."""
+        module = self.start_with(path)
+        self.open(module)
         return module
 
     def unload_all(self) -> None:
@@ -176,6 +185,7 @@ class Harness:
     # What the panel looks like
 
     clipped_texts = staticmethod(inspection.clipped_texts)
+    loose_texts = staticmethod(inspection.loose_texts)
     tab_order = staticmethod(inspection.tab_order)
     unlabelled = staticmethod(inspection.unlabelled)
     inputs = staticmethod(inspection.inputs)

@@ -81,6 +81,15 @@ def _label_fits(label: QtWidgets.QLabel) -> bool:
     return need.width() <= label.width and need.height() <= label.height
 
 
+def loose_texts(panel: QtWidgets.QWidget) -> list[QtWidgets.QWidget]:
+    """The visible word-wrapped labels that are higher than their text.
+
+    QFormLayout gives labels the heights of other widths, here as in the application: one is too high, another is cut.
+    """
+    labels = [w for w in _visible(panel) if _is(w, QtWidgets.QLabel) and w.wordWrap and w.text]
+    return [label for label in labels if label.height > label.heightForWidth(label.width)]
+
+
 def _plain(label: QtWidgets.QLabel) -> str:
     return QtGui.QTextDocumentFragment.fromHtml(label.text).toPlainText() if "<" in label.text else label.text
 

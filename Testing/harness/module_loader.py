@@ -85,7 +85,9 @@ def _import(name: str, path: Path) -> types.ModuleType:
 
 
 class LoadedModule:
-    """A module in use: `widget` (its Python panel), `ui`, `logic`, `panel` (Qt's frame), `info` (title, help, ...)."""
+    """A module that the application knows, and, once opened, `widget` (its Python panel), `ui`, `logic`, `panel` (Qt's
+    frame); `info` has title, help, ...
+    """
 
     def __init__(self, path: str | Path):
         path = Path(path).resolve()
@@ -98,12 +100,16 @@ class LoadedModule:
         setattr(slicer.modules, f"{self.name}Instance", self.instance)
         slicer.app.startupCompleted.emit()  # Slicer says so once, when all modules are there
         signals.disconnect(slicer.app, "startupCompleted()")
+
+    def open(self) -> None:
+        """The user opens the module for the first time: Slicer makes its panel."""
         panel = qSlicerScriptedLoadableModuleWidget()
         vars(panel._impl).update(entered=False, python=None, module_name=self.name)
         panel.setLayout(QtWidgets.QVBoxLayout())
         panel.setMRMLScene(slicer.mrmlScene)
         vars(self.info)["_panel"] = panel
         _make_widget(panel, self.name)
+        self.enter()
 
     @property
     def python(self) -> types.ModuleType:
@@ -127,7 +133,7 @@ class LoadedModule:
         return self.widget.logic
 
     def enter(self) -> None:
-        """The user opens the module."""
+        """The user comes back to the module."""
         self.panel._enter()
 
     def exit(self) -> None:
@@ -140,12 +146,14 @@ class LoadedModule:
 
     def unload(self) -> None:
         """Slicer closes: cleanup is called and the panel destroyed."""
-        if self.panel.isEntered:
+        panel = self.panel
+        if panel is not None and panel.isEntered:
             self.exit()
         slicer.app.moduleManager().moduleAboutToBeUnloaded.emit(self.name)
-        shiboken6.delete(self.panel)
+        if panel is not None:
+            shiboken6.delete(panel)
         for name in (self.name.lower(), f"{self.name}Widget", f"{self.name}Instance"):
-            delattr(slicer.modules, name)
+            vars(slicer.modules).pop(name, None)
         vars(slicer.modules).pop("sampleDataSources", None)
         del sys.modules[self.name]
 

@@ -28,6 +28,20 @@ def test_a_module_runs_and_shows_its_result(harness, module, volume):
         assert hierarchy.GetItemName(item) == ""
 
 
+def test_a_module_has_no_panel_until_it_is_opened(harness):
+    import slicer
+
+    module = harness.start_with(SAMPLE)
+    assert slicer.modules.sampleDataSources["SampleFilter"] and module.panel is None
+    assert not hasattr(slicer.modules, "SampleFilterWidget")
+    harness.open(module)
+    assert module.panel.isEntered and module.ui.applyButton.visible
+    harness.unload_all()
+    harness.start_with(SAMPLE)
+    harness.unload_all()
+    assert not hasattr(slicer.modules, "samplefilter")
+
+
 def test_displays_are_recorded_and_questions_answered(harness, module, volume):
     import slicer
 
