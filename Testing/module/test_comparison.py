@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -140,6 +143,14 @@ def test_it_ends_with_its_nodes_the_scene_and_live_zoom(module, harness, pair, r
     start(module, harness, node)
     harness.new_scene()
     assert module.logic.comparison is None and our_nodes() == []
+
+
+def test_a_comparison_that_ended_is_freed(module, harness, result):
+    ended = weakref.ref(start(module, harness, result))
+    module.logic.stopComparison()
+    harness.run_for(0.05)
+    gc.collect()
+    assert ended() is None
 
 
 def test_what_cannot_be_compared_is_said(module, harness, pair, result):

@@ -86,6 +86,17 @@ def test_a_scene_saved_while_it_is_on_opens_clean(module, shown, harness, tmp_pa
         assert module.logic.liveZoom.views["Red"].layers.visible
 
 
+def test_live_zoom_that_ended_is_freed(module, shown, harness):
+    ended = weakref.ref(start(module, harness, ["Red"]))
+    finish(module, harness)
+    engine = module.logic.liveZoom._engine
+    module.logic.stopLiveZoom()
+    assert engine.close(20)
+    harness.run_for(0.05)
+    gc.collect()
+    assert ended() is None
+
+
 def test_closing_the_scene_ends_it(module, shown, harness):
     start(module, harness, VIEWS)
     harness.new_scene()

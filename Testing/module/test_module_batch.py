@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
+import weakref
 from pathlib import Path
 
 import pytest
@@ -265,4 +267,9 @@ def test_the_logic_runs_a_batch_too(module, harness, study, tmp_path):
         "sub-01", "sub-02", "sub-03",
     }  # fmt: skip
     node = module.logic.loadBatchResult(run.status.subjects["sub-03"].outputs[0])
+    freed, module.logic.batch = weakref.ref(run), None
+    del run
+    harness.run_for(0.05)
+    gc.collect()
+    assert freed() is None
     assert node.GetAttribute("MultiContrastSR.Method") == "lanczos"

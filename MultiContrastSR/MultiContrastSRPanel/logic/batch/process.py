@@ -125,6 +125,7 @@ class BatchProcess:
             return
         scene, tag = self._observer
         scene.RemoveObserver(tag)
+        self._process.deleteLater()  # its connections keep this object alive
         self.state = state
         if (interrupted := self.status.interrupt()) and self._on_change is not None:
             self._on_change(interrupted)

@@ -158,6 +158,7 @@ class LiveZoom:
             return
         self.on = False
         self._timer.stop()
+        self._timer.deleteLater()  # its connection keeps this object alive
         self._observer.remove()
         for view in self.views.values():
             view.remove()
