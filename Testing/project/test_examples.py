@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from batch_fixtures import write_dataset
 from dicom_series import write_series
 from examples import ROOT, Example, examples, mentions
 
@@ -65,6 +66,12 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
         mc.save_volume(head_phantom(contrast, grid(*spacing)), folder / f"{name}.nii.gz")
     t2 = head_phantom("T2", grid(3, 2, 2))
     write_series(folder / "dicom_folder", t2.array.astype(np.int16), t2.affine)
+    anat = write_dataset(folder / "BIDS", ["01"]) / "sub-01" / "anat"
+    for suffix in (".nii.gz", ".json"):
+        shutil.copyfile(anat / f"sub-01_T2w{suffix}", anat / f"sub-01_FLAIR{suffix}")
+    (folder / "scans" / "01").mkdir(parents=True)
+    for name in ("T1", "T2"):
+        shutil.copyfile(anat / f"sub-01_{name}w.nii.gz", folder / "scans" / "01" / f"{name}.nii.gz")
     return folder
 
 
@@ -95,7 +102,7 @@ def in_folder(folder: Path, command: list[str], library: Path = ROOT) -> str:
 
 def needs(example: Example) -> None:
     """Skip the test if a package that the example needs is not installed here."""
-    packages = {"torch": "swift|subject-inr|fit", "matplotlib": "--figure|--curve"}
+    packages = {"torch": "swift|subject-inr|fit", "matplotlib": "--figure|--curve", "ancpbids": "BIDS|/data/bids"}
     for package, words in packages.items():
         if re.search(words, example.text):
             pytest.importorskip(package, reason=f"This example needs {package}, which is not installed here.")
@@ -139,6 +146,28 @@ def test_commands_in_sentences_are_understood(command: str) -> None:
         assert parsed.verb == words[0]
 
 
+def test_options_in_sentences_exist() -> None:
+    parsers = [build_parser()]
+    for parser in parsers:  # grows by the verbs' own
+        parsers += [
+            p for action in parser._actions if isinstance(action.choices, dict) for p in action.choices.values()
+        ]
+    known = {option for parser in parsers for action in parser._actions for option in action.option_strings}
+    for script in (ROOT / "Testing").glob("*.py"):
+        known |= set(re.findall(r'add_argument\(\s*"(--[a-z-]+)"', script.read_text(encoding="utf-8")))
+    of_others = {"--strict", "--build-arg", "--gpus", "--nv", "--pipeline", "--container-config"}
+    named = {flag for text in mentions(r"([^`\n]*--[^`\n]*)") for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)}
+    assert len(named) > 30 and named <= known | of_others
+
+
+def test_commands_of_the_makefile_are_understood() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = re.findall(r"/multicontrastsr (.*)", text)
+    assert commands
+    for command in commands:
+        build_parser().parse_args(shlex.split(command))
+
+
 def test_make_targets_in_sentences_exist() -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     named = mentions(r"make (?:TORCH_INDEX=… )?([a-z-]+)")
@@ -177,3 +206,15 @@ def test_the_lines_for_slicers_console_run(request: pytest.FixtureRequest, scans
     assert names["node"].GetSpacing() == pytest.approx((1.0, 1.0, 1.0))
     harness.wait(lambda: not names["run"].active, 30.0, "the end of the cancelled run")
     assert names["run"].node is None
+
+
+@pytest.mark.slow
+def test_the_lines_for_a_batch_in_slicers_console_run(request: pytest.FixtureRequest, folder: Path) -> None:
+    pytest.importorskip("slicer", reason="Slicer's scene (slicer-core) is not installed here.")
+    (example,) = [e for e in examples() if e.place.startswith("docs/panel") and "startBatch" in e.text]
+    needs(example)
+    module, harness = request.getfixturevalue("module"), request.getfixturevalue("harness")
+    names = {"logic": module.logic}
+    exec(example.text.replace("/data/bids", str(folder / "BIDS")).replace("/data/out", str(folder / "out")), names)
+    harness.wait(lambda: not names["batch"].active, 30.0, "the end of the stopped batch")
+    assert names["batch"].state.value == "stopped"
