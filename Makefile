@@ -31,7 +31,7 @@ evaluate: $(INSTALLED)  ## compare all methods on the validation patient, about 
 test: $(INSTALLED)  ## run every test, in two processes
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile $(TESTS)
 
-test-fast: $(INSTALLED)  ## run the tests that take no long, in about two minutes
+test-fast: $(INSTALLED)  ## run the tests that are not slow, in about two minutes
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile -m "not slow" $(TESTS)
 
 bench: $(INSTALLED)  ## time every method and stage side by side: bench-output/bench.md and .json
@@ -50,7 +50,7 @@ docs-blocks: $(INSTALLED)  ## rewrite what commands print in docs/: methods, API
 	PYTHONPATH=. $(RUN) Testing/documentation.py
 	PYTHONPATH=. $(RUN) Testing/notebook.py
 
-pictures: $(INSTALLED)  ## redraw the pictures of real scans in Resources/Screenshots (needs the scans)
+pictures: $(INSTALLED)  ## redraw the pictures in Resources/Screenshots, all but batch-* (needs real scans)
 	PYTHONPATH=Testing $(RUN) -m demo.pictures
 
 lint: $(INSTALLED)  ## check style and types
