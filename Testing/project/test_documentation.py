@@ -65,3 +65,15 @@ def test_spelling() -> None:
     command = [sys.executable, "-m", "codespell_lib", "--toml", str(ROOT / "pyproject.toml")]
     done = subprocess.run([*command, *map(str, PAGES + sources)], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_troubleshooting_quotes_messages_of_the_code() -> None:
+    sources = [path for name in ("MultiContrastSRLib", "MultiContrastSR") for path in (ROOT / name).rglob("*.py")]
+    code = "".join(re.sub(r'"\s*\n\s*f?"', "", path.read_text(encoding="utf-8")) for path in sources)
+    code = code.replace("{NAME}", "MultiContrastSRLib")
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    first_column = re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
+    messages = [message for cell in first_column for message in re.findall(r"`(.*?)`", cell)]
+    messages.remove("No module named 'MultiContrastSRLib'")  # Python's own
+    parts = [part.strip(" ().;") for message in messages for part in re.split(r"…|\b\w+:\d+|\b\d+\b", message)]
+    assert len(messages) > 10 and not [part for part in parts if part and part not in code]
