@@ -58,12 +58,12 @@ def compare(truth: Volume, reference: Volume, low: Volume, method: str) -> tuple
     return found[0], found[1], found[2]
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--methods", nargs="+", default=[m.name for m in mc.methods() if m.name != "subject-inr"])
     parser.add_argument("--noise", nargs="+", type=float, default=NOISE, help="percent of the truth's range")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     flair, t1 = scan("FLAIR"), scan("T1")
     cases = {
         "in plane ×3": (slices(flair), slices(t1), ("kspace", 3)),

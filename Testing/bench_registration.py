@@ -118,7 +118,7 @@ def _grid(
     return Grid(tuple(shape), affine)
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     """Print a line for each case that is not right, and the counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=200)
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument(
         "--step", type=int, default=1, help="2 takes every second case: one half to choose, one to judge"
     )
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in (*KINDS, "all")}
     begin = time.process_time()
     for seed in range(arguments.first, arguments.first + arguments.cases * arguments.step, arguments.step):

@@ -64,6 +64,28 @@ def save_small(image: Image.Image, path: Path, colours: int = COLOURS) -> Path:
     return path
 
 
+def save_screen(image: Image.Image, path: Path) -> Path:
+    """Write a picture of the panel as a PNG of 256 colours, every pixel in the nearest.
+
+    They are the most frequent ones among colours that differ by 4 of 255 levels, so that greys do not take all places.
+    """
+    pixels = np.asarray(image.convert("RGB")).astype(int) @ (1 << 16, 1 << 8, 1)
+    colours, places, counts = np.unique(pixels, return_inverse=True, return_counts=True)
+    by_frequency = np.argsort(-counts, kind="stable")
+    _, first = np.unique(colours[by_frequency] & 0xFCFCFC, return_index=True)  # the most frequent of similar ones
+    kept = _channels(colours[by_frequency[np.sort(first)[:256]]])
+    nearest = [int(np.argmin(((kept - colour) ** 2).sum(axis=1))) for colour in _channels(colours)]
+    made = Image.fromarray(np.array(nearest, np.uint8)[places.reshape(pixels.shape)], "P")
+    made.putpalette(kept.astype(np.uint8).tobytes())
+    made.save(path, optimize=True)
+    return path
+
+
+def _channels(colours: np.ndarray) -> np.ndarray:
+    """Red, green and blue (the last axis) of 24-bit colours."""
+    return np.stack([(colours >> shift) & 255 for shift in (16, 8, 0)], axis=-1)
+
+
 def caption_view(pixels: np.ndarray, text: str, pixel_mm: float, size: int = 14) -> Image.Image:
     """A slice view with a caption at its top, and a scale bar at its lower left."""
     image = Image.fromarray(pixels)

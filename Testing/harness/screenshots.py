@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
@@ -37,33 +36,6 @@ def save(image: QtGui.QImage, path: str | Path) -> Path:
     if not image.save(str(path)):
         raise OSError(f"cannot write the picture {path}")
     return Path(path)
-
-
-def with_palette(image: QtGui.QImage) -> QtGui.QImage:
-    """The picture in 256 colours, every pixel in the nearest: a PNG of a third of the size.
-
-    They are the most frequent ones among colours that differ by 4 of 255 levels, so that greys do not take all places.
-    """
-    picture = image.convertToFormat(QtGui.QImage.Format.Format_RGB32)
-    width, height = picture.width(), picture.height()
-    pixels = np.frombuffer(bytes(picture.constBits()), np.uint32).reshape(height, -1)[:, :width] & 0xFFFFFF
-    colours, places, counts = np.unique(pixels, return_inverse=True, return_counts=True)
-    by_frequency = np.argsort(-counts, kind="stable")
-    _, first = np.unique(colours[by_frequency] & 0xFCFCFC, return_index=True)  # the most frequent of similar ones
-    kept = colours[by_frequency[np.sort(first)[:256]]]
-    nearest = [int(np.argmin(((_channels(kept) - colour) ** 2).sum(axis=1))) for colour in _channels(colours)]
-    indices = np.zeros((height, -(-width // 4) * 4), np.uint8)  # rows of a QImage are multiples of 4 bytes
-    indices[:, :width] = np.array(nearest, np.uint8)[places.reshape(height, width)]
-    result = QtGui.QImage(
-        indices.tobytes(), width, height, indices.shape[1], QtGui.QImage.Format.Format_Indexed8
-    ).copy()
-    result.setColorTable([0xFF000000 | int(colour) for colour in kept])
-    return result
-
-
-def _channels(colours: np.ndarray) -> np.ndarray:
-    """Red, green and blue (the last axis) of 24-bit colours."""
-    return np.stack([(colours >> shift) & 255 for shift in (16, 8, 0)], axis=-1).astype(int)
 
 
 def _view_image(view) -> QtGui.QImage:

@@ -189,8 +189,8 @@ def test_a_scripted_session(module, shown, harness, lock):
 # ---------------------------------------------------------------------- looks
 
 
-def test_the_open_section_is_readable_and_reachable(module, shown, harness, tmp_path):
-    from test_module_looks import SCREENSHOTS, keep, names
+def test_the_open_section_is_readable_and_reachable(module, shown, harness):
+    from test_module_looks import names
 
     ui = module.ui
     for section in (ui.advancedButton, ui.outputButton, ui.methodButton):
@@ -200,7 +200,6 @@ def test_the_open_section_is_readable_and_reachable(module, shown, harness, tmp_
     finish(module, harness)
     harness.fit_panel(module)
     assert names(harness.clipped_texts(module.panel)) == [] and names(harness.unlabelled(module.panel)) == []
-    keep(SCREENSHOTS / "panel-live-100.png", harness.grab_panel(tmp_path / "live.png"))
     with harness.larger_text(1.5):
         harness.fit_panel(module)
         assert names(harness.clipped_texts(module.panel)) == [], "with larger text"

@@ -1,12 +1,6 @@
-"""What the panel looks like and how the keyboard goes through it: in every state, on 100 %, 150 % and 200 % screens.
-
-With `MULTICONTRASTSR_SCREENSHOTS=1` the pictures of the documentation are drawn anew.
-"""
+"""What the panel looks like and how the keyboard goes through it: in every state, on 100 %, 150 % and 200 % screens."""
 
 from __future__ import annotations
-
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,47 +9,16 @@ slicer = pytest.importorskip("slicer")
 
 from panel_fixtures import gate_at, run_to_end, state, wait_idle  # noqa: E402
 
-SCREENSHOTS = Path(__file__).resolve().parents[2] / "Resources" / "Screenshots"
-CHANGED = 0.01  # of the pixels: less is a run time in the result line
-
-
-def keep(path: Path, taken: Path) -> None:
-    """Put the picture `taken` at `path` when that is wanted and it shows something else than the one there.
-
-    It is stored with a palette of 256 colours.
-    """
-    import qt
-    from harness.screenshots import with_palette
-
-    if not os.environ.get("MULTICONTRASTSR_SCREENSHOTS"):
-        return
-    new, old = qt.QImage(str(taken)), qt.QImage(str(path))
-    if not old.isNull() and new.size() == old.size() and np.mean(pixels(new) != pixels(old)) < CHANGED:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with_palette(new).save(str(path))
-
-
-def pixels(image) -> np.ndarray:
-    import qt
-
-    grey = image.convertToFormat(qt.QImage.Format_Grayscale8)
-    return np.frombuffer(bytes(grey.constBits()), np.uint8).reshape(grey.height(), -1)[:, : grey.width()]
-
 
 def names(widgets) -> list[str]:
     return [widget.objectName for widget in widgets]
 
 
 def look(module, harness, tmp_path, name: str) -> None:
-    """No text may be clipped and none stand in too large a place, at 100 % and with text up to twice as large.
-
-    The pictures are kept as screens at 100 % and 150 % show them.
-    """
+    """No text may be clipped and none stand in too large a place, at 100 % and with text up to twice as large."""
     for percent in (100, 150):
-        taken = harness.grab_panel(tmp_path / f"{name}-{percent}.png", scale=percent / 100)
+        harness.grab_panel(tmp_path / f"{name}-{percent}.png", scale=percent / 100)
         check_texts(module, harness)
-        keep(SCREENSHOTS / f"panel-{name}-{percent}.png", taken)
     for factor in (1.5, 2.0):
         with harness.larger_text(factor):
             harness.fit_panel(module)
@@ -144,8 +107,7 @@ def test_a_box_and_the_comparison(module, pair, harness, tmp_path):
     for section in (ui.inputsButton, ui.methodButton):
         section.collapsed = True
     harness.run_for(0.1)
-    taken = harness.grab_views(tmp_path / "views.png")
-    keep(SCREENSHOTS / "compare.png", taken)
+    assert harness.grab_views(tmp_path / "views.png").stat().st_size > 10_000
     harness.click(ui.compareButton)
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from demo_runs import run_without_scans
 from subject_fixtures import ellipsoids
 
-ROOT = Path(__file__).resolve().parents[2]
 pytest.importorskip("slicer")
 pytest.importorskip("matplotlib")
 
@@ -24,12 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # of the whole demo
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """(output folder, what it printed) of the demonstration without data, cache or network."""
     tmp = tmp_path_factory.mktemp("demo")
-    environment = {name: value for name, value in os.environ.items() if name != "MULTICONTRASTSR_DATA"}
-    nowhere = "http://127.0.0.1:9"  # a closed port: every download fails at once
-    environment |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'Testing'}", "HOME": str(tmp), "XDG_CACHE_HOME": str(tmp)}
-    environment |= {"http_proxy": nowhere, "https_proxy": nowhere, "HTTP_PROXY": nowhere, "HTTPS_PROXY": nowhere}
-    command = [sys.executable, "-m", "demo", "--output", str(tmp / "out")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp)
+    done = run_without_scans("demo", tmp, "--output", str(tmp / "out"))
     assert done.returncode == 0, done.stdout + done.stderr
     return tmp / "out", done.stdout
 
@@ -132,3 +124,20 @@ def test_bench_compares_what_is_fitted_to_a_subject(tmp_path: Path, capsys, want
     names = [row.split("|")[1].strip() for row in rows]
     assert names == [name if name != "fast" else "subject-inr, *fast*" for name in wanted[wanted.index("--only") + 1 :]]
     assert all(float(cell) > 0 for row in rows for cell in row.split("|")[-4:-3])
+
+
+def test_bench_counts_registrations(capsys) -> None:
+    import bench_registration
+
+    bench_registration.main(["--cases", "1", "--first", "1", "--step", "2"])
+    rows = [line.split("|")[1:3] for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert [int(count) for name, count in rows if name.strip() == "all"] == [1]
+
+
+def test_bench_compares_data_consistency_with_noise(capsys) -> None:
+    import bench_noise
+
+    bench_noise.main(["--methods", "linear", "--noise", "3"])
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "linear" in line]
+    assert [row[0] for row in rows] == ["| in plane ×3", "| slabs of 4 mm"]
+    assert all(float(weighed) > float(exact) for _, _, _, _, exact, weighed, _ in rows)

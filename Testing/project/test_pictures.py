@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from demo_runs import run_without_scans
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = sorted((ROOT / "Resources/Screenshots").iterdir())
@@ -31,10 +32,34 @@ def test_types() -> None:
     assert all(path.read_bytes().startswith(starts[path.suffix]) for path in PICTURES)
 
 
-def test_make_pictures_draws_the_ones_of_real_scans() -> None:
-    for package in ("slicer", "matplotlib"):
+def needs(*packages: str) -> None:
+    """Skip the test if one of these is not installed here."""
+    for package in packages:
         pytest.importorskip(package, reason=f"The demonstration needs {package}, which is not installed here.")
+
+
+def test_make_pictures_draws_all_but_those_of_a_large_study() -> None:
+    needs("slicer", "matplotlib")
     from demo.pictures import KEPT
 
-    others = ("panel-", "compare.", "batch-")  # drawn by tests of the panel, and by the batch of real subjects
-    assert set(KEPT.values()) == {path.name for path in PICTURES if not path.name.startswith(others)}
+    assert set(KEPT.values()) == {path.name for path in PICTURES if not path.name.startswith("batch-")}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # on a busy machine
+def test_pictures_of_the_panel(tmp_path: Path) -> None:
+    needs("slicer", "matplotlib", "torch", "ancpbids")
+    from demo.panel import NAMES
+    from PIL import Image
+
+    done = run_without_scans("demo.panel", tmp_path, "--output", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.name for path in tmp_path.glob("*.png")} == set(NAMES)
+    assert all(Image.open(tmp_path / name).mode == "P" for name in NAMES)
+
+
+def test_pictures_are_not_replaced_without_real_scans(tmp_path: Path) -> None:
+    needs("slicer", "matplotlib")
+    done = run_without_scans("demo.pictures", tmp_path)
+    assert done.returncode != 0 and "set MULTICONTRASTSR_DATA" in done.stderr
+    assert not list(tmp_path.rglob("*.png"))
