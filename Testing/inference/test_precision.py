@@ -25,12 +25,13 @@ def automatic(spec) -> torch.dtype | None:
 def test_auto_is_float16_where_a_gpu_corrects_a_base_image():
     swift = light("swift", base="guided")
     assert automatic(swift) is torch.float16 and layer_type("auto", "cpu", swift) is None
-    assert automatic(light("minet", base="guided")) is None and automatic(published("dinet")) is None
+    assert automatic(light("minet", base="guided")) is None and automatic(published("dual-arbnet")) is None
+    assert automatic(light("dinet", base="guided")) is None  # its matching is decided by small differences
     assert layer_type("bfloat16", "cpu", swift) is torch.bfloat16 and layer_type("float32", "cuda", swift) is None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["swift", "dual-arbnet", "dinet"])
+@pytest.mark.parametrize("method", ["swift", "dual-arbnet"])
 def test_the_error_of_auto_is_small_with_the_weights_that_ship(method):
     truth, reference = head_phantom("T2", GRID, noise=2.0), head_phantom("T1", GRID, noise=2.0, seed=1)
     options = {"method": method, "scale": (1, 2, 2), "register": "off", "test_time_augmentation": 1, "device": "cpu"}

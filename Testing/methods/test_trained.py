@@ -150,7 +150,10 @@ def test_a_reference_that_misleads_is_left_out(method):
 
 @pytest.mark.parametrize("size", [(168, 152), (172, 148)])
 def test_the_reference_of_a_network_of_by_four_is_judged_one_octave_down(size, monkeypatch):
-    """Two octaves down 10 pixels are left of 168. The reference lies where the target does, for odd sizes too."""
+    """Two octaves down 10 pixels are left of 168. The reference lies where the target does, for odd sizes too.
+
+    One that lies beside it by more than a pixel of the target is noticed; by less is a matter of registration.
+    """
     truth, reference = pair(grid((3, *size), (4.0, 1.2, 1.2)))
     target, seen = degrade(truth, "kspace", 4), []
     right = SliceAcquisition.consistent
@@ -160,7 +163,7 @@ def test_the_reference_of_a_network_of_by_four_is_judged_one_octave_down(size, m
         return right(acquisition, image, low)
 
     monkeypatch.setattr(SliceAcquisition, "consistent", watched)
-    beside = Volume(np.roll(reference.array, 4, axis=2), reference.affine, "beside")
+    beside = Volume(np.roll(reference.array, 6, axis=2), reference.affine, "beside")
     found = {}
     for name, other in (("right", reference), ("beside", beside)):
         warnings = run("minet", target, other, truth, test_time_augmentation=1).report.warnings
@@ -274,7 +277,7 @@ def test_weights_ship_with_cards_and_are_small(method):
     found = models.shipped(method)
     assert len(found) == (2 if method == "minet" else 1)
     for model_file in found:
-        assert model_file.path.stat().st_size <= 8_000_000
+        assert model_file.path.stat().st_size <= (3_500_000 if method == "swift" else 1_700_000)
         assert model_file.card["data"] and model_file.path.with_suffix(".md").exists()
 
 
