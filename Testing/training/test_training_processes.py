@@ -58,8 +58,9 @@ def test_two_processes_share_a_batch(tmp_path):
     torch.manual_seed(0)
     fresh = loop.build(start.spec).state_dict()
     for name, tensor in one.model.items():
-        moved = float((tensor - fresh[name]).abs().max())
-        assert float((tensor - two.model[name]).abs().max()) <= 0.02 * moved + 1e-6, name
+        # Adam moves a weight whose gradient is rounding error as far as any other
+        moved, apart = ((tensor - other[name]).norm() for other in (fresh, two.model))
+        assert apart <= 0.02 * moved + 1e-6, name
 
 
 def test_a_batch_that_cannot_be_shared(tmp_path, monkeypatch):

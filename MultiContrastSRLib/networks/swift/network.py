@@ -83,8 +83,9 @@ class Swift(Network):
 
     def _correct(self, images: Tensor, scale: tuple[float, float]) -> Tensor:
         rows, columns = (math.log2(factor) for factor in scale)
-        # the same for both orders of the axes, and so for transposed slices
-        condition = self.condition(images.new_tensor([(rows + columns) / 2, abs(rows - columns)]))
+        # the same for both orders of the axes, and so for transposed slices; filled in, which needs no copy to a device
+        numbers = (rows + columns) / 2, abs(rows - columns)
+        condition = self.condition(torch.stack([images.new_full((), number) for number in numbers]))
 
         def through(blocks: nn.ModuleList, x: Tensor) -> Tensor:
             for block in blocks:
