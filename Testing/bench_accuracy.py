@@ -37,6 +37,7 @@ RUNS = {  # name: arguments of `multicontrastsr evaluate --data DATA`
     "lesions": f"{P3} --scales 4 --methods METHOD --probe lesions",
     "references": f"{P3} --pairs T2:T1 --scales 2 4 --methods METHOD --probe robustness",
 }
+METRICS = ("psnr", "psnr_brain")
 WRONG = {"reversed": "other anatomy", "shifted": "shifted by 3 pixels", "half": "half of the patient", "blank": "blank"}
 
 
@@ -68,7 +69,7 @@ def scores(run: str, over: str) -> str:
         sinc = {(*row["pair"], row["scale"]): row["metrics"] for row in found["results"] if row["method"] == "sinc"}
         for row in found["results"]:
             base = sinc[(*row["pair"], row["scale"])]
-            row["over_sinc"] = {name: row["metrics"][name]["mean"] - base[name]["mean"] for name in base}
+            row["over_sinc"] = {name: row["metrics"][name]["mean"] - base[name]["mean"] for name in METRICS}
         return [row for row in found["results"] if row["pair"] != "mean over pairs"]
 
     found = _found(run, select)
@@ -84,7 +85,7 @@ def scores(run: str, over: str) -> str:
                 cells += ["", ""]
                 continue
             whole, brain = (sum(_gains(row, metric, over) for row in here) / len(here)
-                            for metric in ("psnr", "psnr_brain"))  # fmt: skip
+                            for metric in METRICS)  # fmt: skip
             lowest = min(here, key=lambda row: _gains(row, "psnr", over))
             cells.append(f"{whole:+.2f} / {brain:+.2f}")
             cells.append(f"{_gains(lowest, 'psnr', over):+.2f} {' ← '.join(lowest['pair'])}")
