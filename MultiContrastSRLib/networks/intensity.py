@@ -14,7 +14,7 @@ from torch import Tensor
 from .spec import Spec
 
 _LOW, _HIGH = 0.005, 0.995  # quantiles that become 0 and 1
-_CONSTANT = 1e-6  # share of the largest magnitude below which a range is rounding error
+_CONSTANT = 1e-5  # share of the largest magnitude below which a range is rounding error of Fourier transforms
 
 
 class IntensityNormalisation(NamedTuple):
