@@ -120,7 +120,9 @@ def test_a_run_with_other_settings_on_an_output_in_use_is_refused(straight, tmp_
     dataset, _ = straight
     process = start("batch", dataset, tmp_path / "out", *RECIPE, "--json")
     process.stdout.readline()  # it has started
+    process.send_signal(signal.SIGSTOP)  # so that it is not finished before the other begins
     code, _, err = run_batch(dataset, tmp_path / "out", *RECIPE, "--option", "strength=0.5")
+    process.send_signal(signal.SIGCONT)
     _, first = process.communicate(timeout=200)
     assert code == 4 and "in use by another run with other settings" in err and process.returncode == 0, first
 
