@@ -121,8 +121,8 @@ def largest_excess(case: Case) -> float:
     scale = stack.positions.scale
     clipped = local_range(base, scale) + CLIPPED * (base.max() - base.min())
     excess = (found - base).abs() - torch.maximum(local_limit(base, scale), clipped)
-    # of numbers in the scan's own units, which may lie far from zero
-    rounding = 1e-6 * float(stack.base.abs().max() / normalisation.scale) + 1e-5 * float(base.abs().max())
+    # of numbers in the scan's own units, which may lie far from zero: 25 roundings of float32
+    rounding = 3e-6 * float(stack.base.abs().max() / normalisation.scale) + 1e-5 * float(base.abs().max())
     worst = float(excess.max()) - rounding
     return worst if np.isfinite(worst) else float("inf")
 
