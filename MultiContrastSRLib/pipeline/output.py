@@ -56,4 +56,10 @@ def checked_output_grid(
                 f"Scale along the {_AXES[axis]} is {factor:.4g}; expected {low:.4g} to {high:.4g} "
                 f"for method {method.name!r}."
             )
-    return grid if region is None else grid.crop(*region.crop(grid))
+    if region is None:
+        return grid
+    if not isinstance(region, Region):
+        raise InputError(
+            f"Region is {region!r}; expected a Region. Make one: Region.of((R, A, S), edge), centre and edge in mm."
+        )
+    return grid.crop(*region.crop(grid))

@@ -84,3 +84,8 @@ def test_the_command_takes_centre_and_size(scans, tmp_path, capsys):
     assert np.abs(crop_of(whole, part) - part.array).max() < 1e-4 * np.ptp(whole.array)
     assert main([*command, *middle]) != 0
     assert "--region has 3 numbers; expected 4" in capsys.readouterr().err
+
+
+def test_numbers_are_no_region(scans):
+    with pytest.raises(InputError, match=r"Region is \(0, 0, 12, 60\); expected a Region. Make one: Region.of"):
+        mc.super_resolve(scans[0], method="linear", region=(0, 0, 12, 60))
