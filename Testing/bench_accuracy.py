@@ -55,11 +55,12 @@ def _found(run: str, select: Callable[[dict], Iterable[dict]]) -> dict[str, list
     """What was measured, by method; only those methods whose run is there."""
     files = {name: FOLDER / f"{run}-{name}.json" for name in METHODS}
     rows = {name: select(json.loads(file.read_text("utf-8"))) for name, file in files.items() if file.is_file()}
-    return {name: [row for row in found if row.get("method", name) == name] for name, found in rows.items()}
+    return {name: [row for row in found if _is_of(row, name)] for name, found in rows.items()}
 
 
-def _gains(row: dict, metric: str, over: str) -> float:
-    return row["gain"][metric]["mean"] if over == "best" else row["over_sinc"][metric]
+def _is_of(row: dict, method: str) -> bool:
+    """Whether a row is of `method`; MINet has no weights but for ×2 and ×4."""
+    return row["method"] == method and (method != "minet" or row["scale"] in (2, 4))
 
 
 def scores(run: str, over: str) -> str:
@@ -69,7 +70,10 @@ def scores(run: str, over: str) -> str:
         sinc = {(*row["pair"], row["scale"]): row["metrics"] for row in found["results"] if row["method"] == "sinc"}
         for row in found["results"]:
             base = sinc[(*row["pair"], row["scale"])]
-            row["over_sinc"] = {name: row["metrics"][name]["mean"] - base[name]["mean"] for name in METRICS}
+            row["gains"] = {
+                name: row["gain"][name]["mean"] if over == "best" else row["metrics"][name]["mean"] - base[name]["mean"]
+                for name in METRICS
+            }
         return [row for row in found["results"] if row["pair"] != "mean over pairs"]
 
     found = _found(run, select)
@@ -81,14 +85,14 @@ def scores(run: str, over: str) -> str:
         cells = []
         for scale in scales:
             here = [row for row in rows if row["scale"] == scale]
-            if not here or (name == "minet" and scale not in (2, 4)):
+            if not here:
                 cells += ["", ""]
                 continue
-            whole, brain = (sum(_gains(row, metric, over) for row in here) / len(here)
+            whole, brain = (sum(row["gains"][metric] for row in here) / len(here)
                             for metric in METRICS)  # fmt: skip
-            lowest = min(here, key=lambda row: _gains(row, "psnr", over))
+            lowest = min(here, key=lambda row: row["gains"]["psnr"])
             cells.append(f"{whole:+.2f} / {brain:+.2f}")
-            cells.append(f"{_gains(lowest, 'psnr', over):+.2f} {' ← '.join(lowest['pair'])}")
+            cells.append(f"{lowest['gains']['psnr']:+.2f} {' ← '.join(lowest['pair'])}")
         lines.append(f"| {LABELS.get(name, f'*{name}*')} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -101,11 +105,13 @@ def sites() -> str:
     keys = dict.fromkeys((row["pair"], row["scale"]) for rows in found.values() for row in rows)
     for pair, scale in keys:
         cells = []
-        for name, rows in found.items():
-            row = next(row for row in rows if (row["pair"], row["scale"]) == (pair, scale))
+        for rows in found.values():
+            row = next((row for row in rows if (row["pair"], row["scale"]) == (pair, scale)), None)
+            if row is None:
+                cells.append("")
+                continue
             low, high = row["interval"]
-            text = f"{row['gain']:+.2f} ({low:+.2f} … {high:+.2f}); {row['worst_over_sinc']:+.2f}"
-            cells.append("" if name == "minet" and scale not in (2, 4) else text)
+            cells.append(f"{row['gain']:+.2f} ({low:+.2f} … {high:+.2f}); {row['worst_over_sinc']:+.2f}")
         lines.append(f"| {pair} | ×{scale:g} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

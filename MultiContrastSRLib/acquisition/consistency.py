@@ -282,8 +282,7 @@ def _checked(
     if not (checked.changed or warnings):
         return prepared, checked
     image = LatticeImage(target, estimated, checked.array, (*prepared.notes, *notes), (*prepared.warnings, *warnings))
-    image.companion, image.fit = prepared.companion, prepared.fit
-    image.reference_used, image.fallback, image.weights = prepared.reference_used, prepared.fallback, prepared.weights
+    image.made_as(prepared)
     return image, checked
 
 

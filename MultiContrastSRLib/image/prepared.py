@@ -45,6 +45,11 @@ class Prepared(ABC):
     sketched_by: str = ""
     slice_nbytes: int = 0
 
+    def made_as(self, other: Prepared) -> None:
+        """Take over how `other`, of which this is a corrected image, was made."""
+        self.companion, self.fit, self.weights = other.companion, other.fit, other.weights
+        self.reference_used, self.fallback = other.reference_used, other.fallback
+
     @abstractmethod
     def render(self, grid: Grid, monitor: Monitor | None = None) -> Volume:
         """The image on `grid`, in the target's units; samples outside the target's field of view get its fill value.

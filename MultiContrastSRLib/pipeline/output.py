@@ -28,7 +28,7 @@ def output_grid(
         raise InputError(f"Both scale ({scale!r}) and spacing ({spacing!r} mm) are given; expected one of them.")
     factors = DEFAULT_SCALE if scale is None else scale
     whole = grid.scaled(factors) if spacing is None else grid.isotropic(spacing)
-    return whole if region is None else whole.crop(*region.crop(whole))
+    return _within(whole, region)
 
 
 def checked_output_grid(
@@ -56,6 +56,10 @@ def checked_output_grid(
                 f"Scale along the {_AXES[axis]} is {factor:.4g}; expected {low:.4g} to {high:.4g} "
                 f"for method {method.name!r}."
             )
+    return _within(grid, region)
+
+
+def _within(grid: Grid, region: Region | None) -> Grid:
     if region is None:
         return grid
     if not isinstance(region, Region):

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...acquisition.slices import SliceAcquisition
 from ..recipe import Augmentation
 from .blur import gaussian_blur
 from .random_fields import bias_fields, random_region, smooth_fields
@@ -28,6 +29,7 @@ _LESION_SHARES = {"target": 0.3, "reference": 0.5, "both": 0.2}  # images that s
 _REFERENCE_LESION_COUNT = 40
 _REFERENCE_LESION_AXES = (1.2, 3.0)
 _REFERENCE_LESION_STRENGTH = (0.1, 0.35)
+_LEAST_SIDE = 16  # pixels of a slice that is made coarser
 
 
 def pad_or_crop(
@@ -143,13 +145,9 @@ def invert_intensities(image: Tensor, rng: np.random.Generator) -> Tensor:
 
 def coarsened(pair: Tensor, factor: float) -> Tensor:
     """The pair (2, h, w) at pixels that are `factor` times as large, by a centred crop of k-space."""
-    shape = tuple(max(16, round(n / factor)) for n in pair.shape[-2:])
-    spectrum = torch.fft.fftshift(torch.fft.fft2(pair), dim=(-2, -1))
-    # frequency zero of n shifted samples is at n//2, and at m//2 in the central m
-    top, left = (n // 2 - m // 2 for n, m in zip(pair.shape[-2:], shape, strict=True))
-    spectrum = spectrum[..., top : top + shape[0], left : left + shape[1]]
-    image = torch.fft.ifft2(torch.fft.ifftshift(spectrum, dim=(-2, -1))).real
-    return image * (shape[0] * shape[1] / pair[0].numel())
+    shape = tuple(pair.shape[-2:])
+    rows, columns = (min(factor, n / _LEAST_SIDE) for n in shape)
+    return SliceAcquisition.of(shape, (rows, columns)).forward(pair)
 
 
 def deform(image: Tensor, max_shift: float, rng: np.random.Generator) -> Tensor:
