@@ -97,11 +97,11 @@ def single_threaded() -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    _set_threads_of_caller(1)
+    set_threads_of_caller(1)
     try:
         yield
     finally:
-        _set_threads_of_caller(before)
+        set_threads_of_caller(before)
 
 
 @contextmanager
@@ -117,15 +117,15 @@ def threads_by_load() -> Iterator[None]:
     if count == before:
         yield
         return
-    _set_threads_of_caller(count)
+    set_threads_of_caller(count)
     try:
         yield
     finally:
-        _set_threads_of_caller(before)
+        set_threads_of_caller(before)
 
 
-def _set_threads_of_caller(count: int) -> None:
-    """Set the calling thread's number, and leave the number that later threads begin with."""
+def set_threads_of_caller(count: int) -> None:
+    """Set the number of torch's threads in the calling thread, and leave the one that later threads begin with."""
     import torch
 
     with _LOCK, ThreadPoolExecutor(max_workers=1) as other:

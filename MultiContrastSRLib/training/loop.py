@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from ..core.errors import CancelledError, InputError, MultiContrastSRError, NotEnoughMemoryError
 from ..core.fallback import is_out_of_memory
@@ -24,6 +23,7 @@ from .curve import PLOT, TensorBoardLog, plot_curve, progress_line
 from .data.batch import Batch
 from .data.examples import Examples
 from .data.pack import Pack
+from .data.prefetch import prefetched
 from .initial_weights import load_initial_weights
 from .losses import leakage_loss, total_loss
 from .optimiser import Optimiser, check_optimiser, learning_rate_factor
@@ -162,8 +162,7 @@ class _Training:
             self.optimiser.load_state_dict(self.state.optimiser)
         steps = range(self.state.step, settings.steps)
         examples = Examples(pack, recipe, device, group.part)
-        # examples bring their own random state: the loader's generator keeps it from drawing of the global one
-        self.batches = iter(DataLoader(examples, batch_size=None, sampler=steps, generator=torch.Generator()))
+        self.batches = prefetched(examples, steps)
         self.batch: Batch | None = next(self.batches, None)
         self.validation = Validation(pack, recipe, device) if group.is_main and settings.validate_every else None
         self.amp = settings.amp == "bf16" or (settings.amp == "auto" and _bfloat16_is_faster(device))
@@ -201,6 +200,7 @@ class _Training:
                 if progress is not None:
                     progress(state.step / settings.steps, "train")
         finally:
+            self.batches.close()
             if self.log is not None:
                 self.log.close()
         self.group.wait()
@@ -227,7 +227,7 @@ class _Training:
             loss = loss + settings.leakage * leakage_loss(image, batch.reference)
         loss.backward()
         if not stop:
-            self.batch = next(self.batches, None)  # made while a GPU still computes the gradient
+            self.batch = next(self.batches, None)
         numbers = torch.stack([loss.detach().float(), torch.tensor(float(stop), device=self.device)])
         mean_loss, stopping = self.group.average(self.trained, numbers).tolist()
         self._update(mean_loss)

@@ -11,7 +11,6 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from ...networks.test_time_augmentation import transform
 from ..recipe import Recipe
@@ -33,7 +32,7 @@ _TISSUE = 0.1  # of the intensity range
 _MIN_TISSUE_SHARE = 0.05  # of the pixels of a slice
 
 
-class Examples(Dataset):
+class Examples:
     """The batches of a training run; index t is the batch of step t.
 
     Args:
