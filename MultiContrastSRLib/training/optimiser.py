@@ -90,8 +90,10 @@ def learning_rate_factor(settings: Optimisation, step: int) -> float:
         return 1.0
     if settings.schedule == "stable-decay":
         return min(1.0, (settings.steps - step) / max(1.0, settings.decay * settings.steps))
-    share = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
-    return 0.5 * (1 + math.cos(math.pi * share))
+    begin, end, highest = settings.warmup, settings.restart or settings.steps, 1.0
+    if step >= end:
+        begin, end, highest = settings.restart, settings.steps, settings.restart_share
+    return highest * 0.5 * (1 + math.cos(math.pi * (step - begin) / max(1, end - begin)))
 
 
 def _is_matrix(parameter: nn.Parameter) -> bool:

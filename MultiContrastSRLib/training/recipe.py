@@ -210,6 +210,9 @@ class Optimisation:
         schedule: "cosine" to zero after `warmup` steps, "stable-decay" (constant, then linear to zero over the last
             `decay` of the steps), "halving" every `halve_every` steps, or "constant".
         warmup: steps of linear warm-up.
+        restart: step at which the cosine begins again (SGDR, Loshchilov and Hutter, ICLR 2017), so that a training run
+            that has ended can be prolonged; 0 for none.
+        restart_share: of the learning rates, with which it begins again.
         ema_decay: decay of the exponential moving average of the weights, which is validated and exported.
         max_gradient_norm: gradient clipping; 0 does not clip.
         amp: "auto" (bfloat16 on GPUs and CPUs where it is faster), "bf16" or "off".
@@ -234,6 +237,8 @@ class Optimisation:
     muon_learning_rate: float = 0.0
     schedule: str = "cosine"
     warmup: int = 0
+    restart: int = 0
+    restart_share: float = 1.0
     decay: float = 0.25
     halve_every: int = 0
     ema_decay: float = 0.999

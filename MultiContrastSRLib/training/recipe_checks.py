@@ -18,7 +18,7 @@ _SHARES = {
     ),
     "degradation": ("anisotropic", "slab", "magnitude", "apodised", "eight_bit"),
     "curriculum": ("warmup", "prelearning", "low_reference"),
-    "optimisation": ("whole_slices", "decay"),
+    "optimisation": ("whole_slices", "decay", "restart_share"),
 }  # fmt: skip
 _CHOICES = {
     ("loss", "kspace_norm"): ("l1", "l2"),
@@ -105,6 +105,11 @@ def _optimisation_problems(recipe: Recipe) -> Iterator[str]:
         yield (
             f"optimisation.freeze_initial_weights is true, and initial_weights is {settings.initial_weights!r}; "
             "expected a method whose weights ship."
+        )
+    if settings.restart and not (settings.schedule == "cosine" and settings.warmup < settings.restart < settings.steps):
+        yield (
+            f"optimisation.restart is {settings.restart}, with schedule {settings.schedule!r}; expected 0, or with "
+            f'"cosine" a step between {settings.warmup} (warmup) and {settings.steps} (steps).'
         )
     if settings.schedule == "halving" and settings.halve_every < 1:
         yield f"optimisation.halve_every is {settings.halve_every}; expected the steps between halvings."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,6 +82,9 @@ def test_changes_are_laid_over_a_recipe():
         ({"degradation": {"eight_bit": 1.5}}, "degradation.eight_bit is 1.5; expected a share"),
         ({"optimisation": {"whole_slices": 2.0}}, "optimisation.whole_slices is 2.0; expected a share"),
         ({"optimisation": {"decay": 1.5}}, "optimisation.decay is 1.5; expected a share"),
+        ({"optimisation": {"steps": 100, "restart": 100}}, "restart is 100, with schedule 'cosine'; expected 0, or"),
+        ({"optimisation": {"restart": 9, "schedule": "constant"}}, "restart is 9, with schedule 'constant'"),
+        ({"optimisation": {"restart_share": 2.0}}, "restart_share is 2.0; expected a share from 0 to 1"),
         ({"optimisation": {"schedule": "steep"}}, "'steep'; expected one of cosine, stable-decay, halving, constant"),
         ({"model": {"in_channels": 2}}, "2 channels; expected 1"),
         (
@@ -157,6 +161,14 @@ def test_shares_of_the_rate():
     assert learning_rate_factor(o, 110) < 1e-9
     h = recipe(optimisation={"schedule": "halving", "halve_every": 40, "learning_rate": 1.0}).optimisation
     assert [learning_rate_factor(h, s) for s in (39, 40, 80)] == [1.0, 0.5, 0.25]
+
+
+def test_a_cosine_begins_again_and_its_first_part_is_that_of_the_shorter_training():
+    short = recipe(optimisation={"steps": 80, "warmup": 10, "schedule": "cosine"}).optimisation
+    longer = replace(short, steps=200, restart=80, restart_share=0.5)
+    assert [learning_rate_factor(longer, s) for s in range(80)] == [learning_rate_factor(short, s) for s in range(80)]
+    assert [round(learning_rate_factor(longer, s), 6) for s in (80, 140)] == [0.5, 0.25]
+    assert learning_rate_factor(longer, 199) < 1e-3
 
 
 def test_the_rate_is_stable_and_then_falls_to_zero():
