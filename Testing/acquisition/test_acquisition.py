@@ -108,6 +108,20 @@ def test_zero_filling_is_noticed(factor):
     assert estimate_support(filled, 1).full
 
 
+@pytest.mark.parametrize("kink", [0.3, 0.4, 0.5])
+def test_an_uneven_spectrum_is_no_edge(kink):
+    """A power spectrum that falls as f⁻⁴·⁵, and slowly from `kink` (of Nyquist) on: all of it was measured."""
+    frequency = np.abs(np.fft.rfftfreq(256)) * 2
+    amplitude = np.maximum(frequency, 1e-2) ** -2.25
+    amplitude[frequency > kink] = amplitude[frequency > kink][0] * (frequency[frequency > kink] / kink) ** -0.4
+    phase = np.random.default_rng(0).uniform(0, 2 * np.pi, (4, 64, len(frequency)))
+    lines = np.fft.irfft(amplitude * np.exp(1j * phase), 256).astype(np.float32)
+    assert estimate_support(lines, 2).full
+    cut = np.fft.irfft(amplitude * (frequency < 0.7) * np.exp(1j * phase), 256).astype(np.float32)
+    noise = np.random.default_rng(1).normal(0, 0.3 * amplitude[-1] / 256**0.5, cut.shape).astype(np.float32)
+    assert estimate_support(cut + noise, 2).edge == pytest.approx(0.7, abs=0.05)
+
+
 def test_raw_clinical_scans_are_zero_filled_along_phase_encode():
     scan = real_volume("open_ms_data", "longitudinal", "raw", "patient12", "study1_T2W.nii.gz")
     model = AcquisitionModel.estimate(scan)
