@@ -34,6 +34,7 @@ SHAPE = (12, 64, 64)
         (RNG.normal(0, 1, SHAPE) + 300 * (np.indices(SHAPE)[2] > 40), {}, None),  # ringing in the background
         (np.zeros(SHAPE), {}, None),
         (RNG.integers(0, 3, (2, 20, 20)), {}, None),  # too small to tell
+        (RNG.normal(0, 30, (1, 60, 60)), {}, "signed image"),  # one small slice
         (np.full(SHAPE, np.nan), {}, None),
     ],
 )
