@@ -65,6 +65,7 @@ def _now() -> tuple[float, float]:
 def left_behind(harness) -> dict[str, float]:
     """What a round must not make more of, by name. Every observer in Python keeps a function or a method alive."""
     nodes, threads, files, descriptors = resources(harness)
+    QtCore.QCoreApplication.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete)  # at once, not some time later
     gc.collect()
     kinds = [type(found) for found in gc.get_objects()]
     return {

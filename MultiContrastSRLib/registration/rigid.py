@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -101,14 +103,12 @@ def _optimize(
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetInitialTransform(transform, inPlace=True)
     method.SetNumberOfWorkUnits(1)
-    stopped = _watch(method, level, sitk)
     images = []
     for volume in (fixed, moving):
         images.append(_coarser(volume, size, flat, sitk))
         level.check()
-    method.Execute(*images)
-    if stopped:
-        level.check()
+    with _watched(method, level, sitk):
+        method.Execute(*images)
 
 
 def _ras_matrix(transform: Euler3DTransform) -> np.ndarray:
@@ -120,8 +120,13 @@ def _ras_matrix(transform: Euler3DTransform) -> np.ndarray:
     return LPS @ matrix @ LPS
 
 
-def _watch(method: ImageRegistrationMethod, level: Monitor, sitk: ModuleType) -> list[bool]:
-    """Report progress, and stop at the next iteration once cancelled: exceptions cannot pass through SimpleITK."""
+@contextlib.contextmanager
+def _watched(method: ImageRegistrationMethod, level: Monitor, sitk: ModuleType) -> Iterator[None]:
+    """Report progress within the block, and stop at the next iteration once cancelled.
+
+    Raises:
+        CancelledError: after the block, since exceptions cannot pass through SimpleITK.
+    """
     stopped: list[bool] = []
 
     def on_iteration() -> None:
@@ -132,7 +137,14 @@ def _watch(method: ImageRegistrationMethod, level: Monitor, sitk: ModuleType) ->
             method.StopRegistration()
 
     method.AddCommand(sitk.sitkIterationEvent, on_iteration)
-    return stopped
+    try:
+        yield
+    finally:
+        # The method holds its commands in C++, where the garbage collector sees no cycle: it would keep the method,
+        # the monitor and all that the monitor's callbacks refer to.
+        method.RemoveAllCommands()
+    if stopped:
+        level.check()
 
 
 def _covered(grid: Grid, other: Grid) -> float:

@@ -73,6 +73,7 @@ def test_automatic_is_guided_where_torch_turns_out_to_be_broken(automatic, harne
     run_to_end(automatic, harness)
     assert state(automatic) == "done" and volume_names(harness)[-1] == "T2 guided 2x"
     assert choice.recommended_method() == "guided"
+    assert automatic.ui.deviceSelector.currentText != "Automatic: GPU or CPU"  # it is known that guided runs
     assert choice.resolve_method({"method": "automatic", "device": "cpu"}) == {"method": "guided", "device": "cpu"}
 
 
@@ -85,6 +86,26 @@ def test_choosing_automatic_imports_no_torch(automatic, harness, monkeypatch):
     automatic.ui.methodName.text = "automatic"
     assert asked == [] and "torch" not in sys.modules
     assert automatic.ui.deviceSelector.currentText == "Automatic: GPU or CPU"
+
+
+def test_the_device_of_automatic_is_named_after_a_run(automatic, harness, dummy_method, slow_package, monkeypatch):
+    from MultiContrastSRPanel.logic import automatic as choice
+
+    from MultiContrastSRLib.core import devices
+
+    found = [devices.Device("cpu", "CPU"), devices.Device("cuda:0", "GPU 0: H200")]
+    monkeypatch.setattr(devices, "list_devices", lambda kinds: [each for each in found if each.type in kinds])
+    dummy_method(requires=(slow_package,), devices=("cpu", "cuda"))
+    monkeypatch.setattr(choice, "_PREFERRED", "dummy")
+    automatic.ui.methodName.text = "guided"
+    automatic.ui.methodName.text = "automatic"
+    selector = automatic.ui.deviceSelector
+    assert [selector.itemText(n) for n in range(selector.count)] == ["Automatic: GPU or CPU", "CPU"]
+    harness.choose(selector, "CPU")
+    run_to_end(automatic, harness)
+    assert state(automatic) == "done" and volume_names(harness)[-1] == "T2 dummy 2x"
+    assert [selector.itemText(n) for n in range(selector.count)] == ["Automatic: GPU 0: H200", "CPU", "GPU 0: H200"]
+    assert selector.currentText == "CPU"
 
 
 def test_live_zoom_and_the_console_know_automatic(automatic, pair, harness, no_torch):

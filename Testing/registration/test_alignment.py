@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -118,6 +121,26 @@ def test_registration_can_be_cancelled():
     with pytest.raises(CancelledError) as caught:
         align(*head(), "on", Monitor(progress, cancel.is_set, stage="register"))
     assert caught.value.stage == "register"
+
+
+@pytest.mark.parametrize("looks", [20, pytest.param(1000, marks=pytest.mark.slow)], ids=["cancelled", "finished"])
+def test_registration_keeps_nothing_of_its_monitor(looks):
+    class Owner:  # such as a live zoom, with its images
+        left = looks
+
+        def cancelled(self):
+            self.left -= 1
+            return self.left < 0
+
+    owner = Owner()
+    gone = weakref.ref(owner)
+    target, reference = (Volume(volume.array[::3, ::3, ::3], volume.affine) for volume in head())
+    with contextlib.suppress(CancelledError):
+        align(target, reference, "on", Monitor(cancel=owner.cancelled))
+    assert (owner.left < 0) == (looks == 20)
+    del owner
+    gc.collect()
+    assert gone() is None
 
 
 def test_pairs_of_thin_foreground_do_not_crash():

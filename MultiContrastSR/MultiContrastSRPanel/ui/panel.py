@@ -312,6 +312,7 @@ class Panel:
         self.ui.progressLabel.text = " – ".join(part for part in parts if part)
 
     def _done(self, node: Any) -> None:
+        self._update_automatic()
         report, other = self.run.report, self.run.companion_node
         names = [made.GetName() for made in (node, other) if made is not None]
         text = headline(report, self._chosen_automatically)
@@ -320,6 +321,7 @@ class Panel:
         show_in_views(node)
 
     def _failed(self, error: BaseException) -> None:
+        self._update_automatic()
         run = self.run
         if run is not None and run.state is RunState.CANCELLED:
             self._set_state(PanelState.IDLE, str(error))
@@ -331,6 +333,11 @@ class Panel:
             logging.error(details)
         self._set_state(PanelState.ERROR, text)
         slicer.util.errorDisplay(text, **({"detailedText": details} if details else {}))
+
+    def _update_automatic(self) -> None:
+        """Name the device of *Automatic* once a run has loaded the packages that list the GPUs."""
+        if self._automatic:
+            self._method_changed()
 
     def _set_state(
         self, state: PanelState, text: str = "", warnings: Sequence[str] = (), explanation: str = ""
