@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 
 import numpy as np
@@ -142,8 +143,12 @@ class PreparedStep:
         """Memory that it holds."""
         return self._target.nbytes + sum(inputs.nbytes for inputs in self._inputs)
 
-    def whole(self, monitor: Monitor) -> np.ndarray:
-        """The volume on the whole lattice: the mean over the stacks."""
+    def whole(self, monitor: Monitor, needed: Mapping[int, range] | None = None) -> np.ndarray:
+        """The volume on the whole lattice: the mean over the stacks.
+
+        Args:
+            needed: by stack axis, the slices that the network computes, where others may be base images; None: all.
+        """
         if self.network is None:
             return self._inputs[0].base.whole(monitor)
         total = np.zeros(self.samples, np.float32)
@@ -152,10 +157,14 @@ class PreparedStep:
             part = monitor.part(number / count, (number + 1) / count)
             slices = np.moveaxis(total, across, 0)  # a view
             step = self.network.batch_size(slices.shape[1:])
-            for start in range(0, len(slices), step):
-                part.update(start / len(slices))
-                numbers = slice(start, min(start + step, len(slices)))
+            wanted = range(len(slices)) if needed is None else needed[across]
+            for start in range(wanted.start, wanted.stop, step):
+                part.update((start - wanted.start) / len(wanted))
+                numbers = slice(start, min(start + step, wanted.stop))
                 slices[numbers] += self.slices(across, numbers, part.silent) / np.float32(count)
+            for numbers in (slice(0, wanted.start), slice(wanted.stop, len(slices))):
+                if numbers.stop > numbers.start:
+                    slices[numbers] += self.base_slices(across, numbers, part.silent) / np.float32(count)
         return total
 
     def slices(self, across: int, numbers: slice, monitor: Monitor) -> np.ndarray:

@@ -127,6 +127,32 @@ def test_a_network_runs_without_the_reference_only_where_that_is_missing(compute
     assert computed.received == 24
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_trials")
+@pytest.mark.parametrize("method", ["swift", "dual-arbnet", "dinet"])
+def test_planes_outside_the_region_are_left_out_where_slices_are_added(computed, method):
+    truth, reference = pair((24, 40, 36))
+    target = mc.degrade(truth, "slab", (4, 1, 1))
+    settings = {"method": method, "register": "off", **trained(method)}
+    grid = target.grid.scaled((4, 1, 1))
+    whole = mc.super_resolve(target, reference, scale=(4, 1, 1), **settings).volume
+    assert sorted(computed.slices) == sorted([*range(40), *range(36)])
+    least = 1e-4 * np.ptp(target.array)
+    computed.slices.clear()
+    part = mc.super_resolve(target, reference, scale=(4, 1, 1), region=Region.of(target.grid.center, 10), **settings)
+    assert part.volume.shape[1:] == (10, 10)
+    assert sorted(computed.slices) == sorted([*range(15, 25), *range(13, 23)])
+    assert np.abs(crop_of(whole, part.volume) - part.volume.array).max() < least
+    base = mc.super_resolve(target, reference, scale=(4, 1, 1), method="guided", register="off").volume
+    assert np.abs(crop_of(base, part.volume) - part.volume.array).max() > least  # the network adds something
+    # a crop of it, then more
+    for start, stop, further in (((11, 16, 14), (13, 20, 20), 0), ((11, 16, 14), (13, 20, 30), 76)):
+        computed.slices.clear()
+        other = part.prepared.render(grid.crop(start, stop))
+        assert len(computed.slices) == further
+        assert np.abs(crop_of(whole, other) - other.array).max() < least
+
+
 def test_a_region_outside_is_refused_before_any_work(scans):
     with pytest.raises(InputError, match="Move the region onto it"):
         mc.super_resolve(scans[0], method="linear", region=Region.of((900, 0, 0), 10))
