@@ -46,6 +46,8 @@ def main() -> int:
     import slicer
 
     slicer.util.setSliceViewerLayers(background=pair[0], fit=True)
+    for name in ("Red", "Yellow"):
+        harness.view(name).sliceView().renderWindow()  # Slicer's views have theirs before anything is pressed
     rounds: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as results, tempfile.TemporaryDirectory() as temporary:
         qt.QFileDialog.getExistingDirectory = lambda *arguments: results

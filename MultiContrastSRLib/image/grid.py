@@ -161,6 +161,24 @@ class Grid:
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij")).reshape(3, -1)
         return bool(np.abs(matrix @ corners + offset[:, None] - corners).max() <= tolerance)
 
+    def samples_of(self, other: Grid, axes: Sequence[int] = (0, 1, 2)) -> dict[int, range] | None:
+        """By axis of `axes`, the samples of `other` at which this grid's lie (to 0.001 voxel); None for others.
+
+        >>> whole = Grid((4, 64, 64), np.eye(4))
+        >>> whole.crop((0, 3, 5), (4, 9, 8)).samples_of(whole)
+        {0: range(0, 4), 1: range(3, 9), 2: range(5, 8)}
+        """
+        matrix, offset = self.index_map_to(other)
+        corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij")).reshape(3, -1)
+        there, found = matrix @ corners + offset[:, None], {}
+        for axis in axes:
+            first = round(float(there[axis].min()))
+            found[axis] = range(first, first + self.shape[axis])
+            elsewhere = np.abs(there[axis] - corners[axis] - first).max() > 1e-3
+            if elsewhere or first < 0 or found[axis].stop > other.shape[axis]:
+                return None
+        return found
+
     # ------------------------------------------------------------------ new grids
 
     def scaled(self, scale: PerAxis) -> Grid:

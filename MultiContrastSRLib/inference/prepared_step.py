@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 
 import numpy as np
@@ -24,6 +25,7 @@ from .steps import RefinementStep, measured_axes
 _LEAKAGE_SCALE = 4.2  # up to this factor leakage of small structures stays within 5 % (docs/accuracy.md)
 _CONTRAST = 1e-3  # slices whose range is a smaller share of the volume's are not worth a network
 _TRUSTED = 0.5  # mean weight below which the report says so
+_ROUNDING = 1e-5  # of a share that is 0 or 1
 _COVERAGE = 0.02  # share of a volume outside the reference, or inside it, below which it is ignored
 
 
@@ -141,8 +143,12 @@ class PreparedStep:
         """Memory that it holds."""
         return self._target.nbytes + sum(inputs.nbytes for inputs in self._inputs)
 
-    def whole(self, monitor: Monitor) -> np.ndarray:
-        """The volume on the whole lattice: the mean over the stacks."""
+    def whole(self, monitor: Monitor, needed: Mapping[int, range] | None = None) -> np.ndarray:
+        """The volume on the whole lattice: the mean over the stacks.
+
+        Args:
+            needed: by stack axis, the slices that the network computes, where others may be base images; None: all.
+        """
         if self.network is None:
             return self._inputs[0].base.whole(monitor)
         total = np.zeros(self.samples, np.float32)
@@ -151,26 +157,37 @@ class PreparedStep:
             part = monitor.part(number / count, (number + 1) / count)
             slices = np.moveaxis(total, across, 0)  # a view
             step = self.network.batch_size(slices.shape[1:])
-            for start in range(0, len(slices), step):
-                part.update(start / len(slices))
-                numbers = slice(start, min(start + step, len(slices)))
+            wanted = range(len(slices)) if needed is None else needed[across]
+            for start in range(wanted.start, wanted.stop, step):
+                part.update((start - wanted.start) / len(wanted))
+                numbers = slice(start, min(start + step, wanted.stop))
                 slices[numbers] += self.slices(across, numbers, part.silent) / np.float32(count)
+            for numbers in (slice(0, wanted.start), slice(wanted.stop, len(slices))):
+                if numbers.stop > numbers.start:
+                    slices[numbers] += self.base_slices(across, numbers, part.silent) / np.float32(count)
         return total
 
     def slices(self, across: int, numbers: slice, monitor: Monitor) -> np.ndarray:
         """Slices `numbers` (start and stop) stacked along `across`: (slices, rows, columns)."""
-        images = [self._super_resolve(inputs, across, numbers, monitor) for inputs in self._inputs]
-        return self._blend(images, across, numbers)
+        share = self._share(across, numbers)
+        images = [
+            self._super_resolve(inputs, across, numbers, seen, monitor)
+            for inputs, seen in zip(self._inputs, _seen(share, numbers), strict=True)
+        ]
+        return _blended(images, share)
 
     def base_slices(self, across: int, numbers: slice, monitor: Monitor) -> np.ndarray:
         """The base images of the same slices, within milliseconds."""
-        return self._blend([inputs.base.stack(across, numbers, monitor) for inputs in self._inputs], across, numbers)
+        images = [inputs.base.stack(across, numbers, monitor) for inputs in self._inputs]
+        return _blended(images, self._share(across, numbers))
 
-    def _super_resolve(self, inputs: NetworkInputs, across: int, numbers: slice, monitor: Monitor) -> np.ndarray:
-        """Slices by the network; the base image where the target has no contrast."""
+    def _super_resolve(
+        self, inputs: NetworkInputs, across: int, numbers: slice, seen: np.ndarray, monitor: Monitor
+    ) -> np.ndarray:
+        """Slices by the network; the base image where the target has no contrast, or which are not `seen` (N,)."""
         threshold = _CONTRAST * float(self._normalisation.scale)
         slices = np.moveaxis(self._target, across, 0)[numbers]
-        wanted = [float(np.ptp(image)) > threshold for image in slices]
+        wanted = [bool(shown) and float(np.ptp(image)) > threshold for image, shown in zip(slices, seen, strict=True)]
         found, start = [], numbers.start
         for selected, group in groupby(wanted):
             run = range(start, start + len(list(group)))
@@ -188,16 +205,15 @@ class PreparedStep:
         for number, row in zip(numbers, np.stack(values, axis=1).tolist(), strict=True):
             self._found[across, number] = tuple(row)
 
-    def _blend(self, images: list[np.ndarray], across: int, numbers: slice) -> np.ndarray:
-        """The image computed with the reference where that covers the target, else the one without."""
-        if len(images) == 1:
-            return images[0]
+    def _share(self, across: int, numbers: slice) -> np.ndarray | None:
+        """The share of the image with the reference in slices (N, H, W); None where there is one image."""
+        if len(self._inputs) == 1:
+            return None
         first, last = [0, 0, 0], list(self.samples)
         first[across], last[across] = numbers.start, numbers.stop
         lattice = self._model.lattice(self.samples).crop(first, last)
         share = sample(self._coverage, self._model.grid, lattice, (kernels.linear,) * 3, domain=self._model.domain)
-        without_reference, with_reference = images
-        return without_reference + np.moveaxis(share, across, 0) * (with_reference - without_reference)
+        return np.moveaxis(share, across, 0)
 
     def _improved_by(self, resampled: np.ndarray, monitor: Monitor) -> bool:
         """Whether the check finds the result better with the reference, `resampled` to the lattice."""
@@ -226,6 +242,18 @@ class PreparedStep:
             samples = tuple(axis.samples for axis in self._axes)
         resampled, valid = resample_reference(reference, self._model.lattice(samples), volume.grid, monitor.silent)
         return (resampled, valid) if valid.mean() >= _COVERAGE else (None, None)
+
+
+def _seen(share: np.ndarray | None, numbers: slice) -> list[np.ndarray]:
+    """In which slices (N,) anything is seen of the image without the reference, and of the one with it."""
+    if share is None:
+        return [np.ones(numbers.stop - numbers.start, bool)]
+    return [share.min((1, 2)) < 1 - _ROUNDING, share.max((1, 2)) > _ROUNDING]
+
+
+def _blended(images: list[np.ndarray], share: np.ndarray | None) -> np.ndarray:
+    """The image with the reference (the second) where that covers the target, else the one without (the first)."""
+    return images[0] if share is None else images[0] + share * (images[1] - images[0])
 
 
 def _smooth_coverage(valid: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ from ..core.progress import Monitor
 from ..image.volume import Volume
 
 if TYPE_CHECKING:
+    from ..image.grid import Grid
     from ..image.prepared import Prepared, SliceEncoder
 
 Group = Literal["classical", "trained", "subject-specific"]
@@ -238,6 +239,24 @@ class Method(ABC):
             CancelledError: by `monitor`.
             MultiContrastSRError: the scans cannot be used, or memory is too small.
         """
+
+    def prepare_part(
+        self,
+        target: Volume,
+        reference: Volume | None = None,
+        *,
+        part: Grid,
+        refine: tuple[bool, bool, bool] | None = None,
+        device: str = "cpu",
+        monitor: Monitor | None = None,
+        **options: bool | int | float | str,
+    ) -> Prepared | None:
+        """Like `prepare`, for the samples of `part` alone: the image is that of `prepare` there, plainer elsewhere.
+
+        That holds after data consistency, too, unless it weighs the data by their noise. None (the default) means that
+        the method does not support it, or not for these scans and this part.
+        """
+        return None
 
     def prepare_slices(
         self,

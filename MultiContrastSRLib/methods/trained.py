@@ -17,6 +17,7 @@ from ..weights.registry import shipped
 from .contract import Method, Option
 
 if TYPE_CHECKING:
+    from ..image.grid import Grid
     from ..inference.prepared_step import PreparedStep
     from ..inference.slice_encoder import TrainedSliceEncoder
     from ..inference.slice_network import SliceNetwork
@@ -81,6 +82,41 @@ class TrainedMethod(Method):
         **options: bool | int | float | str,
     ) -> Prepared:
         """See `Method.prepare`."""
+        return self._prepare(target, reference, refine, device, monitor, options)
+
+    def prepare_part(
+        self,
+        target: Volume,
+        reference: Volume | None = None,
+        *,
+        part: Grid,
+        refine: tuple[bool, bool, bool] | None = None,
+        device: str = "cpu",
+        monitor: Monitor | None = None,
+        **options: bool | int | float | str,
+    ) -> Prepared | None:
+        """See `Method.prepare_part`. None unless one axis alone is refined and `part` has the target's samples else.
+
+        Each voxel then depends on two orthogonal planes through it, and data consistency acts along the axis alone.
+        """
+        model = AcquisitionModel.estimate(target)
+        _, steps = self._steps(model, reference, refine or default_refinement(target.grid))
+        if len(steps) != 1 or len(steps[0].stack_axes) != 2:
+            return None
+        needed = part.samples_of(target.grid, steps[0].stack_axes)
+        return None if needed is None else self._prepare(target, reference, refine, device, monitor, options, needed)
+
+    def _prepare(
+        self,
+        target: Volume,
+        reference: Volume | None,
+        refine: tuple[bool, bool, bool] | None,
+        device: str,
+        monitor: Monitor | None,
+        options: Mapping[str, bool | int | float | str],
+        needed: Mapping[int, range] | None = None,
+    ) -> Prepared:
+        """`prepare`, or `prepare_part` for the slices of the only step that are `needed`."""
         from ..inference.intermediate import intermediate_volume
 
         chosen = self.check_options(options)
@@ -95,10 +131,10 @@ class TrainedMethod(Method):
             part = monitor.part(number / len(steps), (number + 1) / len(steps))
             prepared = self._prepare_step(volume, reference, step, factors, chosen, device, part.part(0.0, 0.2))
             if prepared.reference_rejected and volume is target:  # its lattice must not shape the result either
-                alone = self.prepare(target, None, refine=refine, device=device, monitor=monitor, **options)
+                alone = self._prepare(target, None, refine, device, monitor, options, needed)
                 alone.warnings = (*prepared.warnings, *alone.warnings)
                 return alone
-            array = prepared.whole(part.part(0.2, 1.0))
+            array = prepared.whole(part.part(0.2, 1.0), needed)
             notes += prepared.notes
             warnings += prepared.warnings
             reference_used = reference_used or prepared.reference_used

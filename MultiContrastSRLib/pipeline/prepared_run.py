@@ -49,6 +49,8 @@ class PreparedRun:
         inputs: the part of the report that is known before the method's own work.
         by_slices: a cache for methods that compute slices on demand (`Method.prepare_slices`); None computes all
             slices at once.
+        part: a grid to which the work is limited where the method can (`Method.prepare_part`): what other grids need is
+            prepared when they are rendered.
     """
 
     def __init__(
@@ -59,10 +61,12 @@ class PreparedRun:
         consistent: bool,
         inputs: Report,
         by_slices: Cache | None = None,
+        part: Grid | None = None,
     ) -> None:
         self.method, self.target, self.reference = method, target, reference
-        self._consistent, self._inputs, self._by_slices = consistent, inputs, by_slices
+        self._consistent, self._inputs, self._by_slices, self._part = consistent, inputs, by_slices, part
         self._preparations: dict[Refinement, _Preparation] = {}
+        self._of_part: _Preparation | None = None
 
     # ------------------------------------------------------------------ images
 
@@ -75,13 +79,16 @@ class PreparedRun:
             CancelledError: `cancel()` returned True.
         """
         monitor = Monitor(progress, cancel, stage="render")
-        prepared = self.has_image(self._refinement(grid))
+        prepared = self._part_with(grid) is not None or self.has_image(self._refinement(grid))
         image = self.image_for(grid, monitor.part(0.0, 0.8))
         return image.render(grid, monitor if prepared else monitor.part(0.8, 1.0))
 
     def image_for(self, grid: Grid | None, monitor: Monitor | None = None) -> Prepared:
         """The image that `render` samples on `grid`; None stands for the axes that are refined by default."""
-        return self.image(self._refinement(grid), monitor)
+        if grid is not None and grid == self._part and self._of_part is None:
+            self._of_part = self._prepare_part(grid, monitor or Monitor())
+        made = self._part_with(grid)
+        return self.image(self._refinement(grid), monitor) if made is None else made.image
 
     def image(self, refine: Refinement, monitor: Monitor | None = None) -> Prepared:
         """The image super-resolved along the axes (k, j, i) of `refine`, whatever grid it will be rendered on."""
@@ -97,7 +104,7 @@ class PreparedRun:
     @property
     def images(self) -> tuple[Prepared, ...]:
         """The images that were prepared so far, one for each choice of axes."""
-        return tuple(each.image for each in tuple(self._preparations.values()))
+        return tuple(each.image for each in self._all)
 
     # ------------------------------------------------------------------ what was prepared first
 
@@ -146,6 +153,8 @@ class PreparedRun:
         Raises:
             InputError: nothing was prepared for the grid yet.
         """
+        if refine is None and (made := self._part_with(grid)) is not None:
+            return self._report(made, grid, times)
         refine = self._refinement(grid) if refine is None else refine
         if not self.has_image(refine):
             raise InputError(f"No image is prepared for {grid}; expected a grid that was rendered. Render it first.")
@@ -185,8 +194,20 @@ class PreparedRun:
     # ------------------------------------------------------------------ the method's work
 
     @property
+    def _all(self) -> tuple[_Preparation, ...]:
+        """In the order in which they were prepared."""
+        whole = tuple(self._preparations.values())
+        return whole if self._of_part is None else (self._of_part, *whole)
+
+    @property
     def _first(self) -> _Preparation:
-        return next(iter(self._preparations.values()))
+        return self._all[0]
+
+    def _part_with(self, grid: Grid | None) -> _Preparation | None:
+        """The image of the part, where it is prepared and `grid` is a crop of the part."""
+        if grid is None or self._part is None or self._of_part is None:
+            return None
+        return None if grid.samples_of(self._part) is None else self._of_part
 
     def _refinement(self, grid: Grid | None) -> Refinement:
         return refinement_of(self.target.grid, grid)
@@ -214,6 +235,23 @@ class PreparedRun:
         consistency = {"mode": "off" if not self._consistent else "noise" if noise else model.trust}
         return _Preparation(SlicedImage(encoder, self._consistent, noise, self._by_slices), consistency, times)
 
+    def _prepare_part(self, part: Grid, monitor: Monitor) -> _Preparation | None:
+        """An image of `part` alone, where the method offers it."""
+        if self._consistent and self._noise:  # the weights of the data are those of the whole scan's residual
+            return None
+        refine, times = self._refinement(part), dict[str, float]()
+        with timed(times, "prepare"):
+            image = self.method.prepare_part(
+                self.target,
+                self.reference,
+                part=part,
+                refine=refine,
+                device=self._inputs.device,
+                monitor=monitor.part(0.0, 0.8, "prepare"),
+                **self._inputs.options,
+            )
+        return None if image is None else self._checked(image, refine, times, monitor.part(0.8, 1.0, "consistency"))
+
     def _prepare(self, refine: Refinement, monitor: Monitor) -> _Preparation:
         times: dict[str, float] = {}
         with timed(times, "prepare"):
@@ -225,7 +263,10 @@ class PreparedRun:
                 monitor=monitor.part(0.0, 0.8, "prepare"),
                 **self._inputs.options,
             )
-        step = monitor.part(0.8, 1.0, "consistency")
+        return self._checked(image, refine, times, monitor.part(0.8, 1.0, "consistency"))
+
+    def _checked(self, image: Prepared, refine: Refinement, times: dict[str, float], step: Monitor) -> _Preparation:
+        """`image` within its limits, and consistent with the data where that is wanted."""
         if not self._consistent:
             image, held = hold_within_limits(image, step, refine)
             return _Preparation(image, {"mode": "off", **({} if not held.held_back else held.as_dict())}, times)

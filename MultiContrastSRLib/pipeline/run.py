@@ -196,7 +196,8 @@ def _begin(
         warnings=tuple(warnings),
         notes=tuple(notes),
     )
-    return PreparedRun(method, target, used, bool(data_consistency), inputs, by_slices)
+    part = None if requested[-1] is None else grid
+    return PreparedRun(method, target, used, bool(data_consistency), inputs, by_slices, part)
 
 
 def _as_volume(source: Volume | str | Path, role: str) -> Volume:

@@ -195,6 +195,19 @@ def test_slices_of_a_region_count(module, pair):
     assert part == pytest.approx(whole / 4)
 
 
+def test_planes_of_a_region_count(module, pair):
+    from MultiContrastSRLib import mrml
+    from MultiContrastSRLib.image.region import Region
+
+    region, grid = Region.of((-60, -60, 15.0), (30, 30, 9)), mrml.grid_from_node(pair[0])
+    whole, part = (
+        size_of(*pair, method="swift", scale=(4, 1, 1), region=box).stages["prepare"][1] for box in (None, region)
+    )
+    start, stop = region.crop(grid)
+    shares = [(stop[axis] - start[axis]) / grid.shape[axis] for axis in (1, 2)]
+    assert max(shares) < 0.5 and part == pytest.approx(whole * sum(shares) / 2)
+
+
 def test_the_panel_says_it_before_apply_and_learns(module, pair, harness, monkeypatch):
     assert re.fullmatch(r"about \d+ (s|min) on this computer", module.ui.timeLabel.text)
     import MultiContrastSRPanel.logic.speed as speed

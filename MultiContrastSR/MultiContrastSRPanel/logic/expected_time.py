@@ -88,8 +88,9 @@ class RunSize:
             reference = None
         lattice = library("pipeline.checks").working_lattice(method, target, reference, grid)
         samples = float(np.prod(lattice, dtype=float)) / _MILLION
-        refined = sum(n > m for n, m in zip(lattice, target.shape, strict=True))
-        computed = samples * (_share_of_slices(target, grid, part) if method.group == "trained" and refined == 2 else 1)
+        finer = [n > m for n, m in zip(lattice, target.shape, strict=True)]
+        refined = sum(finer)
+        computed = samples * (_share_of_slices(target, grid, part, finer) if method.group == "trained" else 1.0)
         device = settings.get("device", "auto")
         kind = f"{method.name} {json.dumps(options, sort_keys=True)} {device} {refined} {reference is not None}"
         typical = _TYPICAL.get(method.name, 0.0)
@@ -169,10 +170,16 @@ def _accelerated(method: Any, device: str) -> bool:
     return known and devices.preferred_device(devices.list_devices(method.devices)).name != "cpu"
 
 
-def _share_of_slices(target: Any, grid: Any, part: Any) -> float:
-    """Which share of the slices of a scan a part of its result is made of."""
-    axis = target.slice_axis
-    return 1.0 if axis is None else part.shape[axis] / grid.shape[axis]
+def _share_of_slices(target: Any, grid: Any, part: Any, finer: list[bool]) -> float:
+    """Which share of the slices of a scan, or of planes in two directions, a trained method makes a part from.
+
+    `finer`: along which axes (k, j, i) it refines.
+    """
+    shares = [mine / whole for mine, whole in zip(part.shape, grid.shape, strict=True)]
+    kept = [axis for axis in range(3) if not finer[axis] and grid.shape[axis] == target.shape[axis]]
+    if len(kept) == 2 and sum(finer) == 1:  # unless data consistency weighs noise, which takes all planes
+        return sum(shares[axis] for axis in kept) / 2
+    return shares[target.slice_axis] if sum(finer) == 2 and target.slice_axis is not None else 1.0
 
 
 def format_seconds(seconds: float) -> str:
