@@ -227,10 +227,10 @@ class PreparedRun:
             )
         step = monitor.part(0.8, 1.0, "consistency")
         if not self._consistent:
-            image, held = hold_within_limits(image, step, refine)
+            image, held = hold_within_limits(image, step, refine, self._inputs.device)
             return _Preparation(image, {"mode": "off", **({} if not held.held_back else held.as_dict())}, times)
         with timed(times, "consistency"):
-            image, outcome = make_consistent(image, step, refine, self._noise)
+            image, outcome = make_consistent(image, step, refine, self._noise, self._inputs.device)
         return _Preparation(image, outcome.as_dict(), times)
 
     @cached_property
