@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from strict_comparison import Memory, equal, scans, super_resolved
 
 torch = pytest.importorskip("torch", reason="Accelerators need torch, which is not installed here.")
 
+from strict_comparison import Memory, equal, scans, super_resolved  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils._pytree import tree_leaves  # noqa: E402
 
