@@ -10,12 +10,14 @@ import pytest
 torch = pytest.importorskip("torch", reason="Other devices than the CPU need torch, which is not installed here.")
 
 from phantoms import pair  # noqa: E402
-from strict_comparison import Memory, equal, scans  # noqa: E402
+from strict_comparison import Memory, equal, scans, super_resolved  # noqa: E402
 
 import MultiContrastSRLib as mc  # noqa: E402
 from MultiContrastSRLib import Volume  # noqa: E402
+from MultiContrastSRLib.acquisition import consistency  # noqa: E402
 from MultiContrastSRLib.acquisition.consistency import CheckedImage, check_image  # noqa: E402
 from MultiContrastSRLib.acquisition.model import AcquisitionModel  # noqa: E402
+from MultiContrastSRLib.guided import volumes  # noqa: E402
 from MultiContrastSRLib.guided.volumes import GuidedVolume  # noqa: E402
 from MultiContrastSRLib.inference.device_slices import DeviceSlices  # noqa: E402
 
@@ -138,3 +140,22 @@ def test_guided_regression_learns_on_the_device(slices, strict_device):
     GuidedVolume(target, reference, refined, read=DeviceSlices(strict_device.name))
     assert again.note == expected.note
     assert (strict_device.counts.uploads, strict_device.counts.downloads) == (2, 2)  # the scans; shares and statistics
+
+
+@pytest.mark.parametrize("consistent", [True, False])
+def test_a_run_learns_and_checks_its_result_on_its_device(consistent, strict_device, monkeypatch):
+    seen = set()
+
+    def note(module, name: str, argument: int) -> None:
+        right = getattr(module, name)
+
+        def noting(*arguments):
+            seen.add((name, str(getattr(arguments[argument], "device", "cpu"))))
+            return right(*arguments)
+
+        monkeypatch.setattr(module, name, noting)
+
+    note(volumes, "learn", 1)
+    note(consistency, "check_part", 2)
+    super_resolved("dinet", strict_device.name, scans()[1], data_consistency=consistent)
+    assert seen == {("learn", strict_device.name), ("check_part", strict_device.name)}
