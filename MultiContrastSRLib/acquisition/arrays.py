@@ -84,6 +84,9 @@ def mean_over(array: Array, axes: tuple[int, ...]) -> Array:
 def count_over(condition: Array, axes: tuple[int, ...]) -> Array:
     """How often a condition holds over `axes`."""
     if isinstance(condition, np.ndarray):
+        kept = [1 if axis in axes else n for axis, n in enumerate(condition.shape)]
+        if max(kept) == 1:  # of a single slice: many times as fast as a sum
+            return np.reshape(np.count_nonzero(condition), kept)
         return condition.sum(axis=axes, keepdims=True)
     return condition.sum(dim=axes, keepdim=True)
 
