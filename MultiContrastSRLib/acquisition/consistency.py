@@ -18,22 +18,21 @@ samples; a viewport is therefore the crop of the whole.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 
+from ..core.fallback import FallbackDevice, in_halves
 from ..core.progress import Monitor
 from ..image.prepared import Prepared
+from ..image.sampling import Array
 from ..image.volume import Volume
+from .agreement import Demands, agree, check_part
 from .lattice import LatticeImage, least_value
-from .limit import Held, held_back_sentences, hold_back
+from .limit import Held, count_parts, held_back_sentences
 from .model import AcquisitionModel
-from .noise import without_noise
 
-_NEGLIGIBLE = 0.01  # of the noise: residuals below it are enforced as they are
-_EXPLAINED = 0.03  # of a residual's energy: where less is left without the noise, the image stays as it is
-_PROJECTIONS = 10  # at most, in turns onto images that agree with the data and onto those without negative voxels
-_RELAXATION = 1.9  # step of these projections, below 2: longer ones than to the image itself halve the residual
-_SMALL = 1e-5  # residual, relative to the data, at which they end
+_BATCH = 1 << 22  # lattice samples of a batch of slices on a device
 _DISAGREEING = 2.0  # residual before consistency, relative to the data, above which the image does not show the scan
 
 
@@ -78,6 +77,7 @@ class CheckedImage:
         before, after: sums of the squared residuals W (y − A u), before and after; `after` is 0 without consistency.
         weighed: whether the data were weighed by their noise.
         changed: whether `array` differs from the method's image.
+        warnings: sentences for the report about a device that ran out of memory or failed.
     """
 
     array: np.ndarray
@@ -86,6 +86,7 @@ class CheckedImage:
     after: float = 0.0
     weighed: bool = False
     changed: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 def make_consistent(
@@ -93,6 +94,7 @@ def make_consistent(
     monitor: Monitor | None = None,
     refined: tuple[bool, ...] = (True, True, True),
     noise: float = 0.0,
+    device: str = "cpu",
 ) -> tuple[Prepared, ConsistencyReport]:
     """`prepared` within its limits and with data consistency enforced, and the agreement before and after.
 
@@ -103,8 +105,9 @@ def make_consistent(
         prepared: the image u.
         refined: the axes (k, j, i) that are super-resolved.
         noise: standard deviation of the noise of the target; 0 makes the agreement exact.
+        device: where it is computed, see `check_image`.
     """
-    image, checked = _checked(prepared, refined, True, noise, monitor or Monitor())
+    image, checked = _checked(prepared, refined, True, noise, device, monitor or Monitor())
     model, scale = AcquisitionModel.estimate(prepared.target), _size(prepared.target)
     report = ConsistencyReport(
         mode="noise" if checked.weighed else model.refining(refined).trust,
@@ -120,10 +123,13 @@ def make_consistent(
 
 
 def hold_within_limits(
-    prepared: Prepared, monitor: Monitor | None = None, refined: tuple[bool, ...] = (True, True, True)
+    prepared: Prepared,
+    monitor: Monitor | None = None,
+    refined: tuple[bool, ...] = (True, True, True),
+    device: str = "cpu",
 ) -> tuple[Prepared, ConsistencyReport]:
     """`prepared` itself where nothing exceeds its limits, else an image without that; no data consistency."""
-    image, checked = _checked(prepared, refined, False, 0.0, monitor or Monitor())
+    image, checked = _checked(prepared, refined, False, 0.0, device, monitor or Monitor())
     share, replaced = checked.held.samples / checked.array.size, checked.held.replaced
     return image, ConsistencyReport("off", held_back=share, replaced=replaced)
 
@@ -136,6 +142,7 @@ def check_image(
     consistent: bool = True,
     noise: float = 0.0,
     least: float = -np.inf,
+    device: str = "cpu",
     monitor: Monitor | None = None,
 ) -> CheckedImage:
     """The image of a method within its limits, and consistent with the acquired data.
@@ -149,102 +156,71 @@ def check_image(
         consistent: whether data consistency is enforced.
         noise: standard deviation of the noise of `acquired`; 0 makes the agreement exact.
         least: the least intensity of the result.
+        device: where it is computed: "cpu", "cuda:0", …; slices in batches, each copied there and back once.
     """
-    monitor = monitor or Monitor()
+    monitor, fallback = monitor or Monitor(), FallbackDevice(device, "data consistency")
     across = model.independent_axis(image.shape)
+    demands, count = Demands(consistent, noise, least), 1 if across is None else image.shape[across]
+
+    def check(numbers: range, device: str) -> tuple[np.ndarray, np.ndarray]:
+        """Slices `numbers`, stacked along the first axis, or the volume; findings, a row for each."""
+        part = monitor.part(numbers.start / count, numbers.stop / count)
+        single, data = model, (acquired, image)
+        if across is not None:
+            index = tuple(slice(numbers.start, numbers.stop) if axis == across else slice(None) for axis in range(3))
+            data = acquired[index], image[index]
+            single = model.of_slices(across, numbers.start, numbers.stop)
+        if device == "cpu":
+            array, found = check_part(single, *data, across, demands, part)
+        else:
+            array, found = _check_on(device, single, data, across, demands, part)
+        return np.moveaxis(array, across or 0, 0), found
+
     if across is None:
-        return _check_part(model, acquired, image, None, consistent, noise, least, monitor)
-    result, parts, count = np.empty(image.shape, np.float32), [], image.shape[across]
-    for number in range(count):
-        monitor.update(number / count)
-        index = tuple(slice(number, number + 1) if axis == across else slice(None) for axis in range(3))
-        single = model.of_slices(across, number, number + 1)
-        part = _check_part(single, acquired[index], image[index], across, consistent, noise, least, monitor.silent)
-        result[index] = part.array
-        parts.append(part)
+        result, findings = fallback.run(partial(check, range(1)))
+    else:
+        result, findings, start = np.empty(image.shape, np.float32), np.empty((count, 6)), 0
+        slices = np.moveaxis(result, across, 0)  # a view
+        while start < count:
+            monitor.update(start / count)
+            batch = 1 if fallback.name == "cpu" else max(1, _BATCH * count // image.size)  # a slice fits into the cache
+            numbers = range(start, min(start + batch, count))
+            start = numbers.stop
+            part = slice(numbers.start, start)
+            slices[part], findings[part] = fallback.run(partial(in_halves, check, numbers))
+    samples, replaced, before, after, weighed, changed = findings.sum(axis=0).tolist()
     return CheckedImage(
         result,
-        Held.sum([part.held for part in parts]),
-        sum(part.before for part in parts),
-        sum(part.after for part in parts),
-        any(part.weighed for part in parts),
-        any(part.changed for part in parts),
+        Held(int(samples), int(replaced), count_parts(image.shape, across)),
+        before,
+        after,
+        weighed > 0,
+        changed > 0,
+        fallback.warnings,
     )
 
 
-def _check_part(
+def _check_on(
+    device: str,
     model: AcquisitionModel,
-    acquired: np.ndarray,
-    image: np.ndarray,
+    data: tuple[np.ndarray, np.ndarray],
     across: int | None,
-    consistent: bool,
-    noise: float,
-    least: float,
+    demands: Demands,
     monitor: Monitor,
-) -> CheckedImage:
-    """`check_image` of a single slice along `across`, or of a volume (None)."""
-    base = model.zero_fill(acquired, image.shape, monitor.part(0.0, 0.1))
-    finite = np.isfinite(image)
-    usable = image if finite.all() else np.where(finite, image, base)
-    agreeing, residual, weighed = _agreeing(model, acquired, usable, noise, monitor.part(0.1, 0.4))
-    # errors of what was measured do not count, as data consistency removes them: networks may rely on that
-    array, held = hold_back(
-        agreeing if usable is image else np.where(finite, agreeing, np.nan), base, model.axes, across
-    )
-    if held.replaced:
-        # consistency spreads a few wrong voxels over their surroundings
-        alone, held_alone = hold_back(image, base, model.axes, across)
-        if held_alone.replaced <= held.replaced:
-            array, held = alone, held_alone
-    if not held.samples:
-        array = agreeing if consistent else image
-    elif consistent:
-        array = _agreeing(model, acquired, array, noise, monitor.part(0.4, 0.6))[0]
-    array = _at_least(least, model, array, consistent, monitor.part(0.6, 0.9))
-    after = _energy(model.weigh(acquired - model.acquire(array, monitor.part(0.9, 1.0)))) if consistent else 0.0
-    return CheckedImage(array, held, _energy(residual), after, weighed, array is not image)
+) -> tuple[np.ndarray, np.ndarray]:
+    """`check_part` on a device: both arrays are copied there, image and findings back in one piece."""
+    import torch
 
-
-def _agreeing(
-    model: AcquisitionModel, acquired: np.ndarray, image: np.ndarray, noise: float, monitor: Monitor
-) -> tuple[np.ndarray, np.ndarray, bool]:
-    """(u + A⁺ W (y − A u); y − A u weighed by the support alone; whether W weighs by the noise)."""
-    residual = model.weigh(acquired - model.acquire(image, monitor.part(0.0, 0.5)))
-    weighed = noise > 0 and _energy(residual) > (_NEGLIGIBLE * noise) ** 2 * residual.size
-    kept = without_noise(residual, noise, model.axes) if weighed else residual
-    if weighed and _energy(kept) < _EXPLAINED * _energy(residual):
-        return image, residual, True
-    consistent = model.spread(kept, image.shape, monitor.part(0.5, 1.0))
-    consistent += image
-    return consistent, residual, weighed
-
-
-def _at_least(
-    least: float, model: AcquisitionModel, image: np.ndarray, consistent: bool, monitor: Monitor
-) -> np.ndarray:
-    """`image` without values below `least`; where it is consistent, projected in turns so that it stays so."""
-    if not image.min() < least:
-        return image
-    if not consistent:
-        return np.maximum(image, np.float32(least))
-    recorded = model.acquire(image)
-    smallest = _SMALL**2 * _energy(recorded)
-    for number in range(_PROJECTIONS):
-        monitor.update(number / _PROJECTIONS)
-        raised = np.maximum(image, np.float32(least))
-        residual = model.weigh(recorded - model.acquire(raised))
-        if _energy(residual) <= smallest:
-            return raised
-        # what is recorded changes in proportion to the step, and is put back
-        raised -= image
-        raised += model.spread(residual, image.shape)
-        image = image + np.float32(_RELAXATION) * raised
-    return np.maximum(image, np.float32(least))
+    with torch.inference_mode():
+        acquired, image = (torch.tensor(array).to(device) for array in data)
+        array, found = check_part(model, acquired, image, across, demands, monitor)
+        together = torch.cat([array.flatten(), found.flatten().to(array.dtype)]).cpu().numpy()
+    return together[: array.numel()].reshape(array.shape), together[array.numel() :].reshape(found.shape)
 
 
 def enforce_consistency(
-    model: AcquisitionModel, acquired: np.ndarray, image: np.ndarray, monitor: Monitor | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+    model: AcquisitionModel, acquired: Array, image: Array, monitor: Monitor | None = None
+) -> tuple[Array, Array]:
     """Add to `image` what its acquisition lacks of data that count as exact.
 
     Independent slices (`AcquisitionModel.of_slices`) come out as those of the whole volume do.
@@ -257,22 +233,24 @@ def enforce_consistency(
     Returns:
         u + A⁺ W (y − A u), and the weighted residual W (y − A u).
     """
-    return _agreeing(model, acquired, image, 0.0, monitor or Monitor())[:2]
+    return agree(model, acquired, image, None, 0.0, monitor or Monitor())[:2]
 
 
 def _checked(
-    prepared: Prepared, refined: tuple[bool, ...], consistent: bool, noise: float, monitor: Monitor
+    prepared: Prepared, refined: tuple[bool, ...], consistent: bool, noise: float, device: str, monitor: Monitor
 ) -> tuple[Prepared, CheckedImage]:
     """(`prepared` itself where nothing is changed and nothing to be said, else the image that it becomes; how)."""
     target, estimated = prepared.target, AcquisitionModel.estimate(prepared.target)
     model = estimated.refining(refined)
     array = prepared.lattice_array(monitor.part(0.0, 0.6))
     rest = monitor.part(0.6, 1.0)
+    least = least_value(target)
     checked = check_image(
-        model, target.array, array, consistent=consistent, noise=noise, least=least_value(target), monitor=rest
+        model, target.array, array, consistent=consistent, noise=noise, least=least, device=device, monitor=rest
     )
     sliced = model.independent_axis(array.shape) is not None
     notes, warnings = held_back_sentences(checked.held, array.size, sliced)
+    warnings += checked.warnings
     before = checked.before**0.5 / _size(target)
     if before > _DISAGREEING:
         warnings.append(
@@ -289,7 +267,3 @@ def _checked(
 def _size(target: Volume) -> float:
     """The root of the sum of the squares of all voxels; 1 for an empty volume."""
     return float(np.linalg.norm(target.array.astype(np.float64))) or 1.0
-
-
-def _energy(array: np.ndarray) -> float:
-    return float(np.square(array, dtype=np.float64).sum())

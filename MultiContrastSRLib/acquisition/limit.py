@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import product
+from math import prod
 
 import numpy as np
-import scipy
 
+from ..image.sampling import Array
+from .arrays import axes_within, concatenate, count_over, local_range, may_hold, range_over, where
 from .axis import AxisModel
 
 PIXELS = 2.0  # acquired pixels on either side in which the local range is taken
@@ -43,7 +45,7 @@ class Held:
         return cls(*(sum(getattr(piece, each.name) for piece in pieces) for each in fields(cls)))
 
 
-def local_limit(base: np.ndarray, axes: Sequence[AxisModel | None]) -> np.ndarray:
+def local_limit(base: Array, axes: Sequence[AxisModel | None]) -> Array:
     """The local range of `base`, (k, j, i), of the same shape.
 
     It is the maximum minus the minimum within ±2 acquired pixels, plus 2 % of the range of the slice.
@@ -56,21 +58,17 @@ def local_limit(base: np.ndarray, axes: Sequence[AxisModel | None]) -> np.ndarra
         1 if axis is None else 2 * int(np.ceil(PIXELS * n / axis.samples - 1e-6)) + 1
         for n, axis in zip(base.shape, axes, strict=True)
     ]
-    limit = scipy.ndimage.maximum_filter(base, size, mode="nearest")
-    limit -= scipy.ndimage.minimum_filter(base, size, mode="nearest")
+    limit = local_range(base, size)
     limit += allowance(base, axes)
     return limit
 
 
-def allowance(base: np.ndarray, axes: Sequence[AxisModel | None]) -> np.ndarray:
+def allowance(base: Array, axes: Sequence[AxisModel | None]) -> Array:
     """2 % of the range of each slice of `base`, or of a whole volume; of a shape that broadcasts to that of `base`."""
-    within = tuple(number for number, axis in enumerate(axes) if axis is not None)
-    return np.float32(ALLOWANCE) * np.ptp(base, axis=within, keepdims=True)
+    return ALLOWANCE * range_over(base, tuple(number for number, axis in enumerate(axes) if axis is not None))
 
 
-def hold_back(
-    image: np.ndarray, base: np.ndarray, axes: Sequence[AxisModel], across: int | None
-) -> tuple[np.ndarray, Held]:
+def hold_back(image: Array, base: Array, axes: Sequence[AxisModel], across: int | None) -> tuple[Array, Array, Array]:
     """`image` without what exceeds 1.5 times the local range of `base`.
 
     Args:
@@ -80,32 +78,40 @@ def hold_back(
         across: the axis along which slices are independent; None for a volume.
 
     Returns:
-        (`image` itself where it stays within the limit everywhere, else a new array: clipped where at most 0.1 % of a
-        slice exceed the limit, `base` in the other slices, or in the other blocks of 64³ samples of a volume; what was
-        held back).
+        (`image`, itself where it is a numpy array that stays within the limit everywhere: clipped where at most 0.1 %
+        of a slice exceed the limit, `base` in the other slices, or in the other blocks of 64³ samples of a volume;
+        number of samples that exceeded the limit, and of slices or blocks that were replaced, each for every slice
+        along `across`, of a shape that broadcasts to that of `image`).
     """
-    parts, sliced = _parts(image.shape, across), [None if n == across else axis for n, axis in enumerate(axes)]
+    sliced = [None if n == across else axis for n, axis in enumerate(axes)]
+    within = axes_within(across)
     with np.errstate(invalid="ignore", over="ignore"):
-        size = np.abs(image - base)
-    if (size <= REACH * allowance(base, sliced)).all():  # most images: nothing to look for
-        return image, Held(parts=len(parts))
-    limit = np.float32(REACH) * local_limit(base, sliced)
-    exceeding = ~(size <= limit)  # true of NaN
-    samples = int(np.count_nonzero(exceeding))
-    if not samples:
-        return image, Held(parts=len(parts))
-    result, replaced = image.copy(), 0
-    for part in parts:
-        count = np.count_nonzero(exceeding[part])
-        if count > TOLERATED * exceeding[part].size:
-            result[part] = base[part]
-            replaced += 1
-        elif count:
-            with np.errstate(invalid="ignore", over="ignore"):
-                difference = np.nan_to_num(image[part] - base[part], nan=0.0)
-            clipped = np.clip(difference, -limit[part], limit[part])
-            result[part] = np.where(exceeding[part], base[part] + clipped, image[part])
-    return result, Held(samples, replaced, len(parts))
+        difference = image - base
+        beyond = ~(abs(difference) <= REACH * allowance(base, sliced))
+    if not may_hold(beyond):  # most images: nothing to look for
+        nothing = count_over(beyond, within)
+        return image, nothing, nothing
+    limit = REACH * local_limit(base, sliced)
+    exceeding = ~(abs(difference) <= limit)  # true of NaN
+    samples = count_over(exceeding, within)
+    if not may_hold(exceeding):
+        return image, samples, samples
+    known = where(difference == difference, difference, 0.0)
+    clipped = where(exceeding, base + known.clip(-limit, limit), image)
+    spoiled, replaced = _spoiled(exceeding, samples, across)
+    return where(spoiled, base, clipped), samples, replaced
+
+
+def _spoiled(exceeding: Array, samples: Array, across: int | None) -> tuple[Array, Array]:
+    """(where slices or blocks are that exceed the limit in too many samples, how many they are in every slice)."""
+    if across is not None:
+        spoiled = samples > TOLERATED * (prod(exceeding.shape) // exceeding.shape[across])
+        return spoiled, count_over(spoiled, axes_within(across))
+    spoiled, flags = exceeding & False, []
+    for part in _blocks(exceeding.shape):
+        flags.append(count_over(exceeding[part], (0, 1, 2)) > TOLERATED * prod(exceeding[part].shape))
+        spoiled[part] = flags[-1]
+    return spoiled, count_over(concatenate(flags, 0), (0, 1, 2))
 
 
 def held_back_sentences(held: Held, size: int, sliced: bool) -> tuple[list[str], list[str]]:
@@ -121,8 +127,12 @@ def held_back_sentences(held: Held, size: int, sliced: bool) -> tuple[list[str],
     ]
 
 
-def _parts(shape: tuple[int, ...], across: int | None) -> list[tuple[slice, ...]]:
-    """Single slices along `across`, or blocks of a volume."""
-    steps = [_BLOCK if across is None else 1 if axis == across else n for axis, n in enumerate(shape)]
-    starts = [range(0, n, step) for n, step in zip(shape, steps, strict=True)]
-    return [tuple(slice(a, a + step) for a, step in zip(first, steps, strict=True)) for first in product(*starts)]
+def count_parts(shape: Sequence[int], across: int | None) -> int:
+    """Number of slices along `across`, or of blocks of a volume."""
+    return len(_blocks(shape)) if across is None else shape[across]
+
+
+def _blocks(shape: Sequence[int]) -> list[tuple[slice, ...]]:
+    """The blocks of a volume."""
+    starts = [range(0, n, _BLOCK) for n in shape]
+    return [tuple(slice(start, start + _BLOCK) for start in first) for first in product(*starts)]

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..core.progress import Monitor
 from ..image.grid import Grid, per_axis
+from ..image.sampling import Array
 from ..image.volume import Volume
 from .axis import AxisModel
 from .operators import apply_operator, weigh
@@ -109,19 +110,19 @@ class AcquisitionModel:
         axes = per_axis(replace(a, samples=stop - start) if n == axis else a for n, a in enumerate(self.axes))
         return AcquisitionModel(self.grid.crop(first, last), axes)
 
-    def acquire(self, image: np.ndarray, monitor: Monitor | None = None) -> np.ndarray:
+    def acquire(self, image: Array, monitor: Monitor | None = None) -> Array:
         """The acquisition of `image` [k, j, i] on a lattice of this model: an array of the acquired shape."""
         return apply_operator(self.axes, "forward", image, image.shape, monitor)
 
-    def weigh(self, acquired: np.ndarray) -> np.ndarray:
+    def weigh(self, acquired: Array) -> Array:
         """`acquired` without frequencies outside the measured part of its spectrum."""
         return weigh(self.axes, acquired)
 
-    def spread(self, residual: np.ndarray, samples: Sequence[int], monitor: Monitor | None = None) -> np.ndarray:
+    def spread(self, residual: Array, samples: Sequence[int], monitor: Monitor | None = None) -> Array:
         """The smoothest image on a lattice of `samples` that is acquired as `residual`; a new array."""
         return apply_operator(self.axes, "spread", residual, samples, monitor)
 
-    def zero_fill(self, acquired: np.ndarray, samples: Sequence[int], monitor: Monitor | None = None) -> np.ndarray:
+    def zero_fill(self, acquired: Array, samples: Sequence[int], monitor: Monitor | None = None) -> Array:
         """`acquired` interpolated on a lattice of `samples`: zero-filled in plane, by cubic spline across slices."""
         return apply_operator(self.axes, "zero_fill", acquired, samples, monitor)
 

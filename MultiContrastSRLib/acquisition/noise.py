@@ -11,6 +11,7 @@ import scipy
 from ..core.progress import Monitor
 from ..image.sampling import Array
 from ..image.volume import Volume
+from .arrays import axes_within, cosine_transform, moving_means
 from .axis import AxisModel
 from .model import AcquisitionModel
 
@@ -84,7 +85,7 @@ def significant_noise(scan: Volume, monitor: Monitor | None = None) -> float:
     return noise if noise < _TEXTURE * float(samples.std()) else 0.0
 
 
-def without_noise(residual: np.ndarray, noise: float, axes: Sequence[AxisModel]) -> np.ndarray:
+def without_noise(residual: Array, noise: float, axes: Sequence[AxisModel], across: int | None = None) -> Array:
     """`residual`, the acquired data less the acquisition of an image, without what noise of the data explains.
 
     Each frequency is weighted by max(0, 1 − σ² / power), the power of `residual` being averaged over neighbouring
@@ -95,12 +96,15 @@ def without_noise(residual: np.ndarray, noise: float, axes: Sequence[AxisModel])
         residual: (k, j, i), 0 where nothing was measured.
         noise: standard deviation of the noise of the acquired data, above 0.
         axes: acquisition along (k, j, i).
+        across: the axis along which slices are filtered by themselves; None for a volume.
     """
     measured = float(np.prod([axis.support.edge for axis in axes if axis.kind == "kspace"]))
-    spectrum = scipy.fft.dctn(residual / np.float32(noise), norm="ortho")
-    power = scipy.ndimage.uniform_filter(np.square(spectrum), [min(_BAND, n) for n in residual.shape], mode="nearest")
-    spectrum *= np.maximum(0.0, 1.0 - np.float32(1 / measured) / np.maximum(power, np.float32(1e-9)))
-    return scipy.fft.idctn(spectrum, norm="ortho") * np.float32(noise)
+    within = axes_within(across)
+    spectrum = cosine_transform(residual / noise, within)
+    sizes = [min(_BAND, n) if axis in within else 1 for axis, n in enumerate(residual.shape)]
+    (power,) = moving_means([spectrum * spectrum], sizes, mode="nearest")
+    spectrum *= (1.0 - 1 / measured / power.clip(min=1e-9)).clip(min=0.0)
+    return cosine_transform(spectrum, within, inverse=True) * noise
 
 
 def _middle(samples: np.ndarray) -> np.ndarray:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
+
+import numpy as np
 
 Result = TypeVar("Result")
 
@@ -48,6 +51,23 @@ def retry_smaller(work: Callable[[], Result], smaller: Callable[[], Result] | No
     # outside the handler, which would keep the failed attempt's tensors alive
     release_memory(device)
     return smaller()
+
+
+def in_halves(
+    work: Callable[[range, str], tuple[np.ndarray, ...]], numbers: range, device: str
+) -> tuple[np.ndarray, ...]:
+    """`work(numbers, device)`, in halves of halves where the device's memory does not suffice.
+
+    Args:
+        work: returns arrays (numbers, …) for some of the numbers.
+    """
+
+    def halves() -> tuple[np.ndarray, ...]:
+        parts = [in_halves(work, part, device) for part in (numbers[:half], numbers[half:])]
+        return tuple(np.concatenate(pair) for pair in zip(*parts, strict=True))
+
+    half = len(numbers) // 2
+    return retry_smaller(partial(work, numbers, device), halves if half else None, device)
 
 
 class FallbackDevice:

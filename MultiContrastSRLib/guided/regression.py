@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 import scipy
 
+from ..acquisition.arrays import concatenate, double, from_host, mean_over, moving_means, stack, to_host
 from ..image.sampling import Array
-from .backend import concatenate, double, from_host, mean_over, moving_means, stack, to_host
 from .level import Level
 
 OCTAVE = 2.0  # how much coarser the trial is in which ridge strengths are compared
@@ -58,8 +58,9 @@ class Features(Generic[Array]):
         return cls(features.mean, features.deviation, energies)
 
     def as_numbers(self) -> Features[Array]:
-        """The same features of a volume in numpy, for arrays of any type and device."""
-        mean, deviation, *energies = (float(np.asarray(x).item()) for x in (self.mean, self.deviation, *self.energies))
+        """The same features of a volume, found by `of`, for arrays of any type and device."""
+        arrays: list[Any] = [self.mean, self.deviation, *self.energies]
+        mean, deviation, *energies = to_host(stack(arrays)).ravel().tolist()
         return Features(mean, deviation, tuple(energies))
 
     def maps(self, reference: Array) -> Iterator[Array]:

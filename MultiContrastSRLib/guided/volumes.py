@@ -33,6 +33,7 @@ class GuidedVolume:
         strength: share of the reference's detail that is added, 0 to 1.
         monitor: progress and cancel.
         resampled: result of `resample_reference` on some lattice; used if that is the lattice of this image.
+        read: reads what is learned from, and so decides where that is computed; None: numpy arrays.
 
     Attributes:
         model: the target's acquisition.
@@ -50,6 +51,7 @@ class GuidedVolume:
         strength: float = 1.0,
         monitor: Monitor | None = None,
         resampled: tuple[np.ndarray, np.ndarray] | None = None,
+        read: Read | None = None,
     ) -> None:
         monitor = monitor or Monitor()
         self.model = model = AcquisitionModel.estimate(target)
@@ -81,7 +83,7 @@ class GuidedVolume:
         on_lattice, valid = resampled
         self._level = Level(model.axes, samples, active)
         monitor.update(0.3)
-        self._detail = self._learn(on_lattice, monitor)
+        self._detail = self._learn(on_lattice, monitor, read or np.ndarray.__getitem__)
         if not self._detail.helps:
             self.note = "The reference explains none of the target's detail; the result is the sinc's."
             return
@@ -128,12 +130,13 @@ class GuidedVolume:
         """Index of slices `numbers` along `across`, of target and lattice alike."""
         return per_axis(numbers if axis == self.across else slice(None) for axis in range(3))
 
-    def _learn(self, reference: np.ndarray, monitor: Monitor) -> DetailModel[np.ndarray]:
+    def _learn(self, reference: np.ndarray, monitor: Monitor, read: Read) -> DetailModel[np.ndarray]:
         low, high = self._target, reference
         if self.across is not None:  # a few slices represent all
             chosen = [self.index(slice(n, n + 1)) for n in _representative(np.moveaxis(low, self.across, 0))]
             low, high = (np.concatenate([array[part] for part in chosen], axis=self.across) for array in (low, high))
-        model = learn(self._level.part(low.shape, high.shape, monitor), low, high)
+        level, everything = self._level.part(low.shape, high.shape, monitor), self.index(slice(None))
+        model = learn(level, read(low, everything), read(high, everything))
         return DetailModel(model.features.as_numbers(), model.weights)
 
 

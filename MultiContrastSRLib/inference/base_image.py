@@ -27,7 +27,7 @@ class BaseImage:
         refine: the axes (k, j, i) to be super-resolved.
         samples: of the lattice, (k, j, i).
         resampled: the result of `resample_reference` on that lattice, if there is one.
-        device: where a whole volume is computed.
+        device: where guided regression learns, and where a whole volume is computed.
 
     Attributes:
         across: the axis along which slices are independent; None where the first slice requires the whole volume.
@@ -45,7 +45,11 @@ class BaseImage:
     ) -> None:
         self.samples, self._target = samples, volume.array
         self._device = FallbackDevice(device, "the base image")
-        self._guided = GuidedVolume(volume, reference, refine, monitor=monitor.silent, resampled=resampled)
+        self._guided = self._device.run(
+            lambda name: GuidedVolume(
+                volume, reference, refine, monitor=monitor.silent, resampled=resampled, read=DeviceSlices(name)
+            )
+        )
         self._model = self._guided.model.refining(refine)
         own, result = (self._model.independent_axis(n) for n in (self._guided.samples, samples))
         self.across = own if own == result == self._guided.across else None

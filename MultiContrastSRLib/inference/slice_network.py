@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..acquisition.slices import SliceAcquisition
 from ..core.devices import free_memory
-from ..core.fallback import FallbackDevice, release_memory, retry_smaller
+from ..core.fallback import FallbackDevice, in_halves, release_memory
 from ..core.progress import Monitor
 from ..core.threads import threads_by_load
 from ..joint.slices import joint_tv
@@ -131,7 +131,7 @@ class SliceNetwork:
         found = []
         for start in range(0, len(numbers), step):
             monitor.update(start / len(numbers))
-            found.append(self.run(partial(_halving, work, numbers[start : start + step]), monitor))
+            found.append(self.run(partial(in_halves, work, numbers[start : start + step]), monitor))
         return _joined(found)
 
     def __call__(
@@ -172,18 +172,6 @@ class SliceNetwork:
             self._copy = copy.deepcopy(self.net).to(device)
         self._copy.test_time_augmentation = self.net.test_time_augmentation
         return self._copy
-
-
-def _halving(
-    work: Callable[[range, str], tuple[np.ndarray, ...]], numbers: range, device: str
-) -> tuple[np.ndarray, ...]:
-    """`work(numbers, device)`, in halves where the device's memory does not suffice."""
-
-    def halves() -> tuple[np.ndarray, ...]:
-        return _joined([_halving(work, part, device) for part in (numbers[:half], numbers[half:])])
-
-    half = len(numbers) // 2
-    return retry_smaller(partial(work, numbers, device), halves if half else None, device)
 
 
 def _joined(found: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:

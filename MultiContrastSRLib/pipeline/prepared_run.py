@@ -268,10 +268,10 @@ class PreparedRun:
     def _checked(self, image: Prepared, refine: Refinement, times: dict[str, float], step: Monitor) -> _Preparation:
         """`image` within its limits, and consistent with the data where that is wanted."""
         if not self._consistent:
-            image, held = hold_within_limits(image, step, refine)
+            image, held = hold_within_limits(image, step, refine, self._inputs.device)
             return _Preparation(image, {"mode": "off", **({} if not held.held_back else held.as_dict())}, times)
         with timed(times, "consistency"):
-            image, outcome = make_consistent(image, step, refine, self._noise)
+            image, outcome = make_consistent(image, step, refine, self._noise, self._inputs.device)
         return _Preparation(image, outcome.as_dict(), times)
 
     @cached_property

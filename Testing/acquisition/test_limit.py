@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from MultiContrastSRLib.acquisition.axis import AxisModel
-from MultiContrastSRLib.acquisition.limit import REACH, Held, hold_back, local_limit
+from MultiContrastSRLib.acquisition.limit import REACH, count_parts, hold_back, local_limit
 
 SLICES = (AxisModel("slab", 2, 4.0, 4.0), AxisModel("kspace", 40, 1.0), AxisModel("kspace", 32, 1.0))
 VOLUME = (AxisModel("kspace", 40, 1.0), AxisModel("kspace", 35, 1.0), AxisModel("kspace", 35, 1.0))
@@ -32,8 +32,8 @@ def test_an_image_within_its_limits_is_returned_itself():
     base = smooth((2, 80, 96))
     image = base + REACH * 0.99 * local_limit(base, [None, *SLICES[1:]])
     for each in (base, image):
-        found, held = hold_back(each, base, SLICES, 0)
-        assert found is each and held == Held(0, 0, 2)
+        found, samples, replaced = hold_back(each, base, SLICES, 0)
+        assert found is each and not samples.any() and not replaced.any()
 
 
 @pytest.mark.parametrize("wrong", [1e4, -1e4, np.inf, np.nan])
@@ -43,19 +43,20 @@ def test_few_samples_are_clipped_and_many_replace_the_slice(wrong):
     image = base + 1
     image[0, 20, 20] = wrong
     image[1, ::2] = wrong
-    found, held = hold_back(image, base, SLICES, 0)
+    found, samples, replaced = hold_back(image, base, SLICES, 0)
     expected = base[0, 20, 20] + (0 if np.isnan(wrong) else np.sign(wrong) * limit[0, 20, 20])
     assert found[0, 20, 20] == pytest.approx(expected, rel=1e-5)
     rest = np.ones(base.shape, bool)
     rest[0, 20, 20] = rest[1] = False
     assert np.array_equal(found[rest], image[rest]) and np.array_equal(found[1], base[1])
-    assert held == Held(1 + 40 * 96, 1, 2) and np.isnan(image).any() == np.isnan(wrong)  # the argument is untouched
+    assert samples.ravel().tolist() == [1, 40 * 96] and replaced.ravel().tolist() == [0, 1]
+    assert np.isnan(image).any() == np.isnan(wrong)  # the argument is untouched
 
 
 def test_a_volume_is_replaced_block_by_block():
     base = smooth((80, 70, 70))
     image = base + 1
     image[70:, :6] = 1e5
-    found, held = hold_back(image, base, VOLUME, None)
-    assert held == Held(10 * 6 * 70, 2, 8)
+    found, samples, replaced = hold_back(image, base, VOLUME, None)
+    assert samples.item() == 10 * 6 * 70 and replaced.item() == 2 and count_parts(image.shape, None) == 8
     assert np.array_equal(found[64:, :64], base[64:, :64]) and np.array_equal(found[:64], image[:64])

@@ -55,35 +55,24 @@ def save(figure: plt.Figure, path: Path) -> Path:
 
 
 def save_small(image: Image.Image, path: Path, colours: int = COLOURS) -> Path:
-    """Write a picture as a PNG of few colours; a grey one of so many equal steps, which smooth shades need."""
-    if image.mode == "L":
-        step = 255 / (colours - 1)
-        image.point([round(round(value / step) * step) for value in range(256)]).save(path, optimize=True)
-        return path
-    image.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)
-    return path
+    """Write a picture as a PNG of at most so many colours, every pixel in the nearest.
 
-
-def save_screen(image: Image.Image, path: Path) -> Path:
-    """Write a picture of the panel as a PNG of 256 colours, every pixel in the nearest.
-
-    They are the most frequent ones among colours that differ by 4 of 255 levels, so that greys do not take all places.
+    Each colour is the one that those before it miss most, by its distance and the number of its pixels: thin coloured
+    lines stay what they are among many greys.
     """
-    pixels = np.asarray(image.convert("RGB")).astype(int) @ (1 << 16, 1 << 8, 1)
-    colours, places, counts = np.unique(pixels, return_inverse=True, return_counts=True)
-    by_frequency = np.argsort(-counts, kind="stable")
-    _, first = np.unique(colours[by_frequency] & 0xFCFCFC, return_index=True)  # the most frequent of similar ones
-    kept = _channels(colours[by_frequency[np.sort(first)[:256]]])
-    nearest = [int(np.argmin(((kept - colour) ** 2).sum(axis=1))) for colour in _channels(colours)]
-    made = Image.fromarray(np.array(nearest, np.uint8)[places.reshape(pixels.shape)], "P")
-    made.putpalette(kept.astype(np.uint8).tobytes())
+    pixels = np.asarray(image.convert("RGB"))
+    found, places, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True, return_counts=True)
+    values = found.astype(np.float32)
+    palette, nearest, missed = [], np.zeros(len(found), np.uint8), np.full(len(found), np.inf, np.float32)
+    for number in range(min(colours, len(found))):
+        palette.append(int(np.argmax(missed * np.sqrt(counts) if palette else counts)))
+        distance = np.square(values - values[palette[-1]]).sum(axis=1)
+        closer = distance < missed
+        nearest[closer], missed[closer] = number, distance[closer]
+    made = Image.fromarray(nearest[places.reshape(pixels.shape[:2])])
+    made.putpalette(found[palette].tobytes())
     made.save(path, optimize=True)
     return path
-
-
-def _channels(colours: np.ndarray) -> np.ndarray:
-    """Red, green and blue (the last axis) of 24-bit colours."""
-    return np.stack([(colours >> shift) & 255 for shift in (16, 8, 0)], axis=-1)
 
 
 def caption_view(pixels: np.ndarray, text: str, pixel_mm: float, size: int = 14) -> Image.Image:

@@ -18,12 +18,13 @@ import numpy as np
 from PIL import Image
 
 from .cases import Case, find_cases
-from .figures import save_screen
+from .figures import save_small
 from .live import PLACE
 from .session import Session
 from .study import middle, write_dataset
 
 ZOOM = 2.2  # of the views of Compare
+COLOURS = 256  # of a picture: those of the panel stay as they are
 HALF_WAY = 40  # % of a run
 TIMEOUT_S = 1800.0  # on a busy machine
 AUTOMATIC, GUIDED = "Automatic (recommended)", "Guided (local regression)"  # in the menu of methods
@@ -158,12 +159,12 @@ class PanelPictures:
             self.harness.process_events()
             self.harness.grab_views(path)
             self.harness.click(self.ui.compareButton)
-        return save_screen(Image.open(path), path)
+        return save_small(Image.open(path), path, COLOURS)
 
     def shot(self, state: str) -> Path:
         """The panel as it is, on a screen of 100 %."""
         path = self.harness.grab_panel(self.output / f"panel-{state}-100.png")
-        return save_screen(Image.open(path), path)
+        return save_small(Image.open(path), path, COLOURS)
 
     @contextlib.contextmanager
     def collapsed(self, *sections: str) -> Iterator[None]:

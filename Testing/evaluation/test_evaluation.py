@@ -8,6 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
+pytest.importorskip("skimage", reason="The independent metrics are scikit-image's, which is not installed here.")
+
 from phantoms import pair, psnr, real_volume
 from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
+pytest.importorskip("skimage", reason="The independent metrics are scikit-image's, which is not installed here.")
+
 from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 

@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="Trained methods need torch, which is not installed here.")
+
 import torch
 
 import MultiContrastSRLib as mc

@@ -26,6 +26,7 @@ def scans():
 
 
 def test_a_result_keeps_its_report_and_its_companion_when_other_grids_are_rendered(scans):
+    pytest.importorskip("torch", reason="Joint total variation needs torch, which is not installed here.")
     target, reference = scans
     result = mc.super_resolve(target, reference, method="joint-tv", register="off", iterations=4)
     report, companion = result.report.as_dict(), result.companion()

@@ -63,3 +63,24 @@ def test_pictures_are_not_replaced_without_real_scans(tmp_path: Path) -> None:
     done = run_without_scans("demo.pictures", tmp_path)
     assert done.returncode != 0 and "set MULTICONTRASTSR_DATA" in done.stderr
     assert not list(tmp_path.rglob("*.png"))
+
+
+@pytest.mark.parametrize("colours", [64, 128, 256])
+def test_few_colours_keep_lines_of_the_panel_among_greys(colours: int, tmp_path: Path) -> None:
+    needs("matplotlib")
+    import numpy as np
+    from demo.figures import save_small
+    from PIL import Image, ImageDraw
+
+    greys = np.random.default_rng(0).normal(110, 50, (300, 400)).clip(0, 255).astype(np.uint8)
+    picture = Image.fromarray(np.repeat(greys[..., None], 3, axis=2))
+    draw = ImageDraw.Draw(picture)
+    lines = {"#2a7d2e": 40, "#b35c00": 60, "#c01010": 80}
+    for colour, row in lines.items():
+        draw.line((10, row, 120, row), fill=colour)
+    path = save_small(picture, tmp_path / "small.png", colours)
+    made = Image.open(path)
+    assert made.mode == "P" and len(made.getcolors()) <= colours
+    error = np.abs(np.asarray(made.convert("RGB")).astype(int) - np.asarray(picture))
+    assert all(error[row, 10:121].max() <= 2 for row in lines.values())
+    assert error.max() <= 2 * 255 / colours

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from strict_comparison import Memory, equal, scans, super_resolved
 
 torch = pytest.importorskip("torch", reason="Accelerators need torch, which is not installed here.")
 
+from strict_comparison import Memory, equal, scans, super_resolved  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils._pytree import tree_leaves  # noqa: E402
 
@@ -81,7 +81,7 @@ class Float64Refused(TorchDispatchMode):
 def test_devices_without_float64_are_given_none(method, strict_device, monkeypatch):
     with pytest.raises(AssertionError), Float64Refused():
         torch.ones(2, dtype=torch.float64).to(strict_device.name)
-    for user in ("guided.backend", "joint.channel", "joint.solver"):
+    for user in ("acquisition.arrays", "joint.channel", "joint.solver"):
         monkeypatch.setattr(f"MultiContrastSRLib.{user}.has_float64", lambda device_type: False)
     with Float64Refused():
         result = super_resolved(method, strict_device.name, scans()[1])
