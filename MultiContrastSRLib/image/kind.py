@@ -30,16 +30,17 @@ def kind_of(array: np.ndarray, metadata: Mapping[str, object] | None = None) -> 
     modality = str((metadata or {}).get("modality") or "").upper()
     if modality not in ("", "MR", "OT"):
         return {"CT": "CT", "PT": "PET image", "US": "ultrasound image", "SEG": "label map"}.get(modality, modality)
-    few = array.size < _LEAST_VOXELS
+    many = array.size >= _LEAST_VOXELS
     probe = array.reshape(-1)[:: max(1, array.size // _PROBED)].astype(np.float64)
     probe = probe[np.isfinite(probe)]
     values = np.unique(probe)
     if len(values) < 2:
         return None
     whole = np.array_equal(values, np.round(values))
-    if whole and len(values) == 2 and not few:
+    if many and whole and len(values) == 2:
         return "mask"
-    if whole and len(values) <= _MOST_LABELS and not few and values[0] >= 0 and _constant_share(array) > _CONSTANT_SHARE:
+    labels = many and whole and len(values) <= _MOST_LABELS and values[0] >= 0
+    if labels and _constant_share(array) > _CONSTANT_SHARE:
         return "label map"
     if whole and np.mean((probe >= _AIR[0]) & (probe <= _AIR[1])) > _AIR_SHARE:
         return "CT"

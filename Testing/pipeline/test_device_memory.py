@@ -9,7 +9,7 @@ from subject_fixtures import ellipsoids, thick_views
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
 from MultiContrastSRLib.methods import get
-from MultiContrastSRLib.pipeline import checks, run
+from MultiContrastSRLib.pipeline import checks, prepared_run, run
 from MultiContrastSRLib.pipeline.checks import device_memory_for
 
 pytest.importorskip("torch", reason="Joint total variation needs torch, which is not installed here.")
@@ -52,6 +52,8 @@ def test_a_run_warns_where_more_is_needed_than_is_free(views, free, warned, monk
     monkeypatch.setattr(run, "resolve_device", lambda *_: ("cuda:0", None))
     method = get("joint-tv")
     monkeypatch.setattr(method, "prepare", lambda *views, **how: get("bspline").prepare(*views, refine=how["refine"]))
+    on_cpu = prepared_run.make_consistent
+    monkeypatch.setattr(prepared_run, "make_consistent", lambda *inputs: on_cpu(*inputs[:-1]))  # there is no GPU here
     report = mc.super_resolve(*views, method="joint-tv", scale=(1, 1, 4), register="off").report
     warnings = [each for each in report.warnings if "cuda:0" in each]
     assert bool(warnings) == warned
