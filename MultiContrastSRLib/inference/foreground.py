@@ -63,18 +63,24 @@ def super_resolve_foreground(
 ) -> Tensor:
     """What `network(target, reference, positions, base=base)` returns, up to the corrections of air.
 
-    Slices are computed one by one, so that no image depends on the others.
+    Slices with air are computed one by one, so that none depends on the others.
     """
-    return torch.cat(
-        [
-            _single(network, target[n : n + 1], None if reference is None else reference[n : n + 1], positions, image)
-            for n, image in enumerate(base.split(1))
-        ]
-    )
+    references = [None] * len(base) if reference is None else reference.split(1)
+    windows = [foreground(image, other, positions) for image, other in zip(base.split(1), references, strict=True)]
+    if not any(windows):
+        return network(target, reference, positions, base=base)
+    slices = zip(target.split(1), references, base.split(1), windows, strict=True)
+    return torch.cat([_single(network, low, other, positions, image, window) for low, other, image, window in slices])
 
 
-def _single(network: Network, target: Tensor, reference: Tensor | None, positions: Positions, base: Tensor) -> Tensor:
-    window = foreground(base, reference, positions)
+def _single(
+    network: Network,
+    target: Tensor,
+    reference: Tensor | None,
+    positions: Positions,
+    base: Tensor,
+    window: Window | None,
+) -> Tensor:
     if window is None:
         return network(target, reference, positions, base=base)
     rows, columns = window
