@@ -21,6 +21,7 @@ from ..joint.slices import joint_tv
 from ..networks.intensity import IntensityNormalisation, estimate_normalisation
 from ..networks.network import Network
 from ..networks.spec import Spec
+from .foreground import super_resolve_foreground, works_on_foreground
 from .precision import layer_type
 from .slice_stack import SliceStack
 
@@ -88,10 +89,14 @@ class SliceNetwork:
         return self.net.spec
 
     def batch_size(self, shape: tuple[int, int]) -> int:
-        """How many slices of `shape` on the lattice make a batch: on a device as many as fit into its free memory."""
+        """How many slices of `shape` on the lattice make a batch: on a device as many as fit into its free memory.
+
+        On the CPU at least one for each thread where there is an auxiliary image, which is made of a slice in each.
+        """
         free = free_memory(self.device)
         pixels = _BATCH_PIXELS if free is None else min(_MOST_PIXELS, int(_FREE_SHARE * free) // _PIXEL_BYTES)
-        return max(1, pixels // int(np.prod(shape)))
+        threads = torch.get_num_threads() if self.device == "cpu" and self.spec.auxiliary_image is not None else 1
+        return max(threads, pixels // int(np.prod(shape)))
 
     @contextmanager
     def without_augmentation(self) -> Iterator[None]:
@@ -152,13 +157,13 @@ class SliceNetwork:
             base = target.apply(torch.stack(images, dim=1))
         device = stack.base.device
         layers = layer_type(self._precision, device.type, self.spec)
+        net, low = self._net_on(str(device)), target.apply(stack.target[:, None])
+        other = None if stack.reference is None else reference.apply(stack.reference[:, None])
         with nullcontext() if layers is None else torch.autocast(device.type, layers):
-            image = self._net_on(str(device))(
-                target.apply(stack.target[:, None]),
-                None if stack.reference is None else reference.apply(stack.reference[:, None]),
-                stack.positions,
-                base=base,
-            )
+            if works_on_foreground(self.spec, device.type):
+                image = super_resolve_foreground(net, low, other, stack.positions, base)
+            else:
+                image = net(low, other, stack.positions, base=base)
         return target.undo(image.float())[:, 0]
 
     def _net_on(self, device: str) -> Network:

@@ -69,6 +69,8 @@ def project(image: Tensor, bases: Sequence[Tensor | None]) -> Tensor:
     over_k, over_j, over_i = bases
     if over_k is not None:
         image = (over_k.T @ image.reshape(image.shape[0], -1)).reshape(-1, *image.shape[1:])
+    if _columns_shrink_more(over_j, over_i):
+        return over_j.T @ (image @ over_i)
     if over_j is not None:
         image = over_j.T @ image
     return image if over_i is None else image @ over_i
@@ -77,10 +79,17 @@ def project(image: Tensor, bases: Sequence[Tensor | None]) -> Tensor:
 def expand(coefficients: Tensor, bases: Sequence[Tensor | None], onto: Tensor | None = None) -> Tensor:
     """`bases` applied, (r, r, r) → (n, n, n); added to `onto`, in place, if given."""
     over_k, over_j, over_i = bases
+    if _columns_shrink_more(over_j, over_i):
+        coefficients, over_j = over_j @ coefficients, None
+    elif over_i is not None and over_j is not None:
+        coefficients, over_i = coefficients @ over_i.T, None
+    if over_k is None and onto is not None:  # the last product and the sum in one pass
+        if over_i is not None:
+            return onto.baddbmm_(coefficients, over_i.T.expand(len(onto), *over_i.T.shape))
+        if over_j is not None:
+            return onto.baddbmm_(over_j.expand(len(onto), *over_j.shape), coefficients)
     if over_i is not None:
         coefficients = coefficients @ over_i.T
-    if over_j is not None and over_k is None and onto is not None:
-        return onto.baddbmm_(over_j.expand(len(onto), *over_j.shape), coefficients)
     if over_j is not None:
         coefficients = over_j @ coefficients
     if over_k is not None:
@@ -90,3 +99,10 @@ def expand(coefficients: Tensor, bases: Sequence[Tensor | None], onto: Tensor | 
             return onto
         coefficients = (over_k @ flat).reshape(-1, *coefficients.shape[1:])
     return coefficients if onto is None else onto.add_(coefficients)
+
+
+def _columns_shrink_more(over_j: Tensor | None, over_i: Tensor | None) -> bool:
+    """Whether columns are to be projected before rows, and expanded after them: then there is less to multiply."""
+    if over_j is None or over_i is None:
+        return False
+    return over_i.shape[1] * over_j.shape[0] < over_j.shape[1] * over_i.shape[0]

@@ -115,3 +115,21 @@ def test_noise_is_estimated(level):
     noisy[:, :20] = 0  # a masked background is no evidence of quiet
     scan = Volume(noisy, np.diag([1, 1, 4, 1]))
     assert noise_level(scan) == pytest.approx(level, rel=0.1)
+
+
+@pytest.mark.parametrize("kept", [(12, 8), (8, 12), (12, None), (None, 8), (None, None)])
+@pytest.mark.parametrize("volume", [False, True])
+def test_products_do_not_depend_on_the_order_of_the_axes(kept, volume):
+    generator = torch.Generator().manual_seed(0)
+    shape = (3, 20, 16)
+    ranks = (2 if volume else None, *kept)
+    bases = [None if r is None else torch.randn(n, r, generator=generator) for n, r in zip(shape, ranks, strict=True)]
+    full = [torch.eye(n) if basis is None else basis for n, basis in zip(shape, bases, strict=True)]
+    image = torch.randn(shape, generator=generator)
+    coefficients = torch.einsum("kji,ka,jb,ic->abc", image, *full)
+    assert torch.allclose(project(image, bases), coefficients, atol=1e-4)
+    expected = torch.einsum("abc,ka,jb,ic->kji", coefficients, *full)
+    assert torch.allclose(expand(coefficients, bases), expected, rtol=1e-4, atol=1e-3)
+    onto = image.clone()
+    assert expand(coefficients, bases, onto=onto) is onto
+    assert torch.allclose(onto, image + expected, rtol=1e-4, atol=1e-3)
