@@ -149,7 +149,7 @@ def test_projections_cost_no_quality_and_keep_the_data(monkeypatch):
     low = mc.degrade(truth, "kspace", 3, magnitude=True)
     after, quality = [], []
     for projections in (0, 8):
-        monkeypatch.setattr("MultiContrastSRLib.acquisition.consistency._PROJECTIONS", projections)
+        monkeypatch.setattr("MultiContrastSRLib.acquisition.agreement._PROJECTIONS", projections)
         run = mc.prepare(low, reference, "guided", register="off")
         after.append(run.report.consistency["residual_after"])
         quality.append(psnr(run.render(truth.grid), truth))
