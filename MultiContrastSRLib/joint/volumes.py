@@ -215,7 +215,12 @@ def joint_images(
     def stopped(limit: float = end) -> bool:
         return time.perf_counter() >= limit or (stop is not None and stop())
 
-    joint = JointReconstruction(contrasts, lattice, across, device, monitor.part(0.0, 0.15), stopped)
+    # float32 work on intensities far from zero would lose digits
+    zeros = [_nearest_to_zero([scan.array for scan in scans]) for scans in contrasts]
+    shifted = [[_minus(scan, zero) for scan in scans] for scans, zero in zip(contrasts, zeros, strict=True)]
+    if preview is not None:
+        preview = partial(_preview_plus, preview, zeros)
+    joint = JointReconstruction(shifted, lattice, across, device, monitor.part(0.0, 0.15), stopped)
     images: list[np.ndarray | None] = [None] * len(contrasts)
     parts, begin = joint.batches, time.perf_counter()
     for count, part in enumerate(parts):
@@ -239,7 +244,25 @@ def joint_images(
                 if images[number] is None:
                     images[number] = np.empty(lattice.shape, np.float32)
                 images[number][part] = image
-    return images, joint.notes, joint.warnings
+    return _plus(images, zeros), joint.notes, joint.warnings
+
+
+def _nearest_to_zero(arrays: Sequence[np.ndarray]) -> np.float32:
+    """The intensity nearest to zero within the range of the arrays: 0 where that includes it."""
+    lowest, highest = min((x.min() for x in arrays), default=0), max((x.max() for x in arrays), default=0)
+    return np.clip(np.float32(0), lowest, highest)
+
+
+def _minus(scan: Volume, zero: np.float32) -> Volume:
+    return scan if zero == 0 else Volume.on(scan.grid, scan.array - zero, scan.name, scan.metadata)
+
+
+def _plus(images: Sequence[np.ndarray | None], zeros: Sequence[np.float32]) -> list[np.ndarray | None]:
+    return [x if x is None or zero == 0 else x + zero for x, zero in zip(images, zeros, strict=True)]
+
+
+def _preview_plus(preview: Preview, zeros: Sequence[np.float32], images: Sequence[np.ndarray | None]) -> None:
+    preview(_plus(images, zeros))
 
 
 def _halves(part: Part, across: int | None, shape: tuple[int, int, int]) -> list[Part]:
