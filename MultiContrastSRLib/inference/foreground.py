@@ -13,33 +13,31 @@ from torch import Tensor
 
 from ..networks.network import Network
 from ..networks.positions import Positions
-from ..networks.spec import Spec
 
-_LOCAL = ("swift",)  # networks whose correction of a crop is the crop of their correction
 _EMPTY = 0.02  # of the range: what is darker in every image is empty; ringing beside the head mostly is
-_MARGIN = 32  # pixels around what is not empty
 _MULTIPLE = 8  # pixels: crops begin where the network halves its resolution
 _WORTHWHILE = 0.95  # share of a slice above which all of it is computed
 
 Window = tuple[slice, slice]
 
 
-def works_on_foreground(spec: Spec, device_type: str) -> bool:
-    """Whether the network of `spec` is applied to the foreground alone: on the CPU, where every pixel takes time."""
-    return device_type == "cpu" and spec.network in _LOCAL and spec.normalisation == "percentile"
+def works_on_foreground(network: Network, device_type: str) -> bool:
+    """Whether a network is applied to the foreground alone: on the CPU, where every pixel takes time."""
+    return device_type == "cpu" and network.reach is not None and network.spec.normalisation == "percentile"
 
 
-def foreground(base: Tensor, reference: Tensor | None, positions: Positions) -> Window | None:
+def foreground(base: Tensor, reference: Tensor | None, positions: Positions, margin: int) -> Window | None:
     """The rows and columns of a slice that are not empty, with a margin; None where that is about all of it.
 
     Args:
         base: (1, C, H, W), the base image and the auxiliary image, normalised.
         reference: (1, C, any size), normalised; None without.
         positions: of the H×W pixels in the reference.
+        margin: pixels around what is not empty.
 
     >>> base = torch.zeros(1, 1, 400, 400)
     >>> base[..., 100:200, 0:300] = 1
-    >>> foreground(base, None, Positions.regular((400, 400), ((0.5, 0.0), (0.5, 0.0))))
+    >>> foreground(base, None, Positions.regular((400, 400), ((0.5, 0.0), (0.5, 0.0))), 32)
     (slice(64, 232, None), slice(0, 332, None))
     """
     window = []
@@ -51,7 +49,7 @@ def foreground(base: Tensor, reference: Tensor | None, positions: Positions) -> 
         found = torch.nonzero(used)
         if len(found) == 0:
             return None
-        first, last = max(0, int(found[0]) - _MARGIN), min(n, int(found[-1]) + 1 + _MARGIN)
+        first, last = max(0, int(found[0]) - margin), min(n, int(found[-1]) + 1 + margin)
         window.append(slice(first - first % _MULTIPLE, last))
     rows, columns = window
     share = (rows.stop - rows.start) * (columns.stop - columns.start) / (base.shape[-2] * base.shape[-1])
@@ -66,7 +64,10 @@ def super_resolve_foreground(
     Slices with air are computed one by one, so that none depends on the others.
     """
     references = [None] * len(base) if reference is None else reference.split(1)
-    windows = [foreground(image, other, positions) for image, other in zip(base.split(1), references, strict=True)]
+    windows = [
+        foreground(image, other, positions, network.reach or 0)
+        for image, other in zip(base.split(1), references, strict=True)
+    ]
     if not any(windows):
         return network(target, reference, positions, base=base)
     slices = zip(target.split(1), references, base.split(1), windows, strict=True)

@@ -160,7 +160,7 @@ class SliceNetwork:
         net, low = self._net_on(str(device)), target.apply(stack.target[:, None])
         other = None if stack.reference is None else reference.apply(stack.reference[:, None])
         with nullcontext() if layers is None else torch.autocast(device.type, layers):
-            if works_on_foreground(self.spec, device.type):
+            if works_on_foreground(net, device.type):
                 image = super_resolve_foreground(net, low, other, stack.positions, base)
             else:
                 image = net(low, other, stack.positions, base=base)

@@ -38,28 +38,43 @@ def bright(rows: slice, columns: slice, shape: tuple[int, int] = SHAPE, channels
 
 
 def test_air_beyond_a_margin_is_left_out():
-    rows, columns = foreground(bright(slice(80, 90), slice(100, 110)), None, positions())
+    rows, columns = foreground(bright(slice(80, 90), slice(100, 110)), None, positions(), 32)
     assert (rows.start, columns.start) == (48, 64) and (rows.stop, columns.stop) == (122, 142)
-    assert foreground(bright(slice(80, 90), slice(None)), None, positions()) == (slice(48, 122), slice(0, 240))
+    assert foreground(bright(slice(80, 90), slice(None)), None, positions(), 32) == (slice(48, 122), slice(0, 240))
 
 
 @pytest.mark.parametrize("reference", [SHAPE, (100, 120)])
 def test_what_only_the_reference_shows_is_foreground(reference):
     factor = SHAPE[0] // reference[0]
     other = bright(slice(150 // factor, 160 // factor), slice(100 // factor, 110 // factor), reference, channels=1)
-    rows, columns = foreground(bright(slice(80, 90), slice(100, 110)), other, positions(reference))
+    rows, columns = foreground(bright(slice(80, 90), slice(100, 110)), other, positions(reference), 32)
     assert rows.start == 48 and abs(rows.stop - 192) <= 1 and columns == slice(64, 142)  # to half a pixel
 
 
 def test_a_slice_that_is_full_or_empty_is_not_cut():
-    assert foreground(bright(slice(2, 198), slice(4, 236)), None, positions()) is None
-    assert foreground(torch.zeros(1, 2, *SHAPE), None, positions()) is None
+    assert foreground(bright(slice(2, 198), slice(4, 236)), None, positions(), 32) is None
+    assert foreground(torch.zeros(1, 2, *SHAPE), None, positions(), 32) is None
 
 
 def test_only_local_networks_and_only_on_the_cpu():
-    swift = light("swift")
+    swift = build(light("swift"))
     assert works_on_foreground(swift, "cpu") and not works_on_foreground(swift, "cuda")
-    assert not works_on_foreground(light("dinet", base="guided"), "cpu")
+    assert not works_on_foreground(build(light("dinet", base="guided")), "cpu")
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_swifts_correction_depends_on_pixels_within_its_reach(blocks):
+    torch.manual_seed(0)
+    net = build(light("swift", blocks=blocks))
+    with torch.no_grad():
+        net.tail.weight.normal_(0, 0.05)
+    base, target, other = torch.rand(1, 2, *SHAPE), torch.zeros(1, 1, 100, 120), torch.rand(1, 1, *SHAPE)
+    center, far = (100, 120), torch.ones(SHAPE, dtype=torch.bool)
+    far[center[0] - net.reach : center[0] + net.reach + 1, center[1] - net.reach : center[1] + net.reach + 1] = False
+    with torch.inference_mode():
+        before = net(target, other, positions(), base=base)[:, :, center[0], center[1]]
+        changed = net(target, torch.where(far, 0.0, other), positions(), base=torch.where(far, 0.0, base))
+    assert changed[:, :, center[0], center[1]] == before
 
 
 def test_the_correction_is_the_networks_own_within_the_window_and_continued_beyond():
@@ -76,7 +91,7 @@ def test_the_correction_is_the_networks_own_within_the_window_and_continued_beyo
         both = super_resolve_foreground(
             net, *(torch.cat([x, x.flip(-1)]) for x in (target, other)), positions(), torch.cat([base, base.flip(-1)])
         )
-    rows, columns = foreground(base, other, positions())
+    rows, columns = foreground(base, other, positions(), net.reach)
     cut = net(target, other, positions().crop((rows, columns)), base=base[..., rows, columns])
     assert (whole - base[:, :1]).abs().max() > 0.02
     assert torch.allclose(found[..., rows, columns], cut, atol=1e-6)
@@ -94,7 +109,7 @@ def test_results_of_the_weights_that_ship_differ_by_little(with_reference, monke
     in_foreground, windows = slice_network.super_resolve_foreground, []
 
     def noting(net, target, other, places, base):
-        windows.append(foreground(base[:1], None if other is None else other[:1], places))
+        windows.append(foreground(base[:1], None if other is None else other[:1], places, net.reach))
         return in_foreground(net, target, other, places, base)
 
     images = []

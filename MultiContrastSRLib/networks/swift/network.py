@@ -44,6 +44,8 @@ class Swift(Network):
         super().__init__(spec)
         channels, width, blocks = spec.in_channels, spec.features, spec.blocks
         half, quarter = 2 * width, 4 * width
+        # convolutions at the output's resolution, at half and a quarter of it, and where the halvings begin
+        self.reach = 18 * blocks + 17
         self.condition = nn.Sequential(nn.Linear(2, _CONDITION), nn.ReLU())
         self.head = conv3(spec.base_channels + 2 * channels, width)
         self.before = _blocks(width, 1)

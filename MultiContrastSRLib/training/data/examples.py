@@ -58,9 +58,6 @@ class Examples:
         brain = ~np.isin(np.array(pack.label_values), (0, *recipe.labels.background))
         self._brain = torch.from_numpy(brain).to(self.device)
 
-    def __len__(self) -> int:
-        return self.recipe.optimisation.steps
-
     def __getitem__(self, step: int) -> Batch:
         settings = self.recipe.optimisation
         rng = np.random.default_rng((settings.seed, step))
