@@ -29,7 +29,7 @@ class Stub(torch.nn.Module):
 
     def __init__(self, enough_memory: bool) -> None:
         super().__init__()
-        self.spec = light("swift", base="guided")
+        self.spec, self.reach = light("swift", base="guided"), None
         self.weight = torch.nn.Parameter(torch.zeros(1))
         self.enough_memory, self.devices = enough_memory, Seen()
 
