@@ -1,11 +1,11 @@
-"""The number of threads that torch computes with."""
+"""Work in several threads, and the number of threads that torch computes with."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from queue import Empty, SimpleQueue
 from threading import Event, Lock
 from typing import TypeVar
@@ -36,33 +36,37 @@ def _running() -> int | None:
         return None
 
 
-def for_each(items: Iterable[Item], work: Callable[[Item, Monitor], None], monitor: Monitor) -> None:
-    """`work(item, monitor)` for all items, on the CPU, in up to as many threads as torch uses in this one.
+def in_threads(
+    items: Iterable[Item],
+    work: Callable[[Item, Monitor], None],
+    monitor: Monitor,
+    most: int,
+    context: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> None:
+    """`work(item, monitor)` for all items in up to `most` threads, the calling one among them.
 
-    Each thread computes by itself (`single_threaded`) and takes the next item when it is ready: none waits busily for
-    others, as the threads within an operation of torch do, so that neighbours on the machine cost their share only.
+    Each thread takes the next item when it is ready: none waits for others. Busy cores get no thread (`idle_threads`).
 
     Args:
-        work: independent of the other items; is given a monitor to ask in its thread.
+        work: independent of the other items; is given a monitor to ask in its thread. Works outside the GIL, or most
+            threads wait.
         monitor: asked in the calling thread only, which works as well.
+        context: of each thread.
 
     Raises:
         CancelledError: the monitor's caller wants to cancel; all threads have ended.
     """
-    import torch
-
     left: SimpleQueue[Item] = SimpleQueue()
     for item in items:
         left.put(item)
     stop = Event()
-    inference = torch.is_inference_mode_enabled()  # is a thread's own
 
     def run(monitor: Monitor) -> None:
-        with single_threaded(), torch.inference_mode(inference), suppress(Empty):
+        with context(), suppress(Empty):
             while not stop.is_set():
                 work(left.get_nowait(), monitor)
 
-    others = idle_threads(torch.get_num_threads()) - 1
+    others = idle_threads(most) - 1
     with ThreadPoolExecutor(max_workers=max(1, others)) as pool:
         futures = [pool.submit(run, Monitor(None, stop.is_set, stage=monitor.stage)) for _ in range(others)]
         try:
@@ -73,6 +77,24 @@ def for_each(items: Iterable[Item], work: Callable[[Item, Monitor], None], monit
             stop.set()
     for future in futures:
         future.result()
+
+
+def for_each(items: Iterable[Item], work: Callable[[Item, Monitor], None], monitor: Monitor) -> None:
+    """`in_threads` for work of torch on the CPU, in up to as many threads as torch uses in the calling one.
+
+    Each thread computes by itself (`single_threaded`): none waits busily for others, as the threads within an operation
+    of torch do, so that neighbours on the machine cost their share only.
+    """
+    import torch
+
+    inference = torch.is_inference_mode_enabled()  # is a thread's own
+
+    @contextmanager
+    def alone() -> Iterator[None]:
+        with single_threaded(), torch.inference_mode(inference):
+            yield
+
+    in_threads(items, work, monitor, torch.get_num_threads(), alone)
 
 
 def _has_failed(future: Future[None]) -> bool:

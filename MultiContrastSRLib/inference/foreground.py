@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..networks.bounded import limit_reach
 from ..networks.network import Network
 from ..networks.positions import Positions
 
 _EMPTY = 0.02  # of the range: what is darker in every image is empty; ringing beside the head mostly is
-_MULTIPLE = 8  # pixels: crops begin where the network halves its resolution
 _WORTHWHILE = 0.95  # share of a slice above which all of it is computed
 
 Window = tuple[slice, slice]
@@ -38,7 +38,7 @@ def foreground(base: Tensor, reference: Tensor | None, positions: Positions, mar
     >>> base = torch.zeros(1, 1, 400, 400)
     >>> base[..., 100:200, 0:300] = 1
     >>> foreground(base, None, Positions.regular((400, 400), ((0.5, 0.0), (0.5, 0.0))), 32)
-    (slice(64, 232, None), slice(0, 332, None))
+    (slice(68, 232, None), slice(0, 332, None))
     """
     window = []
     for dim, n in enumerate(base.shape[-2:]):
@@ -49,8 +49,7 @@ def foreground(base: Tensor, reference: Tensor | None, positions: Positions, mar
         found = torch.nonzero(used)
         if len(found) == 0:
             return None
-        first, last = max(0, int(found[0]) - margin), min(n, int(found[-1]) + 1 + margin)
-        window.append(slice(first - first % _MULTIPLE, last))
+        window.append(slice(max(0, int(found[0]) - margin), min(n, int(found[-1]) + 1 + margin)))
     rows, columns = window
     share = (rows.stop - rows.start) * (columns.stop - columns.start) / (base.shape[-2] * base.shape[-1])
     return None if share > _WORTHWHILE else (rows, columns)
@@ -64,9 +63,9 @@ def super_resolve_foreground(
     Slices with air are computed one by one, so that none depends on the others.
     """
     references = [None] * len(base) if reference is None else reference.split(1)
+    margin = max(network.reach or 0, *map(limit_reach, positions.scale))
     windows = [
-        foreground(image, other, positions, network.reach or 0)
-        for image, other in zip(base.split(1), references, strict=True)
+        foreground(image, other, positions, margin) for image, other in zip(base.split(1), references, strict=True)
     ]
     if not any(windows):
         return network(target, reference, positions, base=base)

@@ -14,8 +14,8 @@ from ..image.volume import Volume
 from .steps import RefinementStep
 
 
-def intermediate_volume(volume: Volume, step: RefinementStep, array: np.ndarray) -> Volume:
-    """`array`, which `step` computed from `volume`, made consistent with it, with its new acquisition model."""
+def intermediate_volume(volume: Volume, step: RefinementStep, array: np.ndarray) -> tuple[Volume, tuple[str, ...]]:
+    """`array`, which `step` made of `volume`, made consistent with it, with its new acquisition model; and warnings."""
     model = AcquisitionModel.estimate(volume)
     consistent, _ = make_consistent(LatticeImage(volume, model, array))
     axes = []
@@ -27,4 +27,5 @@ def intermediate_volume(volume: Volume, step: RefinementStep, array: np.ndarray)
             axes.append(replace(axis, samples=n, spacing=spacing, thickness=spacing))
         else:
             axes.append(AxisModel("kspace", n, spacing))
-    return Volume.on(consistent.lattice, consistent.lattice_array(), volume.name, {SIMULATED: tuple(axes)})
+    result = Volume.on(consistent.lattice, consistent.lattice_array(), volume.name, {SIMULATED: tuple(axes)})
+    return result, consistent.warnings

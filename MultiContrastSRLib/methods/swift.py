@@ -17,7 +17,7 @@ class SwiftMethod(TrainedMethod):
     name = "swift"
     label = "Swift"
     summary = "Small trained network that corrects guided, for any scale: the one for live zoom."
-    citation = "MultiContrastSR's own, 2026; residual U-Net after Ronneberger et al., MICCAI 2015"
+    citation = "MultiContrastSR's own, 2026; residual network after EDSR, Lim et al., CVPRW 2017"
     order = 5
 
     def network_for(self, model, axes, factors, chosen, device):

@@ -33,11 +33,16 @@ def local_range(images: Tensor, scale: tuple[float, float]) -> Tensor:
     """The largest minus the smallest value within `REACH` target pixels around every pixel of (B, C, H, W)."""
     highest, lowest = images, -images
     for dim, factor in enumerate(scale):
-        reach = max(1, math.ceil(REACH * factor - 1e-6))
+        reach = limit_reach(factor)
         kernel, padding = [1, 1], [0, 0]
         kernel[dim], padding[dim] = 2 * reach + 1, reach
         highest, lowest = (F.max_pool2d(x, kernel, 1, padding) for x in (highest, lowest))
     return highest + lowest
+
+
+def limit_reach(factor: float) -> int:
+    """Output pixels on either side of a pixel that its limit depends on, along an axis of `factor` a target pixel."""
+    return max(1, math.ceil(REACH * factor - 1e-6))
 
 
 def corrected(base: Tensor, correction: Tensor, scale: tuple[float, float]) -> Tensor:

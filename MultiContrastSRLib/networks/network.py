@@ -31,7 +31,7 @@ class Network(nn.Module, ABC):
     """
 
     black_reference_is_none: ClassVar[bool] = False  # whether a reference of zeros gives the image without one
-    reach: int | None = None  # output pixels around a pixel that its correction depends on; None: the whole slice
+    reach: int | None = None  # output pixels that a correction depends on, the limit aside; None: the whole slice
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import scipy
 from ..core.errors import CancelledError
 from ..core.packages import require
 from ..core.progress import Monitor
+from ..core.threads import in_threads
 from ..image import kernels
 from ..image.grid import Grid
 from ..image.sampling import sample
@@ -41,7 +43,8 @@ def register_rigid(target: Volume, reference: Volume, probe: Probe, monitor: Mon
     """(4×4 RAS-to-RAS that moves `reference` onto `target`, a sentence if it failed else "").
 
     Starts from the headers' positions. Each level runs with and without coil shading, whose removal helps some pairs
-    and harms others, and the outcome of more mutual information is kept. Deterministic: regular sampling, one thread.
+    and harms others (at once where two cores are idle), and the outcome of more mutual information is kept.
+    Deterministic: regular sampling, one thread each.
 
     Args:
         probe: of `target`, to compare the outcomes.
@@ -68,15 +71,16 @@ def register_rigid(target: Volume, reference: Volume, probe: Probe, monitor: Mon
     def similarity(transform: Euler3DTransform) -> float:
         return probe.compare(reference.moved(move(transform)))[1]
 
+    def optimize(found: list[Euler3DTransform], size: float, share: float, flat: bool, level: Monitor) -> None:
+        _optimize(found[flat], fixed, moving, size, share, flat, level.part(0.5 * flat, 0.5 * flat + 0.5))
+
     best = sitk.Euler3DTransform()
     best.SetCenter([float(x) for x in (LPS[:3, :3] @ fixed.grid.center)])
     try:
         for number, (size, share) in enumerate(((coarse, 1.0), (coarse / 2, _SAMPLING))):
-            found = []
-            for half, flat in enumerate((False, True)):
-                found.append(sitk.Euler3DTransform(best))
-                part = monitor.part(0.5 * number + 0.25 * half, 0.5 * number + 0.25 * (half + 1))
-                _optimize(found[-1], fixed, moving, size, share, flat, part)
+            found = [sitk.Euler3DTransform(best), sitk.Euler3DTransform(best)]
+            level = monitor.part(0.5 * number, 0.5 * number + 0.5)
+            in_threads((False, True), partial(optimize, found, size, share), level, most=2)
             best = max(found, key=similarity)
     except RuntimeError as problem:
         monitor.check()

@@ -39,7 +39,7 @@ def bright(rows: slice, columns: slice, shape: tuple[int, int] = SHAPE, channels
 
 def test_air_beyond_a_margin_is_left_out():
     rows, columns = foreground(bright(slice(80, 90), slice(100, 110)), None, positions(), 32)
-    assert (rows.start, columns.start) == (48, 64) and (rows.stop, columns.stop) == (122, 142)
+    assert (rows.start, columns.start) == (48, 68) and (rows.stop, columns.stop) == (122, 142)
     assert foreground(bright(slice(80, 90), slice(None)), None, positions(), 32) == (slice(48, 122), slice(0, 240))
 
 
@@ -48,7 +48,8 @@ def test_what_only_the_reference_shows_is_foreground(reference):
     factor = SHAPE[0] // reference[0]
     other = bright(slice(150 // factor, 160 // factor), slice(100 // factor, 110 // factor), reference, channels=1)
     rows, columns = foreground(bright(slice(80, 90), slice(100, 110)), other, positions(reference), 32)
-    assert rows.start == 48 and abs(rows.stop - 192) <= 1 and columns == slice(64, 142)  # to half a pixel
+    assert rows.start == 48 and abs(rows.stop - 192) <= 1  # to half a pixel
+    assert abs(columns.start - 68) <= 1 and columns.stop == 142
 
 
 def test_a_slice_that_is_full_or_empty_is_not_cut():

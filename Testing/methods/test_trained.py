@@ -24,6 +24,7 @@ from MultiContrastSRLib.core.errors import CancelledError, FileReadError, InputE
 from MultiContrastSRLib.core.progress import Monitor
 from MultiContrastSRLib.image.grid import Grid
 from MultiContrastSRLib.image.volume import Volume
+from MultiContrastSRLib.inference.prepared_step import PreparedStep
 from MultiContrastSRLib.inference.slice_network import SliceNetwork
 from MultiContrastSRLib.inference.steps import RefinementStep, lattice_factors, measured_axes, refinement_steps
 from MultiContrastSRLib.methods import get
@@ -197,6 +198,25 @@ def test_thick_slices_become_thin(method):
     assert result.volume.shape == truth.shape
     spline = run("bspline", target, None, truth)
     assert rms(result.volume.array, truth.array) < rms(spline.volume.array, truth.array)
+
+
+def test_what_goes_wrong_in_the_first_of_two_steps_is_told(monkeypatch):
+    truth, reference = pair(grid((16, 40, 36), (4.0, 4.0, 4.0)))
+    target = degrade(degrade(truth, "slab", 2, axis=0), "kspace", (1, 2, 2))
+    monkeypatch.setattr(PreparedStep, "whole", diverging_where_stacks_are_two())
+    report = mc.prepare(target, reference, "dinet", register="off").report
+    assert any("plain interpolation is shown there instead" in sentence for sentence in report.warnings)
+
+
+def diverging_where_stacks_are_two():
+    """`PreparedStep.whole`, wild after a step along a single axis, which is refined in two stacks of slices."""
+    whole = PreparedStep.whole
+
+    def spoiled(prepared, monitor, needed=None):
+        array = whole(prepared, monitor, needed)
+        return array if prepared.across is not None else array + 1e4 * (np.indices(array.shape).sum(0) % 2)
+
+    return spoiled
 
 
 def test_minet_leaves_what_lies_across_slices_to_guided():

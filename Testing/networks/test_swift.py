@@ -1,4 +1,4 @@
-"""Swift: a U-Net on the output's lattice, with or without a reference, at any scale."""
+"""Swift: a residual network on the output's lattice, with or without a reference, at any scale."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ torch = pytest.importorskip("torch", reason="The networks need torch, which is n
 
 from network_fixtures import case, count, perturbed, tiny_light  # noqa: E402
 
-from MultiContrastSRLib.networks.bounded import local_limit  # noqa: E402
+from MultiContrastSRLib.networks.bounded import limit_reach, local_limit  # noqa: E402
 from MultiContrastSRLib.networks.positions import Positions, sample_linear  # noqa: E402
 from MultiContrastSRLib.networks.registry import from_dict, light  # noqa: E402
+from MultiContrastSRLib.networks.swift import network  # noqa: E402
 from MultiContrastSRLib.networks.swift.network import Block  # noqa: E402
 from MultiContrastSRLib.networks.test_time_augmentation import TRANSFORMS, transform, transform_positions  # noqa: E402
 
@@ -104,11 +105,13 @@ def test_gradients_reach_every_parameter(net):
 @pytest.mark.parametrize("transposed", [False, True])
 @torch.no_grad()
 def test_the_correction_of_a_crop_is_the_crop_of_the_correction(transposed):
-    """At multiples of four pixels, and away from the borders of the crop, where it lacks neighbours."""
+    """Farther from the borders of the crop than a correction depends on."""
     net = perturbed(tiny_light("swift"), 0.05).double()
     base, reference = torch.rand(1, 3, 171, 190, dtype=torch.float64).split((2, 1), dim=1)
     x = torch.rand(1, 1, 86, 95, dtype=torch.float64)
-    window, inner, scale = (slice(40, 128), slice(48, 144)), (slice(40, 48), slice(40, 56)), (2.0, 3.0)
+    window, scale = (slice(41, 120), slice(30, 145)), (2.0, 3.0)
+    rows, columns = (max(net.reach, limit_reach(factor)) for factor in scale)
+    inner = (slice(rows, 79 - rows), slice(columns, 115 - columns))
     p = regular((171, 190), scale)
     if transposed:
         base, reference, x, window, inner, scale = base.mT, reference.mT, x.mT, window[::-1], inner[::-1], scale[::-1]
@@ -122,6 +125,17 @@ def test_the_correction_of_a_crop_is_the_crop_of_the_correction(transposed):
     difference = (added_in_crop - added[part]).abs()
     assert float(difference[(..., *inner)].max()) < 1e-10
     assert float(difference.max()) > 1e-6 and float(added.abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("pixels", [1, 60, 200])
+@torch.no_grad()
+def test_strips_make_the_whole(net, pixels, monkeypatch):
+    """At the borders of the image, too, which the convolutions pad."""
+    x, y, p = case((24, 20), (12, 10), (24, 20))
+    base = torch.rand(2, 2, 24, 20)
+    whole = net(x, y, p, base=base)
+    monkeypatch.setattr(network, "_STRIP_PIXELS", pixels)
+    assert torch.allclose(net(x, y, p, base=base), whole, atol=1e-6)
 
 
 def with_reference_at_zero(positions: Positions, window: tuple[slice, slice]) -> Positions:

@@ -12,6 +12,7 @@ import pytest
 from phantoms import pair, rotation
 
 from MultiContrastSRLib import Volume
+from MultiContrastSRLib.core import threads
 from MultiContrastSRLib.core.errors import CancelledError, InputError
 from MultiContrastSRLib.core.progress import Monitor
 from MultiContrastSRLib.registration.align import align, displacement
@@ -121,6 +122,22 @@ def test_registration_can_be_cancelled():
     with pytest.raises(CancelledError) as caught:
         align(*head(), "on", Monitor(progress, cancel.is_set, stage="register"))
     assert caught.value.stage == "register"
+
+
+@pytest.mark.slow
+def test_two_threads_find_what_one_finds_and_progress_comes_from_the_callers(monkeypatch):
+    found, callers = [], set()
+    for count in (1, 2):
+        monkeypatch.setattr(threads, "idle_threads", lambda most, count=count: count)
+        fractions: list[float] = []
+
+        def progress(fraction, stage, fractions=fractions):
+            fractions.append(fraction)
+            callers.add(threading.get_ident())
+
+        found.append(align(*head(), "on", Monitor(progress)).transform)
+        assert fractions == sorted(fractions) and len(set(fractions)) > 10
+    assert np.array_equal(*found) and callers == {threading.get_ident()}
 
 
 @pytest.mark.parametrize("looks", [20, pytest.param(1000, marks=pytest.mark.slow)], ids=["cancelled", "finished"])

@@ -16,8 +16,8 @@ class SwiftSpec(Spec):
     """Swift, see `network.Swift`. There is one size.
 
     Attributes:
-        features: channels at the output's resolution; twice as many at half of it, four times at a quarter.
-        blocks: residual blocks at each resolution on either side; one at the output's before, one more at a quarter.
+        features: channels of the feature maps.
+        blocks: residual blocks.
     """
 
     network: ClassVar[str] = "swift"
@@ -25,7 +25,7 @@ class SwiftSpec(Spec):
 
     base: str = "guided+joint-tv"
     features: int = 32
-    blocks: int = 2
+    blocks: int = 10
 
     @classmethod
     def light(cls) -> SwiftSpec:
