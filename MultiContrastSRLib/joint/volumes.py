@@ -17,6 +17,7 @@ from ..core.fallback import FallbackDevice, retry_smaller
 from ..core.progress import Monitor
 from ..core.threads import single_threaded
 from ..image.grid import Grid
+from ..image.offset import minus, nearest_to_zero
 from ..image.volume import Volume
 from .channel import Channel, make_channel
 from .observation import Observation, observe, observe_target
@@ -216,8 +217,8 @@ def joint_images(
         return time.perf_counter() >= limit or (stop is not None and stop())
 
     # float32 work on intensities far from zero would lose digits
-    zeros = [_nearest_to_zero([scan.array for scan in scans]) for scans in contrasts]
-    shifted = [[_minus(scan, zero) for scan in scans] for scans, zero in zip(contrasts, zeros, strict=True)]
+    zeros = [nearest_to_zero([scan.array for scan in scans]) for scans in contrasts]
+    shifted = [[minus(scan, zero) for scan in scans] for scans, zero in zip(contrasts, zeros, strict=True)]
     if preview is not None:
         preview = partial(_preview_plus, preview, zeros)
     joint = JointReconstruction(shifted, lattice, across, device, monitor.part(0.0, 0.15), stopped)
@@ -245,16 +246,6 @@ def joint_images(
                     images[number] = np.empty(lattice.shape, np.float32)
                 images[number][part] = image
     return _plus(images, zeros), joint.notes, joint.warnings
-
-
-def _nearest_to_zero(arrays: Sequence[np.ndarray]) -> np.float32:
-    """The intensity nearest to zero within the range of the arrays: 0 where that includes it."""
-    lowest, highest = min((x.min() for x in arrays), default=0), max((x.max() for x in arrays), default=0)
-    return np.clip(np.float32(0), lowest, highest)
-
-
-def _minus(scan: Volume, zero: np.float32) -> Volume:
-    return scan if zero == 0 else Volume.on(scan.grid, scan.array - zero, scan.name, scan.metadata)
 
 
 def _plus(images: Sequence[np.ndarray | None], zeros: Sequence[np.float32]) -> list[np.ndarray | None]:
