@@ -18,6 +18,7 @@ from phantoms import pair
 from MultiContrastSRLib import Volume, degrade
 from MultiContrastSRLib.acquisition.axis import AxisModel
 from MultiContrastSRLib.acquisition.operators import apply_operator
+from MultiContrastSRLib.image.offset import far_from_zero
 from MultiContrastSRLib.inference.slice_network import SliceNetwork
 from MultiContrastSRLib.methods import get
 from MultiContrastSRLib.networks.bounded import local_limit, local_range
@@ -113,7 +114,7 @@ def largest_excess(case: Case) -> float:
     if not calls:
         return 0.0 if np.isfinite(result.array).all() else float("inf")
     stack, normalisation = calls[-1]  # those before are trials
-    image, shape = result.array, stack.base.shape[1:]
+    image, shape = result.array - far_from_zero(case.target), stack.base.shape[1:]
     if image.shape[1:] != shape:
         axes = [AxisModel("kspace", n, 1.0) for n in shape]
         image = apply_operator(axes, "forward", image, image.shape[1:])
@@ -122,7 +123,7 @@ def largest_excess(case: Case) -> float:
     clipped = local_range(base, scale) + CLIPPED * (base.max() - base.min())
     excess = (found - base).abs() - torch.maximum(local_limit(base, scale), clipped)
     # of numbers in the scan's own units, which may lie far from zero: 25 roundings of float32
-    rounding = 3e-6 * float(stack.base.abs().max() / normalisation.scale) + 1e-5 * float(base.abs().max())
+    rounding = 3e-6 * float(np.abs(result.array).max() / normalisation.scale) + 1e-5 * float(base.abs().max())
     worst = float(excess.max()) - rounding
     return worst if np.isfinite(worst) else float("inf")
 
