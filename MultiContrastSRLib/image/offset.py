@@ -18,7 +18,7 @@ def nearest_to_zero(arrays: Sequence[np.ndarray]) -> np.float32:
 def far_from_zero(scan: Volume) -> np.float32:
     """`nearest_to_zero` of a scan that lies farther from zero than its intensities from each other; else 0."""
     zero = nearest_to_zero([scan.array])
-    return zero if abs(zero) > scan.array.max() - scan.array.min() else np.float32(0)
+    return zero if abs(zero) > np.ptp(scan.array) else np.float32(0)
 
 
 def minus(scan: Volume, zero: np.float32) -> Volume:

@@ -16,7 +16,7 @@ def layer_type(precision: str, device_type: str, spec: Spec) -> torch.dtype | No
 
     "auto" is float16 on CUDA devices for networks that correct a base image, which stays in float32. Shipped weights
     then differ from float32 by at most 5e-4 of the image's range (patient12, ×2 and ×4; Swift 2e-4), in bfloat16 by
-    2e-3 to 4e-3, Swift by 1e-3.
+    2e-3 to 4e-3.
 
     Args:
         precision: "auto", "float32", "bfloat16" or "float16".

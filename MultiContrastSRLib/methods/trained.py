@@ -53,7 +53,7 @@ PRECISION = Option(
     "Precision",
     "Number format of the network's layers: auto is float16 on CUDA GPUs where that changes the result by less than "
     "0.1 % of its range, else float32; bfloat16 is quicker on many processors and changes it by up to 0.5 %, with "
-    "Swift by 0.1 %.",
+    "Swift by 0.2 %.",
     choices=("auto", "float32", "bfloat16", "float16"),
 )
 
