@@ -42,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--minutes", type=float, metavar="M", help="time limit; run it again to go on; with --export, 0 only exports"
     )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N, mps or xpu")
+    parser.add_argument(
+        "--workers", type=int, metavar="N",
+        help="processes that make batches (default on a GPU: the cores but one; 0: the device makes them)",
+    )  # fmt: skip
     add_overwrite(parser)
 
 
@@ -143,7 +147,9 @@ def _train(
             "train from it (--from)."
         )
     minutes = None if parsed.minutes is None else parsed.minutes - elapsed
-    outcome = train(recipe, pack, parsed.output, device=device, minutes=minutes, report=report, **callbacks)
+    outcome = train(
+        recipe, pack, parsed.output, device=device, minutes=minutes, workers=parsed.workers, report=report, **callbacks
+    )
     last = outcome.curve[-1]["scores"] if outcome.curve else {}
     state = "finished" if outcome.finished else "not finished; run the same command again to go on"
     return {

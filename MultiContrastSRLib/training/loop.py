@@ -23,7 +23,7 @@ from .curve import PLOT, TensorBoardLog, plot_curve, progress_line
 from .data.batch import Batch
 from .data.examples import Examples
 from .data.pack import Pack
-from .data.prefetch import prefetched
+from .data.prefetch import batch_workers, prefetched
 from .initial_weights import load_initial_weights
 from .losses import leakage_loss, total_loss
 from .optimiser import Optimiser, check_optimiser, learning_rate_factor
@@ -75,6 +75,7 @@ def train(
     *,
     device: str = "cpu",
     minutes: float | None = None,
+    workers: int | None = None,
     report: Callable[[str], None] = lambda text: None,
     progress: ProgressCallback | None = None,
     cancel: CancelCallback | None = None,
@@ -85,6 +86,7 @@ def train(
         folder: for checkpoint.pt, curve.json, curve.png and TensorBoard events; created when missing.
         device: "cpu", "cuda:0" or another of `core.devices.list_devices`. Of several processes each takes
             the GPU of its rank.
+        workers: processes that make batches on the CPU; 0 makes them on the device; None chooses (`batch_workers`).
         minutes: time limit. At least one step is done; the checkpoint can be resumed.
         report: called with a line of text at each validation.
 
@@ -103,7 +105,7 @@ def train(
         place = Path(folder)
         place.mkdir(parents=True, exist_ok=True)
         try:
-            training = _Training(recipe, pack, place, _local_device(device, group), group)
+            training = _Training(recipe, pack, place, _local_device(device, group), group, workers)
             return training.run(limit, report, progress, cancel)
         except RuntimeError as error:
             if not is_out_of_memory(error):
@@ -136,7 +138,15 @@ def _local_device(device: str, group: ProcessGroup) -> torch.device:
 
 
 class _Training:
-    def __init__(self, recipe: Recipe, pack: Pack, folder: Path, device: torch.device, group: ProcessGroup) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        pack: Pack,
+        folder: Path,
+        device: torch.device,
+        group: ProcessGroup,
+        workers: int | None,
+    ) -> None:
         self.recipe, self.folder, self.device, self.group = recipe, folder, device, group
         settings = recipe.optimisation
         torch.manual_seed(settings.seed)
@@ -161,9 +171,10 @@ class _Training:
             self.net.load_state_dict(self.state.model)
             self.optimiser.load_state_dict(self.state.optimiser)
         steps = range(self.state.step, settings.steps)
-        examples = Examples(pack, recipe, device, group.part)
-        self.batches = prefetched(examples, steps)
-        self.batch: Batch | None = next(self.batches, None)
+        workers = batch_workers(device, group.size) if workers is None else workers
+        examples = Examples(pack, recipe, "cpu" if workers else device, group.part)
+        self.batches = prefetched(examples, steps, workers)
+        self.batch = self._next_batch()
         self.validation = Validation(pack, recipe, device) if group.is_main and settings.validate_every else None
         self.amp = settings.amp == "bf16" or (settings.amp == "auto" and _bfloat16_is_faster(device))
         self.log = TensorBoardLog(folder) if group.is_main else None
@@ -227,12 +238,16 @@ class _Training:
             loss = loss + settings.leakage * leakage_loss(image, batch.reference)
         loss.backward()
         if not stop:
-            self.batch = next(self.batches, None)
+            self.batch = self._next_batch()
         numbers = torch.stack([loss.detach().float(), torch.tensor(float(stop), device=self.device)])
         mean_loss, stopping = self.group.average(self.trained, numbers).tolist()
         self._update(mean_loss)
         state.step += 1
         return stopping > 0
+
+    def _next_batch(self) -> Batch | None:
+        batch = next(self.batches, None)
+        return None if batch is None else batch.to(self.device)
 
     def _update(self, loss: float) -> None:
         settings, state = self.recipe.optimisation, self.state

@@ -60,10 +60,12 @@ class Optimiser:
         have one size, would move them as far as the others.
         """
         for optimiser, learning_rate in self._parts:
-            unused = []
+            parameters = []
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate * factor
-                unused += [(p, p.grad) for p in group["params"] if not p.grad.any()]
+                parameters += group["params"]
+            used = torch.stack([p.grad.any() for p in parameters]).tolist()  # waits for the device once
+            unused = [(p, p.grad) for p, is_used in zip(parameters, used, strict=True) if not is_used]
             for parameter, _ in unused:
                 parameter.grad = None
             optimiser.step()

@@ -16,8 +16,10 @@ from MultiContrastSRLib.training.checkpoint import load_state  # noqa: E402
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("network", ["dual-arbnet", "dinet", "minet", "swift"])
-def test_five_steps_with_validation_and_a_stop_between(network, strict_device, tmp_path):
+@pytest.mark.parametrize(
+    ("network", "workers"), [("dual-arbnet", 0), ("dinet", 0), ("minet", 0), ("swift", 0), ("swift", 2)]
+)
+def test_five_steps_with_validation_and_a_stop_between(network, workers, strict_device, tmp_path):
     made = recipe(
         network,
         model={"base": "guided"},
@@ -28,9 +30,10 @@ def test_five_steps_with_validation_and_a_stop_between(network, strict_device, t
 
     def parts() -> loop.Outcome:
         asked = iter([False, False, True])
+        where = {"device": strict_device.name, "workers": workers}
         with pytest.raises(loop.StoppedError):
-            loop.train(made, pack, tmp_path / "parts", device=strict_device.name, cancel=lambda: next(asked))
-        return loop.train(made, pack, tmp_path / "parts", device=strict_device.name)
+            loop.train(made, pack, tmp_path / "parts", **where, cancel=lambda: next(asked))
+        return loop.train(made, pack, tmp_path / "parts", **where)
 
     expected, memory = loop.train(made, pack, tmp_path / "cpu"), Memory(strict_device, parts)
     assert memory.result.finished and memory.needed > 0 and memory.left == 0

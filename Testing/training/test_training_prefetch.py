@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="Training needs torch, which is not installed here.")
 
-from MultiContrastSRLib.training.data.prefetch import prefetched  # noqa: E402
+from training_fixtures import phantom_pack, recipe  # noqa: E402
+
+from MultiContrastSRLib.training.data.examples import Examples  # noqa: E402
+from MultiContrastSRLib.training.data.prefetch import batch_workers, prefetched  # noqa: E402
 
 
 class Numbers:
@@ -55,3 +59,24 @@ def test_an_error_reaches_the_caller_at_its_step():
 
 def test_no_steps_no_batches():
     assert list(prefetched(Numbers(), range(4, 4))) == []
+
+
+def test_worker_processes_make_the_same_batches_in_order():
+    examples = Examples(phantom_pack(), recipe("swift", model={"base": "guided"}))
+    state = torch.get_rng_state()
+    batches = prefetched(examples, range(5, 9), workers=2)
+    for step in (5, 6, 7):
+        batch, expected = next(batches), examples[step]
+        for name in ("target", "truth", "reference", "base"):
+            torch.testing.assert_close(getattr(batch, name), getattr(expected, name))
+        assert batch.acquisition == expected.acquisition and batch.positions.scale == expected.positions.scale
+    assert torch.equal(torch.get_rng_state(), state)
+    batches.close()
+    assert not multiprocessing.active_children()
+
+
+def test_processes_that_train_share_the_cores(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)), raising=False)
+    device = torch.device("cuda")
+    assert [batch_workers(device, processes) for processes in (1, 2, 4, 8)] == [15, 7, 3, 0]
+    assert batch_workers(torch.device("cpu")) == 0

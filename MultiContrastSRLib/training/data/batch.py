@@ -46,6 +46,12 @@ class Batch:
     acquisition: SliceAcquisition
     reference_lesions: bool = False
 
+    def to(self, device: torch.device) -> Batch:
+        """The batch with its images on `device`."""
+        images = {name: getattr(self, name) for name in ("target", "truth", "reference", "base")}
+        moved = {name: None if image is None else image.to(device) for name, image in images.items()}
+        return replace(self, **moved, intensity=IntensityNormalisation(*(x.to(device) for x in self.intensity)))
+
 
 def make_batch(
     recipe: Recipe, pairs: Tensor, degradation: BatchDegradation, rngs: list[np.random.Generator] | None = None
