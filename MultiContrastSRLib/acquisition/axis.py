@@ -117,7 +117,7 @@ def samples_of(size: float, factor: float) -> int:
 def _forward(kind: Kind, samples: int, fine: int, width: float) -> np.ndarray:
     positions = AxisModel(kind, samples, 1.0, width).positions(fine)
     if kind == "kspace":
-        matrix = kernels.dirichlet(fine, positions[:, None] - np.arange(fine), samples)
+        matrix = kernels.dirichlet(fine, positions, np.arange(fine), samples)
     elif width == 0:
         matrix = kernels.bspline(fine, positions)  # point samples
     else:

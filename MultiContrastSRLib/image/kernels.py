@@ -19,6 +19,8 @@ from typing import Protocol
 import numpy as np
 import scipy
 
+_NEAR = 1e-4  # sine of a distance below which rounding of the addition theorem would show
+
 
 class Kernel(Protocol):
     """An interpolation kernel; the arguments and the matrix are described above."""
@@ -87,28 +89,48 @@ def lanczos(lobes: int) -> Kernel:
     return matrix
 
 
-def dirichlet(n: int, delta: np.ndarray, bandwidth: float | None = None) -> np.ndarray:
-    """Periodic sinc: the sum of all cosines of period n/f with f < bandwidth/2, divided by n, at distances `delta`.
+def dirichlet(n: int, positions: np.ndarray, samples: np.ndarray, bandwidth: float | None = None) -> np.ndarray:
+    """Periodic sinc: the sum of all cosines of period n/f with f < bandwidth/2, divided by n, at all distances.
 
     An even whole `bandwidth` adds the term f = bandwidth/2 once: the real part of a zero-filled spectrum whose
     frequencies run from −bandwidth/2 to bandwidth/2 − 1, as FFT conventions have it.
 
     Args:
         n: period in samples.
-        delta: distances in samples, any shape.
+        positions, samples: (p,) and (s,), in samples.
         bandwidth: number of frequencies kept, real; default n, which interpolates the samples exactly.
+
+    Returns:
+        Matrix (p, s).
     """
     width = float(n) if bandwidth is None else min(float(bandwidth), float(n))
     # highest frequency strictly inside the band; spacings in headers are rounded, so 64.0001 must count as 64
     top = max(int(np.ceil(width / 2 - 1e-2)) - 1, 0)
-    angle = np.pi * delta / n
-    denominator = np.sin(angle)
-    small = np.abs(denominator) < 1e-9
-    safe = np.where(small, 1.0, denominator)
-    value = np.where(small, 2 * top + 1, np.sin((2 * top + 1) * angle) / safe)
+    denominator = _sine_of_distances(np.pi / n, positions, samples)
+    rows, columns = np.nonzero(np.abs(denominator) < _NEAR)
+    angle = np.pi * (positions[rows] - samples[columns]) / n
+    sine = np.sin(angle)
+    exact = np.abs(sine) < 1e-9
+    near = np.where(exact, 2 * top + 1, np.sin((2 * top + 1) * angle) / np.where(exact, 1.0, sine))
+    denominator[rows, columns] = 1.0
+    value = _sine_of_distances((2 * top + 1) * np.pi / n, positions, samples)
+    value /= denominator
+    value[rows, columns] = near
     if abs(width / 2 - (top + 1)) < 1e-2:
-        value = value + np.cos(2 * (top + 1) * angle)
-    return value / n
+        value += _cosine_of_distances(2 * (top + 1) * np.pi / n, positions, samples)
+    value /= n
+    return value
+
+
+def _sine_of_distances(frequency: float, positions: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """sin(frequency · (position − sample)) (p, s), by the addition theorem: p + s sines are faster than p · s."""
+    p, s = frequency * positions, frequency * samples
+    return np.stack([np.sin(p), -np.cos(p)], axis=1) @ np.stack([np.cos(s), np.sin(s)])
+
+
+def _cosine_of_distances(frequency: float, positions: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    p, s = frequency * positions, frequency * samples
+    return np.stack([np.cos(p), np.sin(p)], axis=1) @ np.stack([np.cos(s), np.sin(s)])
 
 
 def nyquist_sine(n: int, positions: np.ndarray, step: float) -> np.ndarray | None:
@@ -122,19 +144,18 @@ def nyquist_sine(n: int, positions: np.ndarray, step: float) -> np.ndarray | Non
     frequency = round(n / max(step, 1.0) / 2)
     if step <= 1 or abs(n / step / 2 - frequency) >= 1e-2 or 2 * frequency >= n:
         return None
-    return np.sin(2 * np.pi * frequency * (positions[:, None] - np.arange(n)) / n) / n
+    return _sine_of_distances(2 * np.pi * frequency / n, positions, np.arange(n)) / n
 
 
 def sinc(n: int, positions: np.ndarray, step: float = 1.0) -> np.ndarray:
     """Zero-filled k-space: periodic band-limited interpolation, exact at every position."""
-    return dirichlet(n, positions[:, None] - np.arange(n))
+    return dirichlet(n, positions, np.arange(n))
 
 
 def mirrored_sinc(n: int, positions: np.ndarray, step: float = 1.0) -> np.ndarray:
     """Band-limited interpolation of the mirrored signal, which across slices does not wrap around from head to neck."""
     index = np.arange(n)
-    x = positions[:, None]
-    return dirichlet(2 * n, x - index) + dirichlet(2 * n, x - (2 * n - 1 - index))
+    return dirichlet(2 * n, positions, index) + dirichlet(2 * n, positions, 2 * n - 1 - index)
 
 
 def box(n: int, positions: np.ndarray, width: float) -> np.ndarray:
@@ -151,7 +172,7 @@ def box(n: int, positions: np.ndarray, width: float) -> np.ndarray:
 
 def anti_aliased_sinc(n: int, positions: np.ndarray, step: float = 1.0) -> np.ndarray:
     """`sinc` cut off at the output's Nyquist frequency where the output is coarser than the source."""
-    return dirichlet(n, positions[:, None] - np.arange(n), n / max(step, 1.0))
+    return dirichlet(n, positions, np.arange(n), n / max(step, 1.0))
 
 
 def anti_aliased_spline(n: int, positions: np.ndarray, step: float = 1.0) -> np.ndarray:

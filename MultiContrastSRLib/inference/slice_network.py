@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -22,7 +22,7 @@ from ..networks.intensity import IntensityNormalisation, estimate_normalisation
 from ..networks.network import Network
 from ..networks.spec import Spec
 from .foreground import super_resolve_foreground, works_on_foreground
-from .precision import layer_type
+from .precision import computing_in
 from .slice_stack import SliceStack
 
 Result = TypeVar("Result")
@@ -156,10 +156,9 @@ class SliceNetwork:
                 images.append(joint_tv(acquisition, stack.target, stack.reference))
             base = target.apply(torch.stack(images, dim=1))
         device = stack.base.device
-        layers = layer_type(self._precision, device.type, self.spec)
         net, low = self._net_on(str(device)), target.apply(stack.target[:, None])
         other = None if stack.reference is None else reference.apply(stack.reference[:, None])
-        with nullcontext() if layers is None else torch.autocast(device.type, layers):
+        with computing_in(self._precision, device.type):
             if works_on_foreground(net, device.type):
                 image = super_resolve_foreground(net, low, other, stack.positions, base)
             else:

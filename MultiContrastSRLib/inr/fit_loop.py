@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..core.fallback import FallbackDevice, retry_smaller
 from ..core.progress import Monitor
@@ -282,10 +282,10 @@ def _split(rows: Tensor, size: int) -> Sequence[Tensor]:
 def _average_of(network: nn.Module, decay: float) -> AveragedModel:
     """The exponential moving average of the weights, whose decay increases with the steps up to `decay`."""
 
-    def update(average: Tensor, weights: Tensor, steps: Tensor | int) -> Tensor:
-        steps = int(steps)
-        return torch.lerp(average, weights, 1 - min(decay, (1 + steps) / (10 + steps)) if decay else 1.0)
+    def update(averages: list[Tensor], weights: list[Tensor], steps: Tensor) -> None:
+        taken = int(steps)
+        get_ema_multi_avg_fn(min(decay, (1 + taken) / (10 + taken)))(averages, weights, steps)
 
-    average = AveragedModel(network, avg_fn=update)
+    average = AveragedModel(network, multi_avg_fn=update)
     average.n_averaged.fill_(1)  # the initial weights, which the first step would replace otherwise
     return average

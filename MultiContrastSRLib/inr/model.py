@@ -125,6 +125,15 @@ class SubjectModel:
         """RAS mm (…, 3) as the network takes them."""
         return torch.from_numpy(((positions - self.center) / self.half).astype(np.float32))
 
+    def _slab(self, grid: Grid, first: int, depth: int, device: str) -> Tensor:
+        """The positions (p, 3) of up to `depth` slices of `grid` from slice `first`, normalised, made on `device`."""
+        shape = (min(depth, grid.shape[0] - first), *grid.shape[1:])
+        steps = grid.affine[:3, 2::-1].T / self.half  # of k, j, i
+        along = [np.arange(n)[:, None] * step for n, step in zip(shape, steps, strict=True)]
+        along[0] += (grid.positions(np.array([first, 0, 0])) - self.center) / self.half
+        k, j, i = (torch.from_numpy(part.astype(np.float32)).to(device) for part in along)
+        return (k[:, None, None] + j[:, None] + i).reshape(-1, 3)
+
     def output(self, positions: Tensor) -> tuple[Tensor | None, Tensor]:
         """(initial image or None, output of the network), each (p, contrasts), at normalised positions (p, 3)."""
         if self.initial is None:
@@ -142,7 +151,7 @@ class SubjectModel:
     def query(self, positions: np.ndarray, device: str = "cpu", monitor: Monitor | None = None) -> np.ndarray:
         """Intensities (p, contrasts), in the scans' units, at RAS mm (p, 3)."""
         computing = FallbackDevice(device, "the fitted network")
-        base, found = computing.run(partial(self._read, positions, monitor=monitor or Monitor()))
+        base, found = computing.run(partial(self._read, self.normalised(positions), monitor=monitor or Monitor()))
         return self._in_units_of_scans(base, found)
 
     def images(self, grid: Grid, device: str = "cpu", monitor: Monitor | None = None) -> list[np.ndarray]:
@@ -171,9 +180,7 @@ class SubjectModel:
         with self.placed(device):
             for k in range(0, grid.shape[0], depth):
                 part = monitor.part(k / grid.shape[0], min(1.0, (k + depth) / grid.shape[0]))
-                index = np.indices((min(depth, grid.shape[0] - k), *grid.shape[1:])).reshape(3, -1).T
-                index[:, 0] += k
-                base, found = self._read(grid.positions(index), device, part)
+                base, found = self._read(self._slab(grid, k, depth, device), device, part)
                 values = found * scale if exact else self._in_units_of_scans(base, found)
                 for image, column in zip(images, values.T, strict=True):
                     block = column.reshape(-1, *grid.shape[1:])
@@ -183,8 +190,12 @@ class SubjectModel:
     def _templates(self) -> Sequence[np.ndarray | None]:
         return [None] * len(self.contrasts) if self.initial is None else self.initial.images
 
-    def _read(self, positions: np.ndarray, device: str, monitor: Monitor) -> tuple[np.ndarray | None, np.ndarray]:
-        """(initial image or None, correction), each (p, contrasts) in units of 0 to 1, at RAS mm (p, 3)."""
+    def _read(self, positions: Tensor, device: str, monitor: Monitor) -> tuple[np.ndarray | None, np.ndarray]:
+        """(initial image or None, correction), each (p, contrasts) in units of 0 to 1, at normalised positions (p, 3).
+
+        Args:
+            positions: on the device or in host memory.
+        """
         base = None if self.initial is None else np.empty((len(positions), len(self.contrasts)), np.float32)
         found = np.empty((len(positions), len(self.contrasts)), np.float32)
         step = self.points_at_once(device)
@@ -195,11 +206,11 @@ class SubjectModel:
                 self._read_part(positions[part], None if base is None else base[part], found[part], device)
         return base, found
 
-    def _read_part(self, positions: np.ndarray, base: np.ndarray | None, found: np.ndarray, device: str) -> None:
+    def _read_part(self, positions: Tensor, base: np.ndarray | None, found: np.ndarray, device: str) -> None:
         """Fill `base` and `found` for some positions."""
 
         def whole() -> None:
-            initial, output = self.output(self.normalised(positions).to(device))
+            initial, output = self.output(positions.to(device))
             found[:] = output.cpu().numpy() * self._units()[2]
             if base is not None:
                 base[:] = initial.cpu().numpy()

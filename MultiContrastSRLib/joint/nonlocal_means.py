@@ -24,6 +24,7 @@ _WIDTHS = 1.2, 0.9  # in the first and the last round, in units of the expected 
 _SEARCH, _PATCH = 2, 1  # radii in voxels of the search window and of a patch
 _OWN, _OTHERS = 0.5, 2.0  # weights of the distance in the contrast itself, and of the mean over the others
 _BLOCK = 1 << 17  # voxels processed at once, few enough for the processor's cache
+_BLOCK_ON_DEVICE = 1 << 22  # enough to keep any GPU busy; takes about 50 bytes a voxel and contrast
 _TINY = 1e-6
 
 
@@ -50,18 +51,19 @@ def nonlocal_means(
     filtered = torch.empty_like(images)
     size = (2 * _PATCH + 1) ** len(axes)
     scales = images.new_tensor([-1.0 / (size * max(width, _TINY) ** 2) for width in widths]).view(-1, 1, 1, 1)
-    depth = max(1, _BLOCK // images[0, 0].numel())
+    on_device = images.device.type != "cpu"
+    depth = max(1, (_BLOCK_ON_DEVICE if on_device else _BLOCK) // images[0, 0].numel())
 
     def filter_from(first: int, monitor: Monitor) -> None:
         part = padded[:, first : first + depth + 2 * margins[0]]
         filtered[:, first : first + depth] = _block(part, axes, scales, monitor)
 
     firsts = range(0, images.shape[1], depth)
-    if images.device.type == "cpu":
-        for_each(firsts, filter_from, monitor)
-    else:
+    if on_device:
         for first in firsts:
             filter_from(first, monitor)
+    else:
+        for_each(firsts, filter_from, monitor)
     return filtered
 
 

@@ -172,11 +172,12 @@ def _acquisition(axis: AxisModel, n: int, positions: np.ndarray, step: float) ->
     if axis.kind == "slab":
         matrix = kernels.box(n, positions, width) if width > 0 else kernels.bspline(n, positions)
     elif _periodic(axis, positions, step, n):
-        matrix = kernels.dirichlet(n, positions[:, None] - np.arange(n), n * edge / step)
+        matrix = kernels.dirichlet(n, positions, np.arange(n), n * edge / step)
     else:
         # another field of view: not periodic in the lattice's, so band-limited in the mirrored image
-        index, x, band = np.arange(n), positions[:, None], 2 * n * edge / step
-        matrix = kernels.dirichlet(2 * n, x - index, band) + kernels.dirichlet(2 * n, x - (2 * n - 1 - index), band)
+        index, band = np.arange(n), 2 * n * edge / step
+        matrix = kernels.dirichlet(2 * n, positions, index, band)
+        matrix += kernels.dirichlet(2 * n, positions, 2 * n - 1 - index, band)
     return matrix.astype(np.float32)
 
 

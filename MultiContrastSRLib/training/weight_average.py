@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 def averaged_model(net: nn.Module, decay: float, updates: int = 0) -> AveragedModel:
@@ -17,8 +17,7 @@ def averaged_model(net: nn.Module, decay: float, updates: int = 0) -> AveragedMo
 
     def average(averaged: list[Tensor], current: list[Tensor], n_averaged: Tensor) -> None:
         n = int(n_averaged)  # the initial weights are the first
-        for mean, tensor in zip(averaged, current, strict=True):
-            mean.lerp_(tensor, 1 - min(decay, n / (n + 9)))
+        get_ema_multi_avg_fn(min(decay, n / (n + 9)))(averaged, current, n_averaged)
 
     averaged = AveragedModel(net, multi_avg_fn=average, use_buffers=True)
     averaged.n_averaged.fill_(1 + updates)

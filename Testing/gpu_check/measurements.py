@@ -17,6 +17,7 @@ from plain_networks import plain
 import MultiContrastSRLib as mc
 from MultiContrastSRLib.acquisition.model import AcquisitionModel
 from MultiContrastSRLib.core.cache import Cache
+from MultiContrastSRLib.inference.precision import computing_in
 from MultiContrastSRLib.inr.callbacks import FitCallbacks
 from MultiContrastSRLib.inr.fitting import fit
 from MultiContrastSRLib.inr.presets import PRESETS, Settings
@@ -32,6 +33,7 @@ from .machine import Machine, clear_caches, milliseconds
 
 Row = dict[str, "float | None"]
 TRAINED = ("swift", "dual-arbnet", "dinet", "minet")
+FLOAT16 = ("swift", "dual-arbnet")
 SUBJECT = ("joint-tv", "joint-nonlocal", "subject-inr")
 RECIPES = {"swift": "swift", "dual-arbnet": "dual-arbnet-light", "dinet": "dinet-light", "minet": "minet-light-x4"}
 VIEWS = (512, 1024)
@@ -65,36 +67,41 @@ class Measurements:
         }
 
     def _difference(self, method: str) -> Row:
-        """The same result on the CPU and on the device."""
+        """The same result on the CPU and on the device, and there in float16 where a network allows that."""
         if method in TRAINED:
             target, reference = stacked_pair(self._pack, 2, 4, 32 if self._small else 128)
+            runs = [("cpu", "float32"), (self._machine.device, "float32")]
+            runs += [(self._machine.device, "float16")] if method in FLOAT16 else []
         else:
             target, reference = orthogonal_pair(16 if self._small else 48)
-        images, seconds, peak = [], [], None
-        for device in ("cpu", self._machine.device):
+            runs = [("cpu", None), (self._machine.device, None)]
+        images: list[np.ndarray] = []
+        peak = None
+        for device, precision in runs:
             clear_caches()
-            work = partial(_super_resolved, target, reference, method, device, images)
-            begin = time.perf_counter()
-            peak = self._machine.peak(work)
-            seconds.append(time.perf_counter() - begin)
-        cpu, found = images
-        difference = float(np.abs(found - cpu).max() / np.ptp(cpu))
-        return {"largest difference": difference, "CPU, s": seconds[0], "device, s": seconds[1], "peak, MiB": peak}
+            peak = self._machine.peak(partial(_super_resolved, target, reference, method, device, images, precision))
+        differences = [float(np.abs(found - images[0]).max() / np.ptp(images[0])) for found in images[1:]]
+        return {
+            "largest difference": differences[0],
+            "in float16": differences[1] if len(differences) > 1 else None,
+            "peak, MiB": peak,
+        }
 
     def _slice_pair(self, method: str) -> Row:
-        """One slice of 256² at ×4 with a reference of 256²: encode (with the base image), and render."""
-        size = 64 if self._small else 256
+        """One slice of 256² at ×4 with a reference of 256²: all of it, a view of it, and the network alone."""
+        size, device = 64 if self._small else 256, self._machine.device
         target, reference = stacked_pair(self._pack, 4, 1, size)
         grid = reference.grid
 
         def prepare() -> object:
-            return mc.prepare(target, reference, method, register="off", device=self._machine.device, grid=grid)
+            return mc.prepare(target, reference, method, register="off", device=device, grid=grid)
 
         whole = self._machine.repeated(prepare)
         run = prepare()
         return {
             "prepare, ms": milliseconds(whole),
             "render, ms": milliseconds(self._machine.repeated(lambda: run.render(grid), 1.0)),
+            "network alone, ms": milliseconds(self._machine.repeated(_network(method, size, device), 1.0)),
             "peak, MiB": self._machine.peak(prepare),
         }
 
@@ -165,7 +172,7 @@ class Measurements:
             settings = replace(settings, batch_size=2)
         augmentation = replace(recipe.augmentation, synthetic=0.0)
         recipe = replace(recipe, optimisation=settings, augmentation=augmentation, labels=Labels())
-        limit = time.perf_counter() + (2.0 if self._small else 12.0)
+        limit = time.perf_counter() + (2.0 if self._small else 8.0)
         ends: list[float] = []
 
         def work() -> None:
@@ -202,11 +209,35 @@ class Measurements:
         }
 
 
+def _network(method: str, size: int, device: str) -> Callable[[], torch.Tensor]:
+    """A run of the light network (random weights) on a slice of size² at x4, as it is used."""
+    scale = bench_networks.LIGHT_SCALE
+    spec = registry.light(method, **({"scale": scale} if method == "minet" else {}))
+    net = bench_networks.build(spec).to(device)
+    *images, positions = bench_networks.images(size, scale)
+    target, reference = (image.to(device) for image in images)
+    base = reference.expand(1, spec.base_channels, size, size)
+
+    @torch.inference_mode()
+    def run() -> torch.Tensor:
+        with computing_in("auto", torch.device(device).type):
+            return net(target, reference, positions, base=base)
+
+    return run
+
+
 def _super_resolved(
-    target: mc.Volume, reference: mc.Volume, method: str, device: str, images: list[np.ndarray]
+    target: mc.Volume,
+    reference: mc.Volume,
+    method: str,
+    device: str,
+    images: list[np.ndarray],
+    precision: str | None = None,
 ) -> None:
     """Appends the result to `images`: in plane for slices, isotropic for orthogonal views."""
     thick = method in TRAINED
     options = {"scale": 2} if thick else {"spacing": min(target.spacing)}
+    if precision is not None:
+        options["precision"] = precision
     result = mc.super_resolve(target, reference, method=method, register="off", device=device, **options)
     images.append(result.volume.array)
