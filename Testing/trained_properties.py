@@ -18,7 +18,7 @@ from phantoms import pair
 from MultiContrastSRLib import Volume, degrade
 from MultiContrastSRLib.acquisition.axis import AxisModel
 from MultiContrastSRLib.acquisition.operators import apply_operator
-from MultiContrastSRLib.image.offset import far_from_zero
+from MultiContrastSRLib.image.offset import near_zero
 from MultiContrastSRLib.inference.slice_network import SliceNetwork
 from MultiContrastSRLib.methods import get
 from MultiContrastSRLib.networks.bounded import local_limit, local_range
@@ -110,11 +110,12 @@ def largest_excess(case: Case) -> float:
         def load(self, chosen, device, scale=None):
             return Recording(case.net, device, int(chosen["test_time_augmentation"]))
 
-    result = Method().prepare(case.target, case.reference, refine=(False, True, True), **case.options)
+    (target,) = near_zero(case.target)  # as methods get it
+    result = Method().prepare(target, case.reference, refine=(False, True, True), **case.options)
     if not calls:
         return 0.0 if np.isfinite(result.array).all() else float("inf")
     stack, normalisation = calls[-1]  # those before are trials
-    image, shape = result.array - far_from_zero(case.target), stack.base.shape[1:]
+    image, shape = result.array, stack.base.shape[1:]
     if image.shape[1:] != shape:
         axes = [AxisModel("kspace", n, 1.0) for n in shape]
         image = apply_operator(axes, "forward", image, image.shape[1:])
@@ -122,7 +123,7 @@ def largest_excess(case: Case) -> float:
     scale = stack.positions.scale
     clipped = local_range(base, scale) + CLIPPED * (base.max() - base.min())
     excess = (found - base).abs() - torch.maximum(local_limit(base, scale), clipped)
-    # of numbers in the scan's own units, which may lie far from zero: 25 roundings of float32
+    # of numbers in the scan's own units: 25 roundings of float32
     rounding = 3e-6 * float(np.abs(result.array).max() / normalisation.scale) + 1e-5 * float(base.abs().max())
     worst = float(excess.max()) - rounding
     return worst if np.isfinite(worst) else float("inf")

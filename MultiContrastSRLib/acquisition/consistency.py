@@ -24,6 +24,7 @@ import numpy as np
 
 from ..core.fallback import FallbackDevice, in_halves
 from ..core.progress import Monitor
+from ..image.offset import subtracted
 from ..image.prepared import Prepared
 from ..image.sampling import Array
 from ..image.volume import Volume
@@ -265,5 +266,5 @@ def _checked(
 
 
 def _size(target: Volume) -> float:
-    """The root of the sum of the squares of all voxels; 1 for an empty volume."""
-    return float(np.linalg.norm(target.array.astype(np.float64))) or 1.0
+    """The root of the sum of the squares of all voxels of the scan itself; 1 for an empty volume."""
+    return float(np.linalg.norm(target.array.astype(np.float64) + subtracted(target))) or 1.0

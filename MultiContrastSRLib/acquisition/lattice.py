@@ -8,6 +8,7 @@ from ..core.progress import Monitor
 from ..image import kernels
 from ..image.grid import REVERSE, Grid, per_axis, spacing_along
 from ..image.oblique import ObliqueReader, is_oblique_plane, kernel_is_spline
+from ..image.offset import subtracted
 from ..image.prepared import Prepared
 from ..image.sampling import sample
 from ..image.volume import Volume
@@ -77,8 +78,12 @@ def fill_value(volume: Volume) -> float:
 
 
 def least_value(volume: Volume) -> float:
-    """The least intensity that an image of `volume` may have: 0 where none of its voxels is negative, else −∞."""
-    return 0.0 if volume.array.min() >= 0 else -np.inf
+    """The least intensity that an image of `volume` may have: 0 where none of its voxels is negative, else −∞.
+
+    Of a volume of `offset.near_zero`, the voxels of the scan itself count, and the 0 of the scan.
+    """
+    least = 0.0 - subtracted(volume)
+    return least if volume.array.min() >= least else -np.inf
 
 
 class LatticeImage(Prepared):

@@ -11,6 +11,7 @@ import numpy as np
 from ..core.errors import CancelledError, InputError
 from ..core.progress import Monitor
 from ..image.grid import Grid
+from ..image.offset import near_zero, subtracted
 from ..image.volume import Volume
 from ..joint.volumes import joint_images
 from .callbacks import CurvePoint, FitCallbacks, current_callbacks
@@ -78,7 +79,8 @@ def fit(
     """
     monitor, callbacks = monitor or Monitor(), callbacks or current_callbacks()
     limits = FitLimits(callbacks.should_stop, settings.max_seconds)
-    scans, images, outputs = list(contrasts), None, tuple(range(len(contrasts)))
+    contrasts = [near_zero(*group) for group in contrasts]
+    scans, images, outputs = contrasts, None, tuple(range(len(contrasts)))
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     if settings.preset.start:
@@ -142,7 +144,7 @@ def _model(scans: Contrasts, settings: Settings, images: Sequence[np.ndarray] | 
     contrasts = []
     for group in scans:
         low, high = min(float(s.array.min()) for s in group), max(float(s.array.max()) for s in group)
-        contrasts.append(Contrast(group[0].name, low, high - low or 1.0))
+        contrasts.append(Contrast(group[0].name, low, high - low or 1.0, zero=subtracted(group[0])))
     center, size = box([scan for group in scans for scan in group])
     model = SubjectModel(settings.architecture(len(scans)), center, size, tuple(contrasts), seed=settings.seed)
     if images is not None:
@@ -216,5 +218,6 @@ def _continue_from(model: SubjectModel, earlier: SubjectModel) -> None:
     model.network.load_state_dict(earlier.network.state_dict())
     # a correction that was scaled to 0 begins anew
     model.contrasts = tuple(
-        old if old.correction > 0 else new for old, new in zip(earlier.contrasts, model.contrasts, strict=True)
+        replace(new, correction=old.correction) if old.correction > 0 else new
+        for old, new in zip(earlier.contrasts, model.contrasts, strict=True)
     )

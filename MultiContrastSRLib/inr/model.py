@@ -33,12 +33,16 @@ _EMPTY = 0.05  # of a contrast's range: below it lies background, which is not c
 
 @dataclass(frozen=True)
 class Contrast:
-    """One output of a network: intensity = low + scale · output, where a correction is multiplied by `correction`."""
+    """One output of a network: intensity = zero + low + scale · output; corrections are multiplied by `correction`.
+
+    Initial images do not include `zero`, which is 0 but for scans far from zero (`image.offset`).
+    """
 
     name: str
     low: float
     scale: float
     correction: float = 1.0
+    zero: float = 0.0
 
 
 class InitialImages(nn.Module):
@@ -117,7 +121,7 @@ class SubjectModel:
         return sum(t.nbytes for t in (*tensors, *images))
 
     def set_initial_images(self, images: Sequence[np.ndarray], lattice: Grid) -> None:
-        """Make the network a correction, at first of 0, to `images` on `lattice`, in the scans' units."""
+        """Make the network a correction, at first of 0, to `images` on `lattice`, in the scans' units less `zero`."""
         self.initial = InitialImages(images, lattice, self)
         self.network.zero_outputs()
 
@@ -152,7 +156,7 @@ class SubjectModel:
         """Intensities (p, contrasts), in the scans' units, at RAS mm (p, 3)."""
         computing = FallbackDevice(device, "the fitted network")
         base, found = computing.run(partial(self._read, self.normalised(positions), monitor=monitor or Monitor()))
-        return self._in_units_of_scans(base, found)
+        return self._scaled(base, found) + np.array([c.zero for c in self.contrasts], np.float32)
 
     def images(self, grid: Grid, device: str = "cpu", monitor: Monitor | None = None) -> list[np.ndarray]:
         """The image of every contrast on `grid`, (k, j, i), in the scans' units; computed a few slices at once.
@@ -168,9 +172,12 @@ class SubjectModel:
         """(`images`, warnings for the report about a device that ran out of memory or failed)."""
         computing = FallbackDevice(device, "the fitted network")
         images = computing.run(partial(self._images, grid, monitor or Monitor()))
+        for image, contrast in zip(images, self.contrasts, strict=True):
+            image += contrast.zero
         return images, computing.warnings
 
     def _images(self, grid: Grid, monitor: Monitor, device: str) -> list[np.ndarray]:
+        """`images`, less `zero`."""
         _, scale, correction = self._units()
         exact = self.initial is not None and grid.same_as(self.initial.lattice)
         images = [image.copy() if exact else np.empty(grid.shape, np.float32) for image in self._templates()]
@@ -181,7 +188,7 @@ class SubjectModel:
             for k in range(0, grid.shape[0], depth):
                 part = monitor.part(k / grid.shape[0], min(1.0, (k + depth) / grid.shape[0]))
                 base, found = self._read(self._slab(grid, k, depth, device), device, part)
-                values = found * scale if exact else self._in_units_of_scans(base, found)
+                values = found * scale if exact else self._scaled(base, found)
                 for image, column in zip(images, values.T, strict=True):
                     block = column.reshape(-1, *grid.shape[1:])
                     image[k : k + depth] = image[k : k + depth] + block if exact else block
@@ -222,7 +229,8 @@ class SubjectModel:
         half = len(positions) // 2
         retry_smaller(whole, halves if half >= _FEWEST else None, device)
 
-    def _in_units_of_scans(self, base: np.ndarray | None, found: np.ndarray) -> np.ndarray:
+    def _scaled(self, base: np.ndarray | None, found: np.ndarray) -> np.ndarray:
+        """Intensities less `zero`."""
         low, scale, _ = self._units()
         return (found if base is None else base + found) * scale + low
 

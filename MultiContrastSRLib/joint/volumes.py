@@ -17,7 +17,6 @@ from ..core.fallback import FallbackDevice, retry_smaller
 from ..core.progress import Monitor
 from ..core.threads import single_threaded
 from ..image.grid import Grid
-from ..image.offset import minus, nearest_to_zero
 from ..image.volume import Volume
 from .channel import Channel, make_channel
 from .observation import Observation, observe, observe_target
@@ -216,12 +215,7 @@ def joint_images(
     def stopped(limit: float = end) -> bool:
         return time.perf_counter() >= limit or (stop is not None and stop())
 
-    # float32 work on intensities far from zero would lose digits
-    zeros = [nearest_to_zero([scan.array for scan in scans]) for scans in contrasts]
-    shifted = [[minus(scan, zero) for scan in scans] for scans, zero in zip(contrasts, zeros, strict=True)]
-    if preview is not None:
-        preview = partial(_preview_plus, preview, zeros)
-    joint = JointReconstruction(shifted, lattice, across, device, monitor.part(0.0, 0.15), stopped)
+    joint = JointReconstruction(contrasts, lattice, across, device, monitor.part(0.0, 0.15), stopped)
     images: list[np.ndarray | None] = [None] * len(contrasts)
     parts, begin = joint.batches, time.perf_counter()
     for count, part in enumerate(parts):
@@ -245,15 +239,7 @@ def joint_images(
                 if images[number] is None:
                     images[number] = np.empty(lattice.shape, np.float32)
                 images[number][part] = image
-    return _plus(images, zeros), joint.notes, joint.warnings
-
-
-def _plus(images: Sequence[np.ndarray | None], zeros: Sequence[np.float32]) -> list[np.ndarray | None]:
-    return [x if x is None or zero == 0 else x + zero for x, zero in zip(images, zeros, strict=True)]
-
-
-def _preview_plus(preview: Preview, zeros: Sequence[np.float32], images: Sequence[np.ndarray | None]) -> None:
-    preview(_plus(images, zeros))
+    return images, joint.notes, joint.warnings
 
 
 def _halves(part: Part, across: int | None, shape: tuple[int, int, int]) -> list[Part]:

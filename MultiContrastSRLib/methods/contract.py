@@ -227,7 +227,8 @@ class Method(ABC):
         """The heavy work: encode or fit.
 
         Args:
-            target: the scan to super-resolve, on any grid.
+            target: the scan to super-resolve, on any grid. The pipeline subtracts the lowest intensity of a scan that
+                lies far from zero before, and adds it to renderings (`image.offset`).
             reference: a scan of another contrast, already aligned in RAS; any grid, field of view and orientation.
             refine: which axes (k, j, i) are to be super-resolved; grids rendered later are no finer than the target
                 along the others. Default: in plane for a 2-D acquisition, else all (`lattice.default_refinement`).

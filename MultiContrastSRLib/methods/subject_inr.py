@@ -10,6 +10,7 @@ from ..core.cache import Cache
 from ..core.errors import InputError
 from ..core.memory import check_memory
 from ..core.progress import Monitor
+from ..image.offset import subtracted
 from ..image.volume import Volume
 from .contract import Method, Option, register
 from .joint_tv import COPIES, joint_device_memory, joint_lattice
@@ -139,10 +140,13 @@ class SubjectINR(Method):
             scans = [[target]] if reference is None else [[target], [reference]]
             fitted = self._fitted(scans, lattice, settings(chosen), across, device, monitor.part(0.0, 0.8))
         images, warnings = fitted.model.images_with_warnings(lattice, device, monitor.part(0.8, 1.0))
+        images[0] -= subtracted(target)
         result = LatticeImage(target, model, images[0], fitted.notes, (*fitted.warnings, *warnings))
         result.fit = fitted
         if reference is not None and fitted.outputs[1] is not None:
-            result.companion = LatticeImage(reference, model, images[fitted.outputs[1]])
+            image = images[fitted.outputs[1]]
+            image -= subtracted(reference)
+            result.companion = LatticeImage(reference, model, image)
         return result
 
     def _fitted(

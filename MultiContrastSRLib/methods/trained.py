@@ -10,7 +10,6 @@ from ..acquisition.lattice import LatticeImage, default_refinement
 from ..acquisition.model import AcquisitionModel
 from ..core.errors import MethodUnavailableError
 from ..core.progress import Monitor
-from ..image.offset import far_from_zero, minus
 from ..image.prepared import Prepared
 from ..image.volume import Volume
 from ..inference.steps import RefinementStep, lattice_factors, measured_axes, refinement_steps
@@ -128,15 +127,11 @@ class TrainedMethod(Method):
         factors, steps = self._steps(model, reference, refine or default_refinement(target.grid))
         if not steps:
             return LatticeImage(target, model, target.array, ("There was nothing to refine; the target was returned.",))
-        zero = far_from_zero(target)
-        first = volume = minus(target, zero)
-        if reference is not None:
-            reference = minus(reference, far_from_zero(reference))
-        notes, reference_used, warnings, weights = [], False, [], ""
+        volume, notes, reference_used, warnings, weights = target, [], False, [], ""
         for number, step in enumerate(steps):
             part = monitor.part(number / len(steps), (number + 1) / len(steps))
             prepared = self._prepare_step(volume, reference, step, factors, chosen, device, part.part(0.0, 0.2))
-            if prepared.reference_rejected and volume is first:  # its lattice must not shape the result either
+            if prepared.reference_rejected and volume is target:  # its lattice must not shape the result either
                 alone = self._prepare(target, None, refine, device, monitor, options, needed)
                 alone.warnings = (*prepared.warnings, *alone.warnings)
                 return alone
@@ -150,7 +145,6 @@ class TrainedMethod(Method):
             if step is not steps[-1]:
                 volume, found = intermediate_volume(volume, step, array)
                 warnings += found
-        array = array if zero == 0 else array + zero
         result = LatticeImage(target, model, array, _noted(reference, notes), tuple(dict.fromkeys(warnings)))
         result.reference_used, result.weights = reference_used, weights
         return result

@@ -16,6 +16,7 @@ from ..acquisition.noise import significant_noise
 from ..core.errors import InputError
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
 from ..image.grid import Grid, per_axis
+from ..image.offset import near_zero, restored
 from ..image.prepared import Prepared
 from ..image.volume import Volume
 from ..methods.contract import Method
@@ -64,6 +65,8 @@ class PreparedRun:
         part: Grid | None = None,
     ) -> None:
         self.method, self.target, self.reference = method, target, reference
+        (self._near_target,) = near_zero(target)  # what methods and data consistency get
+        self._near_reference = None if reference is None else near_zero(reference)[0]
         self._consistent, self._inputs, self._by_slices, self._part = consistent, inputs, by_slices, part
         self._preparations: dict[Refinement, _Preparation] = {}
         self._of_part: _Preparation | None = None
@@ -221,8 +224,8 @@ class PreparedRun:
         times: dict[str, float] = {}
         with timed(times, "prepare"):
             encoder = self.method.prepare_slices(
-                self.target,
-                self.reference,
+                self._near_target,
+                self._near_reference,
                 refine=refine,
                 device=self._inputs.device,
                 monitor=monitor.part(0.0, 0.1, "prepare"),  # most of the work is that of the slices
@@ -230,10 +233,11 @@ class PreparedRun:
             )
         if encoder is None:
             return None
-        model = AcquisitionModel.estimate(self.target).refining(refine)
+        model = AcquisitionModel.estimate(self._near_target).refining(refine)
         noise = self._noise if self._consistent else 0.0
         consistency = {"mode": "off" if not self._consistent else "noise" if noise else model.trust}
-        return _Preparation(SlicedImage(encoder, self._consistent, noise, self._by_slices), consistency, times)
+        image = SlicedImage(encoder, self._consistent, noise, self._by_slices)
+        return _Preparation(restored(image), consistency, times)
 
     def _prepare_part(self, part: Grid, monitor: Monitor) -> _Preparation | None:
         """An image of `part` alone, where the method offers it."""
@@ -242,8 +246,8 @@ class PreparedRun:
         refine, times = self._refinement(part), dict[str, float]()
         with timed(times, "prepare"):
             image = self.method.prepare_part(
-                self.target,
-                self.reference,
+                self._near_target,
+                self._near_reference,
                 part=part,
                 refine=refine,
                 device=self._inputs.device,
@@ -256,8 +260,8 @@ class PreparedRun:
         times: dict[str, float] = {}
         with timed(times, "prepare"):
             image = self.method.prepare(
-                self.target,
-                self.reference,
+                self._near_target,
+                self._near_reference,
                 refine=refine,
                 device=self._inputs.device,
                 monitor=monitor.part(0.0, 0.8, "prepare"),
@@ -269,15 +273,17 @@ class PreparedRun:
         """`image` within its limits, and consistent with the data where that is wanted."""
         if not self._consistent:
             image, held = hold_within_limits(image, step, refine, self._inputs.device)
-            return _Preparation(image, {"mode": "off", **({} if not held.held_back else held.as_dict())}, times)
-        with timed(times, "consistency"):
-            image, outcome = make_consistent(image, step, refine, self._noise, self._inputs.device)
-        return _Preparation(image, outcome.as_dict(), times)
+            outcome = held.as_dict() if held.held_back else {"mode": held.mode}
+        else:
+            with timed(times, "consistency"):
+                image, agreement = make_consistent(image, step, refine, self._noise, self._inputs.device)
+            outcome = agreement.as_dict()
+        return _Preparation(restored(image), outcome, times)
 
     @cached_property
     def _noise(self) -> float:
         """Noise of the target that measured data are weighed by."""
-        return significant_noise(self.target)
+        return significant_noise(self._near_target)
 
 
 @contextmanager
