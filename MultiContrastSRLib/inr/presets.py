@@ -20,7 +20,7 @@ class Architecture:
         frequencies, sigma: Fourier: half the number of features, and their standard deviation.
         levels: grid: spacing of each level in mm, coarsest first.
         features: grid: number of features of a level.
-        conditions: number of further inputs, from the initial images: see `model.InitialImages`.
+        conditions: number of further inputs, from the initial images: see `InitialImages`.
     """
 
     encoding: str = "fourier"
