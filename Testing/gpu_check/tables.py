@@ -22,9 +22,9 @@ def markdown(result: Path) -> str:
     for title, rows in found["tables"].items():
         if not rows:
             continue
-        columns = list(next(iter(rows.values())))
+        columns = list(dict.fromkeys(column for row in rows.values() for column in row))
         lines += ["", f"| {title} | {' | '.join(columns)} |", f"|---|{'--:|' * len(columns)}"]
-        lines += [f"| {name} | {' | '.join(_number(row[c]) for c in columns)} |" for name, row in rows.items()]
+        lines += [f"| {name} | {' | '.join(_number(row.get(c)) for c in columns)} |" for name, row in rows.items()]
     if found["failed"] or found["left out"]:
         lines += ["", f"Not measured: {'; '.join([*found['failed'], *found['left out']])}."]
     return "\n".join(lines)
