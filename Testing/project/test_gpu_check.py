@@ -95,7 +95,27 @@ def test_the_check_needs_torch_numpy_and_scipy_alone(pack, tmp_path):
     assert found["tables"]["three million samples"]["joint-tv"]["seconds"] > 0
     assert set(found["tables"]["live views of swift"]) == {"64²", "128²"}
     text = markdown(output)
-    assert "| differences | largest difference | CPU, s |" in text and "| joint-tv | 0 |" in text
+    assert "| differences | largest difference | in float16 |" in text and "| joint-tv | 0 | – |" in text
+
+
+def test_rows_of_a_table_may_have_different_columns(tmp_path):
+    found = {
+        "machine": {
+            "version": "1",
+            "name": "GPU",
+            "torch": "2",
+            "cuda": None,
+            "processor": "p",
+            "threads": 1,
+            "cores": 2,
+        },
+        "tables": {"fits": {"fast": {"seconds": 2.0}, "paper": {"seconds": 60.0, "epochs": 5.25}}},
+        "failed": {},
+        "left out": [],
+    }
+    place = tmp_path / "found.json"
+    place.write_text(json.dumps(found), encoding="utf-8")
+    assert "| fits | seconds | epochs |\n|---|--:|--:|\n| fast | 2 | – |\n| paper | 60 | 5.25 |" in markdown(place)
 
 
 def test_rows_without_time_are_named(pack, tmp_path):
