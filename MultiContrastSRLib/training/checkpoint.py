@@ -32,7 +32,7 @@ class State:
         skipped: steps with non-finite gradients, and `consecutive_skipped` how many of them were the last ones.
         loss_sum, loss_count: of the losses since the last validation.
         sources: of the data and the initial weights.
-        device: name of the hardware.
+        device: names of the hardware, with "; " between them.
     """
 
     recipe: dict[str, object]

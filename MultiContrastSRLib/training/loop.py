@@ -161,6 +161,8 @@ class _Training:
         if resumed:
             self.state = load_state(folder)
             check_recipe(self.state, recipe, folder)
+            if _hardware(device) not in self.state.device.split("; "):
+                self.state.device += f"; {_hardware(device)}"
             self.net.load_state_dict(self.state.average)
         else:
             sources = [*pack.sources, *([initial.description] if initial else [])]

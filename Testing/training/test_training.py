@@ -90,6 +90,17 @@ def test_resume_equals_uninterrupted(muon_learning_rate, tmp_path):
     assert json.loads((tmp_path / "parts/curve.json").read_text()) == list(whole.curve)
 
 
+def test_a_checkpoint_names_all_hardware_that_trained_it(tmp_path):
+    r, pack = recipe("swift", optimisation={"steps": 3, "validate_every": 0}), phantom_pack()
+    loop.train(r, pack, tmp_path, minutes=0.0)
+    state = load_state(tmp_path)
+    own, state.device = state.device, "a GPU"
+    checkpoint.save_state(state, tmp_path)
+    loop.train(r, pack, tmp_path, minutes=0.0)
+    loop.train(r, pack, tmp_path)
+    assert load_state(tmp_path).device == f"a GPU; {own}"
+
+
 def test_muon_moves_convolutions_and_adam_the_rest(tmp_path):
     r = recipe(
         "swift", optimisation={"steps": 1, "validate_every": 0, "learning_rate": 1e-12, "muon_learning_rate": 1e-2}
