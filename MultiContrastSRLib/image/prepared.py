@@ -113,11 +113,13 @@ class SliceEncoder(ABC):
         reference_used: whether anything of the reference, where there is one, is in the slices.
         weights: SHA-256 of the weights of the network that makes them; empty for methods without.
         sketched_by: name of the quicker method that `sketch` uses; empty where there is no sketch.
+        batch: how many slices are best computed at once.
     """
 
     target: Volume
     lattice: Grid
     axis: int
+    batch: int = 1
     notes: tuple[str, ...] = ()
     reference_used: bool = True
     weights: str = ""
