@@ -17,7 +17,6 @@ samples; a viewport is therefore the crop of the whole.
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -200,7 +199,7 @@ def check_image(
             check_batch(numbers, monitor)
             start = numbers.stop
         singles = [range(number, number + 1) for number in range(start, count)]  # a slice fits into the cache
-        in_threads(singles, check_batch, monitor, min(len(singles), os.cpu_count() or 1))
+        in_threads(singles, check_batch, monitor)
     samples, replaced, before, after, weighed, changed = findings.T
     parts = count_parts(image.shape, across) // count
     return CheckedImage(
