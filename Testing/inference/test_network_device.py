@@ -8,6 +8,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="Networks need torch, which is not installed here.")
 
 from MultiContrastSRLib.acquisition.axis import AxisModel  # noqa: E402
+from MultiContrastSRLib.core.progress import Monitor  # noqa: E402
+from MultiContrastSRLib.core.threads import single_threaded  # noqa: E402
 from MultiContrastSRLib.inference.slice_network import SliceNetwork, volume_normalisation  # noqa: E402
 from MultiContrastSRLib.inference.slice_stack import SliceStack  # noqa: E402
 from MultiContrastSRLib.networks.registry import light  # noqa: E402
@@ -50,12 +52,13 @@ def made_by(network: SliceNetwork, images: SliceStack) -> np.ndarray:
     """The network's images of a stack, in batches."""
     intensities = [volume_normalisation(x.numpy(), network.spec) for x in (images.target, images.reference)]
 
-    def work(numbers: range, device: str) -> tuple[np.ndarray]:
+    def work(numbers: range, device: str, monitor: Monitor) -> tuple[np.ndarray]:
         tensors = (images.target, images.base, images.reference)
         part = SliceStack(images.axes, *(x[numbers.start : numbers.stop].to(device) for x in tensors))
         return (network(part, *intensities).cpu().numpy(),)
 
-    return network.in_batches(range(len(images.base)), tuple(images.base.shape[1:]), work)[0]
+    with single_threaded():  # on the CPU, too, both slices at once
+        return network.in_batches(range(len(images.base)), tuple(images.base.shape[1:]), work)[0]
 
 
 def test_a_network_sees_images_and_intensities_on_its_own_device():
