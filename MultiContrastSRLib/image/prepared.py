@@ -113,13 +113,11 @@ class SliceEncoder(ABC):
         reference_used: whether anything of the reference, where there is one, is in the slices.
         weights: SHA-256 of the weights of the network that makes them; empty for methods without.
         sketched_by: name of the quicker method that `sketch` uses; empty where there is no sketch.
-        batch: how many slices are best computed at once.
     """
 
     target: Volume
     lattice: Grid
     axis: int
-    batch: int = 1
     notes: tuple[str, ...] = ()
     reference_used: bool = True
     weights: str = ""
@@ -134,6 +132,11 @@ class SliceEncoder(ABC):
     def nbytes(self) -> int:
         """Bytes of the arrays that it holds."""
         return 0
+
+    @property
+    def batch(self) -> int:
+        """How many slices are best computed at once."""
+        return 1
 
     @abstractmethod
     def slices(self, start: int, stop: int, monitor: Monitor | None = None) -> np.ndarray:

@@ -32,8 +32,8 @@ class TrainedSliceEncoder(SliceEncoder):
         return self._step.nbytes
 
     @property
-    def batch(self) -> int:  # type: ignore[override]
-        """See `SliceEncoder`."""
+    def batch(self) -> int:
+        """See `SliceEncoder.batch`."""
         return self._step.batch_size(self.axis)
 
     def slices(self, start: int, stop: int, monitor: Monitor | None = None) -> np.ndarray:
