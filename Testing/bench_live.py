@@ -107,16 +107,15 @@ class Session:
     def _time_encoding(self) -> None:
         from MultiContrastSRLib.pipeline.sliced import SlicedImage
 
-        inner, encoded = SlicedImage._compute, self.encoded
+        inner, encoded = SlicedImage._checked, self.encoded
 
-        def timed(image, number, sketch, monitor):
+        def timed(image, numbers, monitor):
             begin = time.perf_counter()
-            array = inner(image, number, sketch, monitor)
-            if not sketch:
-                encoded.append(time.perf_counter() - begin)
-            return array
+            slices = inner(image, numbers, monitor)
+            encoded.extend([(time.perf_counter() - begin) / len(numbers)] * len(numbers))
+            return slices
 
-        SlicedImage._compute = timed
+        SlicedImage._checked = timed
 
     def _scans(self) -> tuple:
         import slicer

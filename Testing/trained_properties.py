@@ -18,6 +18,7 @@ from phantoms import pair
 from MultiContrastSRLib import Volume, degrade
 from MultiContrastSRLib.acquisition.axis import AxisModel
 from MultiContrastSRLib.acquisition.operators import apply_operator
+from MultiContrastSRLib.core.threads import single_threaded
 from MultiContrastSRLib.image.offset import near_zero
 from MultiContrastSRLib.inference.slice_network import SliceNetwork
 from MultiContrastSRLib.methods import get
@@ -111,7 +112,8 @@ def largest_excess(case: Case) -> float:
             return Recording(case.net, device, int(chosen["test_time_augmentation"]))
 
     (target,) = near_zero(case.target)  # as methods get it
-    result = Method().prepare(target, case.reference, refine=(False, True, True), **case.options)
+    with single_threaded():  # so that slices are not split between threads
+        result = Method().prepare(target, case.reference, refine=(False, True, True), **case.options)
     if not calls:
         return 0.0 if np.isfinite(result.array).all() else float("inf")
     stack, normalisation = calls[-1]  # those before are trials

@@ -24,6 +24,7 @@ import numpy as np
 
 from ..core.fallback import FallbackDevice, in_halves
 from ..core.progress import Monitor
+from ..core.threads import in_threads
 from ..image.offset import subtracted
 from ..image.prepared import Prepared
 from ..image.sampling import Array
@@ -74,7 +75,7 @@ class CheckedImage:
 
     Attributes:
         array: [k, j, i].
-        held: what was held back.
+        pieces: what was held back of each independent slice, or of the volume.
         before, after: sums of the squared residuals W (y − A u), before and after; `after` is 0 without consistency.
         weighed: whether the data were weighed by their noise.
         changed: whether `array` differs from the method's image.
@@ -82,12 +83,17 @@ class CheckedImage:
     """
 
     array: np.ndarray
-    held: Held
+    pieces: tuple[Held, ...]
     before: float = 0.0
     after: float = 0.0
     weighed: bool = False
     changed: bool = False
     warnings: tuple[str, ...] = ()
+
+    @property
+    def held(self) -> Held:
+        """What was held back of all of it."""
+        return Held.sum(self.pieces)
 
 
 def make_consistent(
@@ -162,8 +168,9 @@ def check_image(
     monitor, fallback = monitor or Monitor(), FallbackDevice(device, "data consistency")
     across = model.independent_axis(image.shape)
     demands, count = Demands(consistent, noise, least), 1 if across is None else image.shape[across]
+    monitor.update(0.0)
 
-    def check(numbers: range, device: str) -> tuple[np.ndarray, np.ndarray]:
+    def check(monitor: Monitor, numbers: range, device: str) -> tuple[np.ndarray, np.ndarray]:
         """Slices `numbers`, stacked along the first axis, or the volume; findings, a row for each."""
         part = monitor.part(numbers.start / count, numbers.stop / count)
         single, data = model, (acquired, image)
@@ -178,25 +185,31 @@ def check_image(
         return np.moveaxis(array, across or 0, 0), found
 
     if across is None:
-        result, findings = fallback.run(partial(check, range(1)))
+        result, findings = fallback.run(partial(check, monitor, range(1)))
     else:
         result, findings, start = np.empty(image.shape, np.float32), np.empty((count, 6)), 0
         slices = np.moveaxis(result, across, 0)  # a view
-        while start < count:
-            monitor.update(start / count)
-            batch = 1 if fallback.name == "cpu" else max(1, _BATCH * count // image.size)  # a slice fits into the cache
-            numbers = range(start, min(start + batch, count))
+
+        def check_batch(numbers: range, monitor: Monitor) -> None:
+            monitor.update(numbers.start / count)
+            part = slice(numbers.start, numbers.stop)
+            slices[part], findings[part] = fallback.run(partial(in_halves, partial(check, monitor), numbers))
+
+        while start < count and fallback.name != "cpu":
+            numbers = range(start, min(start + max(1, _BATCH * count // image.size), count))
+            check_batch(numbers, monitor)
             start = numbers.stop
-            part = slice(numbers.start, start)
-            slices[part], findings[part] = fallback.run(partial(in_halves, check, numbers))
-    samples, replaced, before, after, weighed, changed = findings.sum(axis=0).tolist()
+        singles = [range(number, number + 1) for number in range(start, count)]  # a slice fits into the cache
+        in_threads(singles, check_batch, monitor)
+    samples, replaced, before, after, weighed, changed = findings.T
+    parts = count_parts(image.shape, across) // count
     return CheckedImage(
         result,
-        Held(int(samples), int(replaced), count_parts(image.shape, across)),
-        before,
-        after,
-        weighed > 0,
-        changed > 0,
+        tuple(Held(int(each), int(all_of_it), parts) for each, all_of_it in zip(samples, replaced, strict=True)),
+        float(before.sum()),
+        float(after.sum()),
+        bool(weighed.any()),
+        bool(changed.any()),
         fallback.warnings,
     )
 

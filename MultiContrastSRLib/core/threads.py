@@ -40,10 +40,10 @@ def in_threads(
     items: Iterable[Item],
     work: Callable[[Item, Monitor], None],
     monitor: Monitor,
-    most: int,
+    most: int | None = None,
     context: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> None:
-    """`work(item, monitor)` for all items in up to `most` threads, the calling one among them.
+    """`work(item, monitor)` for all items in up to `most` threads (None: one a core), the calling one among them.
 
     Each thread takes the next item when it is ready: none waits for others. Busy cores get no thread (`idle_threads`).
 
@@ -66,7 +66,7 @@ def in_threads(
             while not stop.is_set():
                 work(left.get_nowait(), monitor)
 
-    others = idle_threads(most) - 1
+    others = idle_threads(min(left.qsize(), most or os.cpu_count() or 1)) - 1
     with ThreadPoolExecutor(max_workers=max(1, others)) as pool:
         futures = [pool.submit(run, Monitor(None, stop.is_set, stage=monitor.stage)) for _ in range(others)]
         try:

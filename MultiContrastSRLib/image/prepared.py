@@ -133,6 +133,11 @@ class SliceEncoder(ABC):
         """Bytes of the arrays that it holds."""
         return 0
 
+    @property
+    def batch(self) -> int:
+        """How many slices are best computed at once."""
+        return 1
+
     @abstractmethod
     def slices(self, start: int, stop: int, monitor: Monitor | None = None) -> np.ndarray:
         """Lattice slices start…stop−1 along `axis`, float32; the other axes as in `lattice`.

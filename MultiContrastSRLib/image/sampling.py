@@ -15,6 +15,7 @@ import numpy as np
 import scipy
 
 from ..core.progress import Monitor
+from ..core.threads import in_threads
 from . import kernels
 from .grid import Grid
 from .kernels import Kernel
@@ -192,7 +193,9 @@ def _oblique(
     blocks = [
         (k, j, i) for k in range(0, shape[0], side) for j in range(0, shape[1], side) for i in range(0, shape[2], side)
     ]
-    for number, begin in enumerate(blocks):
+
+    def evaluate(numbered: tuple[int, tuple[int, int, int]], monitor: Monitor) -> None:
+        number, begin = numbered
         monitor.update(number / len(blocks))
         ends = [min(b + side, n) for b, n in zip(begin, shape, strict=True)]
         index = np.stack(
@@ -201,12 +204,14 @@ def _oblique(
         positions = matrix @ index + offset[:, None]
         mask = ((positions >= bounds[:, :1]) & (positions <= bounds[:, 1:])).all(axis=0)
         if not mask.any():
-            continue
+            return
         values = np.full(mask.shape, fill, dtype=np.float32)
         values[mask] = _scattered(array, positions[:, mask], axis_kernels, direct, steps)
         result[tuple(slice(b, e) for b, e in zip(begin, ends, strict=True))] = values.reshape(
             [e - b for b, e in zip(begin, ends, strict=True)]
         )
+
+    in_threads(enumerate(blocks), evaluate, monitor)
     return result
 
 

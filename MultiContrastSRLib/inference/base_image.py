@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from threading import Lock
 
 import numpy as np
 from torch import Tensor
@@ -54,6 +55,7 @@ class BaseImage:
         own, result = (self._model.independent_axis(n) for n in (self._guided.samples, samples))
         self.across = own if own == result == self._guided.across else None
         self._whole: np.ndarray | None = None
+        self._making_whole = Lock()
         self._latest: tuple[slice, np.ndarray] | None = None  # for live zoom: the base image is shown, then corrected
 
     @property
@@ -75,10 +77,11 @@ class BaseImage:
     def stack(self, across: int, numbers: slice, monitor: Monitor) -> np.ndarray:
         """Slices `numbers` stacked along `across`: (slices, rows, columns)."""
         if across == self.across:
-            if self._latest is None or self._latest[0] != numbers:
+            latest = self._latest  # other threads may change it
+            if latest is None or latest[0] != numbers:
                 computed = self._compute(numbers, monitor, DeviceSlices("cpu"))
-                self._latest = numbers, np.moveaxis(computed, across, 0)
-            return self._latest[1]
+                self._latest = latest = numbers, np.moveaxis(computed, across, 0)
+            return latest[1]
         return np.moveaxis(self.whole(monitor), across, 0)[numbers]
 
     def stack_on(self, slices: DeviceSlices, across: int, numbers: slice, monitor: Monitor) -> Tensor:
@@ -92,14 +95,18 @@ class BaseImage:
 
     def whole(self, monitor: Monitor) -> np.ndarray:
         """The whole volume; kept."""
-        if self._whole is None:
-            if self.across is None:
-                self._whole = self._device.run(lambda device: self._whole_on(device, monitor))
-            else:
-                count = self.samples[self.across]
-                pieces = [self._compute(slice(n, n + 1), monitor, DeviceSlices("cpu")) for n in range(count)]
-                self._whole = np.concatenate(pieces, axis=self.across)
-        return self._whole
+        with self._making_whole:  # once, for all threads that need it
+            if self._whole is None:
+                self._whole = self._make_whole(monitor)
+            return self._whole
+
+    def _make_whole(self, monitor: Monitor) -> np.ndarray:
+        if self.across is None:
+            return self._device.run(lambda device: self._whole_on(device, monitor))
+        pieces = [
+            self._compute(slice(n, n + 1), monitor, DeviceSlices("cpu")) for n in range(self.samples[self.across])
+        ]
+        return np.concatenate(pieces, axis=self.across)
 
     def _whole_on(self, device: str, monitor: Monitor) -> np.ndarray:
         computed = self._compute(slice(None), monitor, DeviceSlices(device))

@@ -78,7 +78,7 @@ class Plane:
         """The slices `numbers` (N, H, W) on the lattice of the base image, and what was found in them."""
         shape = tuple(n for axis, n in enumerate(self.samples) if axis != self.across)
 
-        def work(part: range, device: str) -> tuple[np.ndarray, np.ndarray]:
+        def work(part: range, device: str, monitor: Monitor) -> tuple[np.ndarray, np.ndarray]:
             monitor.check()
             images, found = self._batch(inputs, slice(part.start, part.stop), DeviceSlices(device), monitor)
             together = torch.cat([images.flatten(1), found], dim=1).cpu().numpy()  # copied once

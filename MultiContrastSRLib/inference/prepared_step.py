@@ -156,7 +156,7 @@ class PreparedStep:
         for number, across in enumerate(self._stack_axes):
             part = monitor.part(number / count, (number + 1) / count)
             slices = np.moveaxis(total, across, 0)  # a view
-            step = self.network.batch_size(slices.shape[1:])
+            step = self.batch_size(across)
             wanted = range(len(slices)) if needed is None else needed[across]
             for start in range(wanted.start, wanted.stop, step):
                 part.update((start - wanted.start) / len(wanted))
@@ -166,6 +166,11 @@ class PreparedStep:
                 if numbers.stop > numbers.start:
                     slices[numbers] += self.base_slices(across, numbers, part.silent) / np.float32(count)
         return total
+
+    def batch_size(self, across: int) -> int:
+        """How many slices that are stacked along `across` are computed at once; there is a network."""
+        rows, columns = (n for axis, n in enumerate(self.samples) if axis != across)
+        return self.network.batch_size((rows, columns))
 
     def slices(self, across: int, numbers: slice, monitor: Monitor) -> np.ndarray:
         """Slices `numbers` (start and stop) stacked along `across`: (slices, rows, columns)."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..core.progress import Monitor
 from ..networks.intensity import IntensityNormalisation
+from ..networks.test_time_augmentation import without_augmentation
 from .correction_limit import limit_correction
 from .slice_base import base_image
 from .slice_network import SliceNetwork
@@ -57,7 +58,7 @@ def reference_improves(
         low = trial.degrading.forward(there)
         return torch.stack([squared_error(there, low, other), squared_error(there, low, None)]).tolist()
 
-    with network.without_augmentation():  # which would improve both alike
+    with without_augmentation():  # which would improve both alike
         with_reference, without = network.run(errors, monitor.silent)
     return with_reference < _THRESHOLD * without
 

@@ -18,6 +18,7 @@ from ..acquisition.axis import AxisModel
 from ..guided.slices import guided
 from ..networks.intensity import IntensityNormalisation
 from ..networks.positions import Positions, sample_linear
+from ..networks.test_time_augmentation import without_augmentation
 from .slice_network import SliceNetwork
 from .slice_stack import SliceStack
 from .trial_acquisition import TrialAcquisition, oversampling
@@ -87,7 +88,7 @@ def regional_weights(
         if network.spec.base_image == "guided":
             base = acquisition.consistent(base + fine * detail, low)
         other = faded(other, fine, normalisations[1])
-    with network.without_augmentation():
+    with without_augmentation():
         image = super_resolved(network, trial.stack(low, base, other), confidence if absent else None, normalisations)
     correction = trial.on_target(acquisition.consistent(image, low) - base)
     weight = _weight(correction, truth - trial.on_target(base), without_detail=1.0)

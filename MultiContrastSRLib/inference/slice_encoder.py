@@ -31,6 +31,11 @@ class TrainedSliceEncoder(SliceEncoder):
         """See `SliceEncoder.nbytes`."""
         return self._step.nbytes
 
+    @property
+    def batch(self) -> int:
+        """See `SliceEncoder.batch`."""
+        return self._step.batch_size(self.axis)
+
     def slices(self, start: int, stop: int, monitor: Monitor | None = None) -> np.ndarray:
         """See `SliceEncoder.slices`."""
         slices = self._step.slices(self.axis, slice(start, stop), monitor or Monitor(stage="prepare"))

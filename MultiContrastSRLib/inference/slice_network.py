@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from ..acquisition.slices import SliceAcquisition
 from ..core.devices import free_memory
 from ..core.fallback import FallbackDevice, in_halves, release_memory
 from ..core.progress import Monitor
-from ..core.threads import threads_by_load
+from ..core.threads import for_each, threads_by_load
 from ..joint.slices import joint_tv
 from ..networks.intensity import IntensityNormalisation, estimate_normalisation
 from ..networks.network import Network
@@ -28,6 +28,7 @@ from .slice_stack import SliceStack
 Result = TypeVar("Result")
 _BATCH_PIXELS = 1 << 17  # output pixels in a batch on the CPU, or where the free memory is not known
 _MOST_PIXELS = 1 << 22  # output pixels that keep any GPU busy
+_MOST_PIXELS_AT_ONCE = 1 << 23  # output pixels of the slices that threads compute at once: some 3 GB
 _PIXEL_BYTES = 4096  # of a device's memory that an output pixel takes at most in the light networks (measured)
 _FREE_SHARE = 0.5  # of the free memory that a batch may take
 _SAMPLED = 1 << 22  # voxels from which the statistics of a volume are computed, at most
@@ -43,8 +44,8 @@ def volume_normalisation(volume: np.ndarray, spec: Spec) -> IntensityNormalisati
     return IntensityNormalisation(*(number.reshape(()) for number in found))
 
 
-class _CancellationHook:
-    """Checks for cancellation before every layer, so that a large slice does not delay it."""
+class _CancellationHook(threading.local):
+    """Checks for cancellation before every layer, so that a large slice does not delay it: each thread for itself."""
 
     monitor = Monitor()
 
@@ -98,15 +99,6 @@ class SliceNetwork:
         threads = torch.get_num_threads() if self.device == "cpu" and self.spec.auxiliary_image is not None else 1
         return max(threads, pixels // int(np.prod(shape)))
 
-    @contextmanager
-    def without_augmentation(self) -> Iterator[None]:
-        """No test-time augmentation, for comparisons of images that would both gain by it."""
-        count, self.net.test_time_augmentation = self.net.test_time_augmentation, 1
-        try:
-            yield
-        finally:
-            self.net.test_time_augmentation = count
-
     def run(self, work: Callable[[str], Result], monitor: Monitor | None = None) -> Result:
         """`work(device)`, on the CPU once the device has failed or its memory does not suffice.
 
@@ -121,23 +113,53 @@ class SliceNetwork:
         self,
         numbers: range,
         shape: tuple[int, int],
-        work: Callable[[range, str], tuple[np.ndarray, ...]],
+        work: Callable[[range, str, Monitor], tuple[np.ndarray, ...]],
         monitor: Monitor | None = None,
     ) -> tuple[np.ndarray, ...]:
-        """`work(numbers, device)` in batches, joined along the first axis; smaller ones where memory does not suffice.
+        """`work(numbers, device, monitor)` in batches, joined along the first axis; smaller ones where memory is short.
 
         Args:
             numbers: of slices, at least one.
             shape: of a slice on the lattice.
-            work: as of `run`, for some of the slices; returns arrays (slices, …).
+            work: as of `run`, for some of the slices, in any thread; returns arrays (slices, …).
         """
         monitor = monitor or Monitor()
         step = self.batch_size(shape)
         found = []
         for start in range(0, len(numbers), step):
             monitor.update(start / len(numbers))
-            found.append(self.run(partial(in_halves, work, numbers[start : start + step]), monitor))
+            threaded = partial(self._in_threads, work, int(np.prod(shape)), monitor)
+            found.append(self.run(partial(in_halves, threaded, numbers[start : start + step]), monitor))
         return _joined(found)
+
+    def _in_threads(
+        self,
+        work: Callable[[range, str, Monitor], tuple[np.ndarray, ...]],
+        pixels: int,
+        monitor: Monitor,
+        numbers: range,
+        device: str,
+    ) -> tuple[np.ndarray, ...]:
+        """`work` for a batch of slices of `pixels`; on the CPU one by one, in several threads.
+
+        Threads that compute slices of their own meet once a batch, those of one operation after each operation. A slice
+        does not depend on the others of its batch, nor on the number of threads: rounding decides in DINet's matching.
+        """
+        if device != "cpu":
+            return work(numbers, device, monitor.silent)
+        made: dict[int, tuple[np.ndarray, ...]] = {}
+
+        def work_on(piece: range, monitor: Monitor) -> None:
+            self._hook.monitor = monitor
+            made[piece.start] = work(piece, device, monitor)
+
+        pieces = [numbers[n : n + 1] for n in range(len(numbers))]
+        if len(pieces) == 1 or torch.get_num_threads() * pixels > _MOST_PIXELS_AT_ONCE:
+            for piece in pieces:
+                work_on(piece, monitor.silent)
+        else:
+            for_each(pieces, work_on, monitor.silent)
+        return _joined([made[piece.start] for piece in pieces])
 
     def __call__(
         self, stack: SliceStack, target: IntensityNormalisation, reference: IntensityNormalisation | None

@@ -59,7 +59,12 @@ def estimate_normalisation(image: Tensor, spec: Spec) -> IntensityNormalisation:
 
 
 def _quantiles(flat: Tensor) -> Tensor:
-    """The quantiles that become 0 and 1, (2, B), of (B, n)."""
-    if flat.device.type == "cpu":  # numpy selects, torch sorts: ten times slower for a volume
-        return torch.from_numpy(np.quantile(flat.numpy(), (_LOW, _HIGH), axis=1)).to(flat.dtype)
-    return torch.quantile(flat, torch.tensor([_LOW, _HIGH], device=flat.device), dim=1)
+    """The quantiles `_LOW` and `_HIGH` of each row of (B, n): (2, B)."""
+    quantiles = torch.tensor([_LOW, _HIGH], device=flat.device)
+    if flat.device.type != "cpu":
+        return torch.quantile(flat, quantiles, dim=1)
+    # the same numbers from a partition, which takes a tenth of the time of torch's sort
+    ranks = quantiles * (flat.shape[1] - 1)
+    below, above = ranks.long(), ranks.ceil().long()
+    ordered = torch.from_numpy(np.partition(flat.numpy(), torch.cat([below, above]).tolist(), axis=1)).T
+    return torch.lerp(ordered[below], ordered[above], (ranks - below)[:, None])

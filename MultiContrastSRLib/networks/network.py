@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..core.errors import InputError
 from .positions import Positions
 from .spec import Spec
-from .test_time_augmentation import mean_over_transforms, transform, transform_positions
+from .test_time_augmentation import enabled_transforms, mean_over_transforms, transform, transform_positions
 
 
 class Network(nn.Module, ABC):
@@ -89,7 +89,8 @@ class Network(nn.Module, ABC):
         Raises:
             InputError: there is no base image but the network needs one, or images or positions that do not agree.
         """
-        if self.test_time_augmentation == 1:
+        count = enabled_transforms(self.test_time_augmentation)
+        if count == 1:
             return self._encode_and_decode(target, reference, positions, base, reconstruct=False)[0]
 
         def predict(code: int) -> Tensor:
@@ -99,7 +100,7 @@ class Network(nn.Module, ABC):
             low, other, image = (None if x is None else transform(x, code) for x in (target, reference, base))
             return self._encode_and_decode(low, other, there, image, reconstruct=False)[0].float()
 
-        return mean_over_transforms(predict, self.test_time_augmentation)
+        return mean_over_transforms(predict, count)
 
     def forward_with_reference(
         self, target: Tensor, reference: Tensor | None, positions: Positions, *, base: Tensor | None = None

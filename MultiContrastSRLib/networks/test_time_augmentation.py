@@ -6,7 +6,9 @@ improve example-based single image super resolution").
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from torch import Tensor
 
@@ -14,6 +16,22 @@ from .positions import Positions
 
 # bits: 1 flips the columns, 2 the rows, 4 then exchanges rows and columns; the first few differ the most
 TRANSFORMS = (0, 7, 3, 4, 1, 2, 5, 6)
+_ENABLED = ContextVar("test_time_augmentation", default=True)
+
+
+@contextmanager
+def without_augmentation() -> Iterator[None]:
+    """No test-time augmentation in this thread, for comparisons of images that would both gain by it."""
+    token = _ENABLED.set(False)
+    try:
+        yield
+    finally:
+        _ENABLED.reset(token)
+
+
+def enabled_transforms(count: int) -> int:
+    """`count`, or 1 within `without_augmentation`."""
+    return count if _ENABLED.get() else 1
 
 
 def transform(images: Tensor, code: int) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from ..acquisition.consistency import check_image
@@ -92,16 +94,12 @@ class SlicedImage(Prepared):
         monitor = monitor or Monitor(stage="prepare")
         numbers = self.slices_needed(grid)
         if self.missing(grid) and self.sketched_by:
-            for number in numbers:
-                self._slice(number, True, monitor.silent)
-                monitor.check()
+            self._slices(numbers, True, monitor.silent)
         if self._is_oblique(grid):
             self._read_from(numbers, False, monitor)
             self._readers.pop(True, None)
             return
-        for number in numbers:
-            self._slice(number, False, monitor.silent)
-            monitor.check()
+        self._slices(numbers, False, monitor.silent)
 
     def _range(self, grid: Grid) -> range:
         n = self.lattice.shape[self.axis]
@@ -149,7 +147,7 @@ class SlicedImage(Prepared):
             array = reader.read(grid, fill, domain, monitor.part(0.9, 1.0))
         else:
             whole = np.zeros(self.lattice.shape, np.float32)  # pages that are not written take no memory
-            whole[self._part(numbers)] = self._slices(numbers, sketch, monitor.part(0.0, 0.9))
+            whole[self._part(numbers)] = self._stack(numbers, sketch, monitor.part(0.0, 0.9))
             axis_kernels = lattice_kernels(self.model)
             part = monitor.part(0.9, 1.0)
             array = sample(whole, self.lattice, grid, axis_kernels, fill=fill, domain=domain, monitor=part)
@@ -169,7 +167,7 @@ class SlicedImage(Prepared):
             [p.start or 0 for p in part], [p.stop or n for p, n in zip(part, self.lattice.shape, strict=True)]
         )
         fine = [number != self.axis for number in range(3)]
-        slices = self._slices(numbers, sketch, monitor.part(0.0, 0.8))
+        slices = self._stack(numbers, sketch, monitor.part(0.0, 0.8))
         reader = ObliqueReader(slices, lattice, lattice_kernels(self.model), fine, monitor.part(0.8, 1.0))
         self._readers[sketch] = numbers, reader
         return numbers, reader
@@ -182,32 +180,57 @@ class SlicedImage(Prepared):
     def _key(self, number: int, sketch: bool) -> tuple[int, int, bool]:
         return id(self), number, sketch
 
-    def _slices(self, numbers: range, sketch: bool, monitor: Monitor) -> np.ndarray:
-        made = []
-        for count, number in enumerate(numbers):
-            part = monitor.part(count / len(numbers), (count + 1) / len(numbers))
-            made.append(self._slice(number, sketch, part))
-        return np.concatenate(made, axis=self.axis)
+    def _stack(self, numbers: range, sketch: bool, monitor: Monitor) -> np.ndarray:
+        return np.concatenate(self._slices(numbers, sketch, monitor), axis=self.axis)
 
-    def _slice(self, number: int, sketch: bool, monitor: Monitor) -> np.ndarray:
-        key = self._key(number, sketch)
-        found = self._cache.get(key)
-        if found is None:
-            found = self._compute(number, sketch, monitor)
-            self._cache.put(key, found)
-        return found
+    def _slices(self, numbers: range, sketch: bool, monitor: Monitor) -> list[np.ndarray]:
+        """Slices `numbers`; those that are not kept are computed."""
+        kept = ((number, self._cache.get(self._key(number, sketch))) for number in numbers)
+        found = {number: array for number, array in kept if array is not None}
+        if len(found) < len(numbers):
+            found |= self._compute([number for number in numbers if number not in found], sketch, monitor)
+        return [found[number] for number in numbers]
 
-    def _compute(self, number: int, sketch: bool, monitor: Monitor) -> np.ndarray:
-        if sketch:
-            return self._encoder.sketch(number, number + 1, monitor.silent)
+    def _compute(self, numbers: list[int], sketch: bool, monitor: Monitor) -> dict[int, np.ndarray]:
+        """Slices `numbers`, in batches."""
+        made: dict[int, np.ndarray] = {}
+        for run in _runs(numbers, 1 if sketch else self._encoder.batch):
+            part = monitor.part(len(made) / len(numbers), (len(made) + len(run)) / len(numbers))
+            for number, array in zip(run, (self._sketched if sketch else self._checked)(run, part), strict=True):
+                made[number] = array
+                self._cache.put(self._key(number, sketch), array)
+            monitor.check()
+        return made
+
+    def _sketched(self, numbers: range, monitor: Monitor) -> list[np.ndarray]:
+        return self._single(self._encoder.sketch(numbers.start, numbers.stop, monitor.silent))
+
+    def _checked(self, numbers: range, monitor: Monitor) -> list[np.ndarray]:
         checked = check_image(
-            self.model.of_slices(self.axis, number, number + 1),
-            self.target.array[self._part(range(number, number + 1))],
-            self._encoder.slices(number, number + 1, monitor),
+            self.model.of_slices(self.axis, numbers.start, numbers.stop),
+            self.target.array[self._part(numbers)],
+            self._encoder.slices(numbers.start, numbers.stop, monitor),
             consistent=self._consistent,
             noise=self._noise,
             least=self._least,
             monitor=monitor.silent,
         )
-        self._held[number] = checked.held
-        return checked.array
+        self._held.update(zip(numbers, checked.pieces, strict=True))
+        return self._single(checked.array)
+
+    def _single(self, slices: np.ndarray) -> list[np.ndarray]:
+        """Each of some slices, in memory of its own, so that it can be freed alone."""
+        return [each.copy() for each in np.split(slices, slices.shape[self.axis], axis=self.axis)]
+
+
+def _runs(numbers: list[int], most: int) -> Iterator[range]:
+    """The rising `numbers` as runs without gaps, of at most `most` numbers each.
+
+    >>> list(_runs([2, 3, 4, 6], 2))
+    [range(2, 4), range(4, 5), range(6, 7)]
+    """
+    start = 0
+    for end, number in enumerate(numbers, 1):
+        if end == len(numbers) or numbers[end] != number + 1 or end - start == most:
+            yield range(numbers[start], number + 1)
+            start = end

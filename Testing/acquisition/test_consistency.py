@@ -11,8 +11,11 @@ from phantoms import pair, psnr, real_volume
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
 from MultiContrastSRLib.acquisition.axis import AxisModel
-from MultiContrastSRLib.acquisition.consistency import enforce_consistency
+from MultiContrastSRLib.acquisition.consistency import check_image, enforce_consistency
+from MultiContrastSRLib.acquisition.limit import Held
 from MultiContrastSRLib.acquisition.model import AcquisitionModel
+from MultiContrastSRLib.core.errors import CancelledError
+from MultiContrastSRLib.core.progress import Monitor
 
 METHODS = [method.name for method in mc.methods() if method.group == "classical"]
 
@@ -146,3 +149,28 @@ def test_a_crop_along_one_axis_is_undone_exactly(axis, method):
     if method == "guided":  # its lattice is the truth's grid
         again = mc.degrade(on, "kspace", 2, axis=axis)
         assert np.abs(again.array - low.array).max() < 1e-3 * np.ptp(low.array)
+
+
+@pytest.mark.parametrize("cores", [1, 4])
+def test_slices_are_checked_in_threads_as_one_by_one(cores, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    truth, _ = pair((6, 48, 40))
+    target = mc.degrade(truth, "kspace", 2)
+    model = AcquisitionModel.estimate(target)
+    image = truth.array.copy()
+    image[2, 20, 20], image[4] = 1e6, np.nan  # held back; replaced
+    checked = check_image(model, target.array, image, least=0.0)
+    alone = [
+        check_image(model.of_slices(0, n, n + 1), target.array[n : n + 1], image[n : n + 1], least=0.0)
+        for n in range(len(image))
+    ]
+    assert np.array_equal(checked.array, np.concatenate([each.array for each in alone]))
+    assert checked.pieces == tuple(each.held for each in alone)
+    assert [piece.replaced for piece in checked.pieces] == [0, 0, 0, 0, 1, 0]
+    assert checked.held == Held.sum(checked.pieces) and checked.held.parts == 6
+    assert checked.before == pytest.approx(sum(each.before for each in alone))
+    seen: list[float] = []
+    check_image(model, target.array, image, monitor=Monitor(lambda fraction, _: seen.append(fraction)))
+    assert seen == sorted(seen) and seen[0] == 0
+    with pytest.raises(CancelledError):
+        check_image(model, target.array, image, monitor=Monitor(None, lambda: True))

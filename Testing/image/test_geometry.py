@@ -10,6 +10,10 @@ from phantoms import affine, blob, centroid
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Grid, Volume
+from MultiContrastSRLib.core import threads
+from MultiContrastSRLib.core.progress import Monitor
+from MultiContrastSRLib.image import kernels
+from MultiContrastSRLib.image.sampling import sample
 
 METHODS = [method.name for method in mc.methods() if method.group == "classical"]
 angle = st.floats(-0.6, 0.6)
@@ -165,3 +169,19 @@ def test_oblique_views_are_not_aliased():
         matrix = affine((2.5,) * 3, turn)
         matrix[:3, 3] = wave.grid.center - matrix[:3, :3] @ (3, 3, 3)
         assert prepared.render(Grid((7, 7, 7), matrix)).array.std() < 5
+
+
+def test_an_oblique_image_is_the_same_in_any_number_of_threads(monkeypatch):
+    array = np.random.default_rng(0).random((12, 40, 40)).astype(np.float32)
+    source, grid = (
+        Grid(array.shape, affine((1.0, 1.0, 1.0))),
+        Grid((3, 200, 200), affine((0.2, 0.2, 3.0), (0.1, 0.05, 0.3))),
+    )
+    found = []
+    for count in (1, 4):
+        monkeypatch.setattr(threads, "idle_threads", lambda most, count=count: min(most, count))
+        seen: list[float] = []
+        monitor = Monitor(lambda fraction, _, seen=seen: seen.append(fraction))
+        found.append(sample(array, source, grid, (kernels.quintic,) * 3, fill=-1.0, monitor=monitor))
+        assert seen == sorted(seen)
+    assert np.array_equal(*found) and (found[0] == -1).any() and (found[0] != -1).any()

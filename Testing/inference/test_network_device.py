@@ -8,6 +8,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="Networks need torch, which is not installed here.")
 
 from MultiContrastSRLib.acquisition.axis import AxisModel  # noqa: E402
+from MultiContrastSRLib.core.progress import Monitor  # noqa: E402
+from MultiContrastSRLib.core.threads import single_threaded  # noqa: E402
 from MultiContrastSRLib.inference.slice_network import SliceNetwork, volume_normalisation  # noqa: E402
 from MultiContrastSRLib.inference.slice_stack import SliceStack  # noqa: E402
 from MultiContrastSRLib.networks.registry import light  # noqa: E402
@@ -50,19 +52,20 @@ def made_by(network: SliceNetwork, images: SliceStack) -> np.ndarray:
     """The network's images of a stack, in batches."""
     intensities = [volume_normalisation(x.numpy(), network.spec) for x in (images.target, images.reference)]
 
-    def work(numbers: range, device: str) -> tuple[np.ndarray]:
+    def work(numbers: range, device: str, monitor: Monitor) -> tuple[np.ndarray]:
         tensors = (images.target, images.base, images.reference)
         part = SliceStack(images.axes, *(x[numbers.start : numbers.stop].to(device) for x in tensors))
         return (network(part, *intensities).cpu().numpy(),)
 
-    return network.in_batches(range(len(images.base)), tuple(images.base.shape[1:]), work)[0]
+    with single_threaded():  # on the CPU, too, both slices at once
+        return network.in_batches(range(len(images.base)), tuple(images.base.shape[1:]), work)[0]
 
 
 def test_a_network_sees_images_and_intensities_on_its_own_device():
     net, images = Stub(enough_memory=True), stack()
     network = SliceNetwork(net, "meta")
     made = made_by(network, images)  # a meta tensor holds no numbers to bring back
-    assert net.devices == [{"meta"}, {"cpu"}] and network.device == "cpu"
+    assert net.devices == [{"meta"}, {"cpu"}, {"cpu"}] and network.device == "cpu"
     (warning,) = network.warnings
     assert warning.startswith("meta failed (") and warning.endswith("; the network ran on the CPU.")
     assert np.abs(made - images.base.numpy()).max() < 1e-4
@@ -72,6 +75,7 @@ def test_after_running_out_of_memory_the_same_is_made_on_the_cpu():
     net, images = Stub(enough_memory=False), stack()
     network = SliceNetwork(net, "meta")
     made = made_by(network, images)
-    assert net.devices == [{"meta"}, {"meta"}, {"cpu"}] and network.device == "cpu"  # both slices, one, then the CPU
+    assert net.devices == [{"meta"}, {"meta"}, {"cpu"}, {"cpu"}]  # both slices, one, then each on the CPU
+    assert network.device == "cpu"
     assert network.warnings == ("meta ran out of memory; the network ran on the CPU.",)
     assert np.abs(made - images.base.numpy()).max() < 1e-4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,10 +42,6 @@ class Adding:
     def __init__(self, detail=lambda stack: 0.0, spec=None, black: bool = True) -> None:
         self.spec, self._detail, self.seen = spec or light("swift"), detail, []
         self.net = SimpleNamespace(black_reference_is_none=black)
-
-    @contextmanager
-    def without_augmentation(self):
-        yield
 
     def __call__(self, stack, target, reference):
         self.seen.append(stack)

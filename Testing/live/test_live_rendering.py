@@ -10,7 +10,8 @@ from phantoms import pair
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Volume
 from MultiContrastSRLib.acquisition.lattice import LatticeImage, refinement_of
-from MultiContrastSRLib.core.errors import MethodUnavailableError
+from MultiContrastSRLib.core.errors import CancelledError, MethodUnavailableError
+from MultiContrastSRLib.core.progress import Monitor
 from MultiContrastSRLib.image.oblique import ObliqueReader
 from MultiContrastSRLib.image.sampling import sample
 from MultiContrastSRLib.live.view import (
@@ -203,6 +204,34 @@ def test_only_slices_that_are_needed_are_computed_and_each_once(slow_slices):
     between = view(target.grid, offset=1.5)
     assert 10 < renderer.missing(between) < 24  # a spline through the neighbours, not all of them
     assert renderer._state(grid).slices_needed(view(target.grid, offset=500.0)) == range(0)
+
+
+def test_slices_are_computed_in_batches_without_those_that_are_kept(slow_slices, monkeypatch):
+    target, reference = scans((24, 40, 36))
+    renderer = prepared_renderer(target, reference, view(target.grid), method="slow-slices")
+    state, encoded = renderer._state(view(target.grid)), []
+    one_by_one = state._slices(range(8, 16), False, Monitor())
+    state._cache.clear()
+    state._held.clear()
+    slices = Encoder.slices
+
+    def noted(self, start, stop, monitor=None):
+        encoded.append(range(start, stop))
+        if stop == 17:
+            raise CancelledError("prepare")
+        return slices(self, start, stop, monitor)
+
+    monkeypatch.setattr(Encoder, "slices", noted)
+    monkeypatch.setattr(Encoder, "batch", 3)
+    state._slices(range(12, 13), False, Monitor())
+    with pytest.raises(CancelledError):
+        state._slices(range(8, 17), False, Monitor())
+    assert encoded == [range(12, 13), range(8, 11), range(11, 12), range(13, 16), range(16, 17)]
+    encoded.clear()
+    batches = state._slices(range(8, 16), False, Monitor())  # what was done before the cancel is kept
+    assert encoded == [] and all(map(np.array_equal, batches, one_by_one))
+    assert all(each.base is None for each in batches)  # none keeps its whole batch in memory
+    assert sorted(state._held) == [*range(8, 16)] and all(held.parts == 1 for held in state._held.values())
 
 
 def test_apply_computes_a_method_by_slices_at_once(slow_slices):

@@ -18,3 +18,12 @@ def test_rounding_of_a_constant_scan_is_not_its_range(value):
     assert float(found.apply(image).std()) < 0.15
     anatomy = value * (1 + 1e-3 * torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(1)))
     assert float(estimate_normalisation(anatomy, light("swift")).apply(anatomy).max()) > 0.9
+
+
+@pytest.mark.parametrize("samples", [1, 2, 201, 4321, 70_000])
+def test_the_quantiles_are_those_of_torch_to_the_last_bit(samples):
+    image = torch.randn(3, 1, 1, samples, generator=torch.Generator().manual_seed(samples))
+    low, high = torch.quantile(image.flatten(1), torch.tensor([0.005, 0.995]), dim=1)
+    found = estimate_normalisation(image, light("swift"))
+    assert torch.equal(found.offset.flatten(), low)
+    assert samples == 1 or torch.equal(found.scale.flatten(), high - low)

@@ -99,20 +99,22 @@ class Block(nn.Module):
         self.conv1, self.conv2 = conv3(channels, channels), conv3(channels, channels)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """`x` (B, C, H, W), condition (32,) → (B, C, H, W)."""
+        """`x` (B, C, H, W), condition (32,) → (B, C, H, W); on a CPU in place of x where no gradient needs x."""
         gain, offset = self.gains(condition).view(2, -1)
         weight = self.conv1.weight * (1 + gain).view(-1, 1, 1, 1)  # costs nothing, unlike gains of the maps
         bias = self.conv1.bias * (1 + gain) + offset
         if torch.is_grad_enabled() or x.device.type != "cpu":
             return torch.add(x, self._convolved(x, weight, bias), alpha=_SHARE)
-        result, height = torch.empty_like(x), x.shape[2]
-        step = max(1, _STRIP_PIXELS // (len(x) * x.shape[3]))
+        height, rows, added = x.shape[2], slice(0, 0), x[:, :, :0]
+        step = max(2, _STRIP_PIXELS // (len(x) * x.shape[3]))  # no fewer rows than features reach beyond a strip
         for start in range(0, height, step):
             stop = min(start + step, height)
             first, last = max(0, start - 2), min(stop + 2, height)
             features = self._convolved(x[:, :, first:last], weight, bias)[:, :, start - first : stop - first]
-            torch.add(x[:, :, start:stop], features.to(x.dtype), alpha=_SHARE, out=result[:, :, start:stop])
-        return result
+            x[:, :, rows].add_(added, alpha=_SHARE)  # only now: these features depend on the strip before
+            rows, added = slice(start, stop), features
+        x[:, :, rows].add_(added, alpha=_SHARE)
+        return x
 
     def _convolved(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return self.conv2(F.conv2d(x, weight, bias, padding=1).clamp_(0, _LARGEST))
