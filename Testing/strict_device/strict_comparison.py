@@ -22,12 +22,8 @@ TOLERANCE = 1e-5  # of the image's range
 
 @cache
 def scans() -> tuple[Volume, Volume]:
-    """A target of 2 mm in plane in slices of 3 mm, and a reference of 1 mm.
-
-    The scene is one in which DINet's matching meets no patches that are alike up to rounding: between such it may take
-    another one on a device, which changes the image there by up to 3e-4 of its range.
-    """
-    target, reference = pair((4, 56, 52), seed=3)
+    """A target of 2 mm in plane in slices of 3 mm, and a reference of 1 mm."""
+    target, reference = pair((4, 56, 52))
     return mc.degrade(target, "kspace", 2), reference
 
 
