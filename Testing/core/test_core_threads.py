@@ -104,3 +104,12 @@ def test_work_takes_no_more_threads_than_cores_are_idle(monkeypatch):
         with threads_by_load():
             assert torch.get_num_threads() == count and in_new_thread(torch.get_num_threads) == 3
         assert torch.get_num_threads() == 3
+
+
+def test_threads_that_wait_busily_for_a_moment_do_not_count(monkeypatch):
+    seen = iter([2, 2, 1])  # OpenMP's thread of an operation that has just ended
+    monkeypatch.setattr(threads, "_running", lambda: next(seen))
+    monkeypatch.setattr(threads.os, "cpu_count", lambda: 2)
+    assert threads.idle_threads(2) == 2
+    monkeypatch.setattr(threads, "_running", lambda: 2)
+    assert threads.idle_threads(2) == 1

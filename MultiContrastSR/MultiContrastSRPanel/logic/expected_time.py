@@ -18,10 +18,10 @@ from .speed import Speeds
 # with all of a method's options at their defaults. A method that is not listed is estimated after its first run.
 _TYPICAL = {
     "guided": 0.5,
-    "swift": 5.5,
-    "dual-arbnet": 22.0,
-    "dinet": 24.0,
-    "minet": 22.0,
+    "swift": 2.6,
+    "dual-arbnet": 5.2,
+    "dinet": 6.0,
+    "minet": 6.8,
     "joint-tv": 2.0,
     "joint-nonlocal": 5.0,
     "subject-inr": 15.0,
