@@ -22,8 +22,8 @@ _POLL = 0.05  # seconds between two checks for cancellation
 def idle_threads(most: int) -> int:
     """How many threads can compute at once, 1 to `most`: cores that nothing else keeps busy, where that is known.
 
-    Threads of OpenMP wait busily for 5 to 7 ms after they have worked, and do not count: the call takes up to 8 ms where
-    cores seem to be busy.
+    Threads of OpenMP wait busily for 5 to 7 ms after they have worked, and do not count: the call takes up to 8 ms
+    where cores seem to be busy.
 
     >>> idle_threads(1)
     1
