@@ -193,6 +193,7 @@ class Engine:
                 found = next_step()
                 if found is not None:
                     self._running.append(found[0])
+                    self._changed.notify_all()  # the other thread, which looks for sketches while this one prepares
                     return found
                 self._changed.wait(_POLL_S if self.preparing else None)
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import numpy as np
@@ -18,6 +19,7 @@ from MultiContrastSRLib.core.cache import Cache
 from MultiContrastSRLib.core.errors import CancelledError
 from MultiContrastSRLib.core.progress import Monitor
 from MultiContrastSRLib.live.request import Request
+from MultiContrastSRLib.live.schedule import Schedule
 from MultiContrastSRLib.live.view import Rectangle, neighbours, part_of
 from MultiContrastSRLib.methods import get
 from MultiContrastSRLib.pipeline.sliced import SlicedImage
@@ -207,6 +209,30 @@ def test_neighbours_are_encoded_when_idle(small, engine_of):
 
 
 # ---------------------------------------------------------------------- while a slice is in the making
+
+
+def test_a_slice_that_nobody_looked_at_is_sketched_before_it_is_made(engine_of, slow_slices, monkeypatch):
+    target, reference = scans((12, 40, 36))
+    looked, right = threading.Event(), Schedule.next_preparation
+    looked.set()
+    # the thread for frames looks first, finds nothing, and waits
+    monkeypatch.setattr(Schedule, "next_preparation", lambda schedule: right(schedule) if looked.is_set() else None)
+    engine = engine_of(target, reference, method="slow-slices")
+    collect(engine, Request("Red", view(target.grid)))
+    settle(engine)
+    next_frame = engine._schedule.next_frame
+
+    def look(preparing: bool):
+        looked.set()
+        engine._changed.notify_all()
+        return next_frame(preparing)
+
+    monkeypatch.setattr(engine._schedule, "next_frame", look)
+    looked.clear()
+    made = [*Encoder.made]
+    engine.request(Request("Red", view(target.grid, offset=9.0)))
+    assert engine.wait(60.0) and Encoder.made == made  # the slice is still being made
+    assert [frame.method for frame in engine.frames()] == ["guided"]
 
 
 def test_panning_does_not_begin_a_slice_again_and_shows_its_sketch(engine_of, slow_slices):
