@@ -28,14 +28,14 @@ def idle_threads(most: int) -> int:
     >>> idle_threads(1)
     1
     """
-    found = 0
+    found = 1
     for pause in _PAUSES:
+        if found >= most:
+            break
         time.sleep(pause)
         running = _running()
         found = max(found, most if running is None else min(most, (os.cpu_count() or 1) - (running - 1)))
-        if found >= most:
-            break
-    return max(1, found)
+    return found
 
 
 def _running() -> int | None:

@@ -113,3 +113,5 @@ def test_threads_that_wait_busily_for_a_moment_do_not_count(monkeypatch):
     assert threads.idle_threads(2) == 2
     monkeypatch.setattr(threads, "_running", lambda: 2)
     assert threads.idle_threads(2) == 1
+    monkeypatch.setattr(threads, "_running", lambda: pytest.fail("a single thread waits for nothing"))
+    assert threads.idle_threads(1) == 1
