@@ -62,7 +62,7 @@ class SliceNetwork:
     Args:
         net: on the CPU, where it stays: the device gets a copy.
         test_time_augmentation: see `Network.test_time_augmentation`.
-        precision: see `precision.layer_type`.
+        precision: see `precision.computing_in`.
     """
 
     def __init__(self, net: Network, device: str, test_time_augmentation: int = 1, precision: str = "float32") -> None:
