@@ -10,12 +10,12 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
 
 from ..core.fallback import FallbackDevice, retry_smaller
 from ..core.progress import Monitor
 from ..image.similarity import mutual_information
+from ..networks.weight_average import averaged_model
 from .callbacks import CurvePoint, FitCallbacks
 from .limits import FitLimits
 from .model import SubjectModel
@@ -95,7 +95,7 @@ class FitLoop:
     def _epochs(self, monitor: Monitor) -> tuple[list[CurvePoint], str]:
         network = self.model.network
         optimiser = torch.optim.Adam(network.parameters(), lr=self.preset.rate)
-        self.average = _average_of(network, self.preset.averaging)
+        self.average = averaged_model(network, self.preset.averaging, updates=1)
         total, taken = self.preset.epochs * self.steps, 0
         curve: list[CurvePoint] = []
         best, best_weights = math.inf, None
@@ -277,15 +277,3 @@ class FitLoop:
 def _split(rows: Tensor, size: int) -> Sequence[Tensor]:
     """Parts of up to `size` rows, none of them empty."""
     return rows.split(size) if len(rows) else ()
-
-
-def _average_of(network: nn.Module, decay: float) -> AveragedModel:
-    """The exponential moving average of the weights, whose decay increases with the steps up to `decay`."""
-
-    def update(averages: list[Tensor], weights: list[Tensor], steps: Tensor) -> None:
-        taken = int(steps)
-        get_ema_multi_avg_fn(min(decay, (1 + taken) / (10 + taken)))(averages, weights, steps)
-
-    average = AveragedModel(network, multi_avg_fn=update)
-    average.n_averaged.fill_(1)  # the initial weights, which the first step would replace otherwise
-    return average

@@ -18,6 +18,7 @@ from ..core.fallback import is_out_of_memory
 from ..core.progress import CancelCallback, ProgressCallback
 from ..io.files import replaced_together
 from ..networks.registry import build
+from ..networks.weight_average import averaged_model
 from .checkpoint import NAME, State, check_recipe, load_state, save_state
 from .curve import PLOT, TensorBoardLog, plot_curve, progress_line
 from .data.batch import Batch
@@ -32,7 +33,6 @@ from .process_group import ProcessGroup
 from .recipe import Recipe
 from .time_limit import TimeLimit
 from .validation import Validation
-from .weight_average import averaged_model
 
 
 class DivergedError(MultiContrastSRError):
@@ -91,14 +91,17 @@ def train(
         report: called with a line of text at each validation.
 
     Raises:
-        InputError: the folder holds a training run of another recipe, or the batch cannot be divided among the
-            processes.
+        InputError: the folder holds a training run of another recipe, the batch cannot be divided among the
+            processes, or `workers` is negative.
         MethodUnavailableError: the installed PyTorch lacks the recipe's optimiser.
+        WorkerError: a process that makes batches has ended.
         DivergedError: gradients stay non-finite.
         NotEnoughMemoryError: the device's memory does not suffice for a batch.
         StoppedError: `cancel()` returned True; the checkpoint was written.
     """
     limit = TimeLimit(minutes)
+    if workers is not None and workers < 0:
+        raise InputError(f"workers is {workers}; expected 0 or more. Leave it out to have it chosen.")
     check_optimiser(recipe.optimisation)
     with ProcessGroup.joined(device) as group:
         _check_batch_sizes(recipe, group)
@@ -173,7 +176,7 @@ class _Training:
             self.net.load_state_dict(self.state.model)
             self.optimiser.load_state_dict(self.state.optimiser)
         steps = range(self.state.step, settings.steps)
-        workers = batch_workers(device, group.size) if workers is None else workers
+        workers = batch_workers(device, group.local_size) if workers is None else workers
         examples = Examples(pack, recipe, "cpu" if workers else device, group.part)
         self.batches = prefetched(examples, steps, workers)
         self.batch = self._next_batch()

@@ -20,11 +20,13 @@ class ProcessGroup:
         rank: index of this process.
         size: number of processes.
         local_rank: index on this machine, which is the index of its GPU.
+        local_size: number of processes on this machine.
     """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
+    local_size: int = 1
 
     @classmethod
     @contextmanager
@@ -41,7 +43,8 @@ class ProcessGroup:
         if joins:
             distributed.init_process_group("gloo" if device == "cpu" else "nccl")
         try:
-            yield cls(int(os.environ.get("RANK", "0")), size, int(os.environ.get("LOCAL_RANK", "0")))
+            rank, local_rank = (int(os.environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK"))
+            yield cls(rank, size, local_rank, int(os.environ.get("LOCAL_WORLD_SIZE", str(size))))
         finally:
             if joins:
                 distributed.destroy_process_group()

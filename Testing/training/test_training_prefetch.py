@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import threading
 
 import pytest
@@ -11,8 +13,10 @@ torch = pytest.importorskip("torch", reason="Training needs torch, which is not 
 
 from training_fixtures import phantom_pack, recipe  # noqa: E402
 
+from MultiContrastSRLib.core.errors import InputError  # noqa: E402
 from MultiContrastSRLib.training.data.examples import Examples  # noqa: E402
-from MultiContrastSRLib.training.data.prefetch import batch_workers, prefetched  # noqa: E402
+from MultiContrastSRLib.training.data.prefetch import WorkerError, batch_workers, prefetched  # noqa: E402
+from MultiContrastSRLib.training.loop import train  # noqa: E402
 
 
 class Numbers:
@@ -80,3 +84,27 @@ def test_processes_that_train_share_the_cores(monkeypatch):
     device = torch.device("cuda")
     assert [batch_workers(device, processes) for processes in (1, 2, 4, 8)] == [15, 7, 3, 0]
     assert batch_workers(torch.device("cpu")) == 0
+
+
+class Killed(torch.utils.data.Dataset):
+    """Examples whose second one ends the process that makes it, as a system without memory does."""
+
+    def __getitem__(self, step: int) -> int:
+        if step == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step
+
+
+def test_a_process_that_was_ended_is_an_error_with_the_remedy():
+    with pytest.raises(WorkerError, match=r"One of 1 processes .* train with fewer \(--workers, 0 for none\)"):
+        list(prefetched(Killed(), range(4), workers=1))
+
+
+def test_an_error_of_a_process_reaches_the_caller():
+    with pytest.raises(ValueError, match="step 2"):
+        list(prefetched(Numbers(failing=2), range(5), workers=1))
+
+
+def test_a_negative_number_of_processes_is_refused(tmp_path):
+    with pytest.raises(InputError, match="workers is -1; expected 0 or more"):
+        train(recipe("swift"), phantom_pack(), tmp_path, workers=-1)

@@ -9,12 +9,20 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch.utils.data import DataLoader
 
+from ...core.errors import MultiContrastSRError
 from ...core.threads import set_threads_of_caller
 from .batch import Batch
 from .examples import Examples
 
-_FEWEST_WORKERS = 3  # fewer make batches slower than the device and a thread
+_FEWEST_WORKERS = 3  # otherwise the device makes them, in a thread
 _MOST_WORKERS = 32
+_OF_PROCESSES = ("dataloader worker", "shared memory", "unable to open shared", "unable to write to file")
+
+
+class WorkerError(MultiContrastSRError):
+    """A process that makes batches has ended: memory does not suffice, or another program ended it."""
+
+    exit_code = 1
 
 
 def batch_workers(device: torch.device, processes: int = 1) -> int:
@@ -64,4 +72,13 @@ def _by_thread(examples: Examples, steps: Sequence[int]) -> Iterator[Batch]:
 
 def _by_processes(examples: Examples, steps: Sequence[int], workers: int) -> Iterator[Batch]:
     own = torch.Generator()  # the loader draws a seed, which must not change the random state of the caller
-    yield from DataLoader(examples, batch_size=None, sampler=steps, num_workers=workers, generator=own)
+    try:
+        yield from DataLoader(examples, batch_size=None, sampler=steps, num_workers=workers, generator=own)
+    except RuntimeError as error:
+        if not any(words in str(error).lower() for words in _OF_PROCESSES):
+            raise
+        raise WorkerError(
+            f"One of {workers} processes that make batches has ended ({str(error).splitlines()[0]}); the last "
+            "checkpoint is unchanged. Give them more memory (of a container also shared memory: --shm-size), or train "
+            "with fewer (--workers, 0 for none)."
+        ) from error

@@ -1,4 +1,4 @@
-"""Exponential moving average of the weights, which is what is validated and exported."""
+"""Exponential moving average of the weights of a network that is trained or fitted, which is what is used of it."""
 
 from __future__ import annotations
 
