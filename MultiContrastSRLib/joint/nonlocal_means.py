@@ -68,23 +68,33 @@ def nonlocal_means(
 
 
 def _block(padded: Tensor, axes: Sequence[int], scales: Tensor, monitor: Monitor) -> Tensor:
-    patches = _shifted(padded, axes, [0, 0, 0], _SEARCH)
-    middle = _shifted(padded, axes, [0, 0, 0], _SEARCH + _PATCH)
+    reach = _SEARCH + _PATCH
+    middle = _shifted(padded, axes, (0, 0, 0), reach)
     total, weights = middle.clone(), torch.ones_like(middle)
     others = _OTHERS / max(1, len(padded) - 1)
     steps = [range(-_SEARCH, _SEARCH + 1) if axis in axes else (0,) for axis in range(3)]
     for offset in product(*steps):
-        if not any(offset):
+        if offset <= (0, 0, 0):  # two patches are compared once, for both of their voxels
             continue
         monitor.check()
-        distance = _shifted(padded, axes, offset, _SEARCH).sub(patches).square_()
+        # pairs of voxels `offset` apart, of which one at least is in the block
+        first, second = padded, padded
+        for axis in axes:
+            size = middle.shape[axis + 1] + abs(offset[axis]) + 2 * _PATCH
+            first = first.narrow(axis + 1, _SEARCH - max(0, offset[axis]), size)
+            second = second.narrow(axis + 1, _SEARCH + min(0, offset[axis]), size)
+        distance = torch.sub(first, second).square_()
         for axis in axes:
             distance = _summed(distance, axis + 1)
         if len(distance) > 1:
             distance = torch.add(distance.sum(0, keepdim=True).mul_(others), distance, alpha=_OWN - others)
         weight = distance.mul_(scales).exp_()
-        total.addcmul_(weight, _shifted(padded, axes, offset, _SEARCH + _PATCH))
-        weights.add_(weight)
+        for sign in (1, -1):
+            own = weight
+            for axis in axes:
+                own = own.narrow(axis + 1, max(0, sign * offset[axis]), middle.shape[axis + 1])
+            total.addcmul_(own, _shifted(padded, axes, [sign * step for step in offset], reach))
+            weights.add_(own)
     return total.div_(weights)
 
 
