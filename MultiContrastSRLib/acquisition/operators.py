@@ -43,22 +43,31 @@ def apply_operator(
     Returns:
         An array of the type of `array`; for numpy always a new one.
     """
+    even = [axis.nyquist(n) is not None for axis, n in zip(axes, fine, strict=True)]
+    if operator == "forward" and sum(even) > 1:
+        return _acquired(axes, array, fine, even, monitor)
     matrices = [matrix_like(array, _matrix, axis, operator, n) for axis, n in zip(axes, fine, strict=True)]
-    result = apply_separable(array, matrices, monitor=monitor)
-    return _without_corners(result, axes, array, fine, matrices) if operator == "forward" else result
+    return apply_separable(array, matrices, monitor=monitor)
 
 
-def _without_corners(
-    result: Array, axes: Sequence[AxisModel], array: Array, fine: Sequence[int], matrices: Sequence[Array | None]
+def _acquired(
+    axes: Sequence[AxisModel], array: Array, fine: Sequence[int], even: Sequence[bool], monitor: Monitor | None
 ) -> Array:
-    """`result` less the products of the imaginary parts of two axes each, with the `matrices` of the other axes."""
-    even = [number for number, (axis, n) in enumerate(zip(axes, fine, strict=True)) if axis.nyquist(n) is not None]
-    for pair in combinations(even, 2):
-        left, right = list(matrices), list[Array | None]([None] * len(axes))
-        for number in pair:
-            left[number] = matrix_like(array, _nyquist, axes[number], fine[number], 0)
-            right[number] = matrix_like(array, _nyquist, axes[number], fine[number], 1)
-        result = result - apply_separable(apply_separable(array, right), left)
+    """ "forward" where several axes are `even`: the products of the imaginary parts of two axes each are subtracted.
+
+    A further row of the matrix of an even axis gives its lone Nyquist frequency, so that all is done in one go.
+    """
+    matrices = [
+        matrix_like(array, _with_nyquist if is_even else _matrix, axis, "forward", n)
+        for axis, n, is_even in zip(axes, fine, even, strict=True)
+    ]
+    found = apply_separable(array, matrices, monitor=monitor)
+    inside = [slice(axis.samples if is_even else None) for axis, is_even in zip(axes, even, strict=True)]
+    result = found[(..., *inside)]
+    for pair in combinations(np.flatnonzero(even).tolist(), 2):
+        corner = found[(..., *(slice(-1, None) if n in pair else part for n, part in enumerate(inside)))]
+        signs = matrix_like(array, _nyquist_signs, tuple(axes), tuple(fine), pair)
+        result = result - signs * corner
     return result
 
 
@@ -88,9 +97,17 @@ def _matrix(axis: AxisModel, operator: Operator, fine: int) -> np.ndarray | None
     return axis.weight() if operator == "weight" else getattr(axis, operator)(fine)
 
 
-def _nyquist(axis: AxisModel, fine: int, factor: int) -> np.ndarray | None:
-    factors = axis.nyquist(fine)
-    return None if factors is None else factors[factor]
+def _with_nyquist(axis: AxisModel, operator: Operator, fine: int) -> np.ndarray:
+    return np.concatenate([_matrix(axis, operator, fine), axis.nyquist(fine)[1]])
+
+
+def _nyquist_signs(axes: tuple[AxisModel, ...], fine: tuple[int, ...], pair: tuple[int, int]) -> np.ndarray:
+    """What the Nyquist frequencies of a pair of axes are multiplied by, with a length of 1 along the other axes."""
+    signs = np.ones((1,) * len(axes), np.float32)
+    for number in pair:
+        column = axes[number].nyquist(fine[number])[0]
+        signs = signs * column.reshape([-1 if axis == number else 1 for axis in range(len(axes))])
+    return signs
 
 
 @bytes_bounded_cache(_CACHE_BYTES)

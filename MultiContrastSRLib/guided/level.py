@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+
+import numpy as np
 
 from ..acquisition.axis import AxisModel, samples_of
 from ..acquisition.operators import Operator, apply_operator, weigh
@@ -19,7 +22,7 @@ BAND = 1.5  # detail: the finest 1 − 1/1.5 of the measured frequencies
 class Level:
     """One level of a resolution pyramid: `axes` acquire arrays of shape `measured` from images of shape `fine`.
 
-    All methods take numpy volumes [k, j, i] or tensors (B, rows, columns).
+    All methods take numpy volumes [k, j, i] or tensors (B, rows, columns), or stacks (n, …) of such arrays.
 
     Attributes:
         axes: acquisition along (k, j, i).
@@ -51,7 +54,7 @@ class Level:
 
     def weigh(self, acquired: Array) -> Array:
         """`acquired` without frequencies outside the measured part of the spectrum."""
-        return weigh(self.axes, acquired, self.monitor.silent)
+        return _each(lambda array: weigh(self.axes, array, self.monitor.silent), acquired)
 
     def interpolate(self, acquired: Array) -> Array:
         """`acquired` at fine resolution, by sinc or spline."""
@@ -102,4 +105,11 @@ class Level:
         return self.coarser(BAND)
 
     def _apply(self, operator: Operator, array: Array) -> Array:
-        return apply_operator(self.axes, operator, array, self.fine, self.monitor.silent)
+        return _each(lambda each: apply_operator(self.axes, operator, each, self.fine, self.monitor.silent), array)
+
+
+def _each(function: Callable[[Array], Array], array: Array) -> Array:
+    """`function` of an array, or of each volume in a stack (n, k, j, i) of numpy's."""
+    if isinstance(array, np.ndarray) and array.ndim > 3:
+        return np.stack([function(volume) for volume in array])
+    return function(array)

@@ -21,6 +21,7 @@ import numpy as np
 import scipy
 
 from ..acquisition.arrays import concatenate, double, from_host, mean_over, moving_means, stack, to_host
+from ..acquisition.operators import matrix_like
 from ..image.sampling import Array
 from .level import Level
 
@@ -133,7 +134,7 @@ def try_candidates(level: Level, measured: Array, reference: Array) -> Trial:
     features = Features.of(below, reference)
     acquired, lacking = features.split(below, reference)
     slopes = _slopes(below, features.energies, coarse, acquired, range(len(CANDIDATES)))
-    candidates = stack([_inject(below, each, lacking) for each in slopes.values()])
+    candidates = _inject(below, slopes, lacking)
     images = len(measured) if level.per_slice else 1
     details = candidates.reshape(len(CANDIDATES), images, -1).swapaxes(0, 1)  # (images, candidates, samples)
     truth = (measured - below.interpolate(coarse)).reshape(images, 1, -1)
@@ -155,59 +156,72 @@ def transfer(
     if not model.helps:
         return 0.0 * reference
     used = np.flatnonzero(model.weights.any(axis=0)).tolist()
-    weights = _per_candidate(model.weights, target)
+    weights = _per_candidate(model.weights[:, used], target)
     acquired, lacking = model.features.split(level, reference)
     slopes = _slopes(level, model.features.energies, level.weigh(target), acquired, used)
-    total: list[Array] = []
-    for number, candidate in slopes.items():
-        for feature, slope in enumerate(candidate):
-            if feature == len(total):
-                total.append(weights[number] * slope)
-            else:
-                total[feature] += weights[number] * slope
+    # the last candidates are those of several features
+    total = [(weights[len(weights) - len(maps) :] * maps).sum(0, keepdims=True) for maps in slopes if len(maps)]
     if share is not None:
         total = [slope * share for slope in total]
-    return _inject(level, total, lacking)
+    return _inject(level, total, lacking)[0]
 
 
-def _per_candidate(weights: np.ndarray, like: Array) -> Sequence[Array] | list[float]:
-    """The weight of every candidate: a number, or (B, 1, 1) where every slice has its own."""
-    return weights[0].tolist() if len(weights) == 1 else list(from_host(weights.T[..., None, None], like))
+def _per_candidate(weights: np.ndarray, like: Array) -> Array:
+    """The weights (1 or B, candidates) as an array (candidates, 1 or B, 1, 1)."""
+    if len(weights) == 1:
+        return matrix_like(like, _column, tuple(weights[0].tolist()))
+    return from_host(weights.T[..., None, None], like)
+
+
+def _column(numbers: tuple[float, ...]) -> np.ndarray:
+    """Numbers as an array (n, 1, 1, 1), by which images are multiplied."""
+    return np.array(numbers, np.float32)[:, None, None, None]
 
 
 def _slopes(
     level: Level, energies: Sequence[Array | float], target: Array, acquired: Sequence[Array], candidates: Sequence[int]
-) -> dict[int, list[Array]]:
-    """By number of the candidate, its slopes for each of its features, as maps of acquired shape."""
+) -> list[Array]:
+    """For each feature, the slopes (n, …) of the `candidates` (ascending) that use it, as maps of acquired shape."""
     detail = level.high_pass(target)
     scales = [energy**0.5 for energy in energies]
     first, second = (level.high_pass(feature) / scale for feature, scale in zip(acquired, scales, strict=True))
     products = (first * first, second * second, first * second, first * detail, second * detail)
-    slopes: dict[int, list[Array]] = {}
+    alone, both = (tuple(ridge for count, ridge in (CANDIDATES[n] for n in candidates) if count == wanted)
+                   for wanted in (1, 2))  # fmt: skip
+    slopes: list[Array] = []  # of the candidates of the first feature alone, then of both features
     for radius in RADII:
-        squares, squares2, cross, *right = moving_means(products, level.window(radius), level.monitor)
-        for number in candidates:
-            level.monitor.check()
-            count, ridge = CANDIDATES[number]
-            prior = slopes.get(number)
-            sides = right[:count] if prior is None else [r + ridge * p for r, p in zip(right, prior, strict=False)]
-            if count == 1:
-                slopes[number] = [sides[0] / (squares + ridge)]
-            else:
-                determinant = (squares + ridge) * (squares2 + ridge) - cross * cross
-                slopes[number] = [
-                    (sides[0] * (squares2 + ridge) - sides[1] * cross) / determinant,
-                    (sides[1] * (squares + ridge) - sides[0] * cross) / determinant,
-                ]
-    return {number: [slope / scale for slope, scale in zip(maps, scales, strict=False)]
-            for number, maps in slopes.items()}  # fmt: skip
+        level.monitor.check()
+        squares, squares2, cross, right, right2 = moving_means(products, level.window(radius), level.monitor)
+        found = []
+        if alone:
+            ridge = matrix_like(target, _column, alone)
+            side = right + ridge * slopes[0] if slopes else right
+            found.append(side / (squares + ridge))
+        if both:
+            ridge = matrix_like(target, _column, both)
+            sides = right, right2
+            if slopes:
+                sides = tuple(side + ridge * prior for side, prior in zip(sides, slopes[-2:], strict=True))
+            diagonal, diagonal2 = squares + ridge, squares2 + ridge
+            determinant = diagonal * diagonal2 - cross * cross
+            found.append((sides[0] * diagonal2 - sides[1] * cross) / determinant)
+            found.append((sides[1] * diagonal - sides[0] * cross) / determinant)
+        slopes = found
+    if both:
+        slopes[-2:] = [concatenate(slopes[:-1], 0), slopes[-1]]
+        slopes = slopes[-2:]
+    return [maps / scale for maps, scale in zip(slopes, scales, strict=False)]
 
 
 def _inject(level: Level, slopes: Sequence[Array], lacking: Sequence[Array]) -> Array:
-    """Σ slope × detail of the feature, without the part that the target already holds."""
+    """Σ slope × detail of the feature, without the part that the target already holds: (n, …).
+
+    Args:
+        slopes: per feature (n, …); of a further feature those of the last candidates only.
+    """
     detail = level.interpolate_linear(slopes[0]) * lacking[0]
-    for slope, lack in zip(slopes[1:], lacking[1:], strict=False):
-        detail = detail + level.interpolate_linear(slope) * lack
+    for maps, lack in zip(slopes[1:], lacking[1:], strict=False):
+        detail[len(detail) - len(maps) :] += level.interpolate_linear(maps) * lack
     return level.lost(detail)
 
 

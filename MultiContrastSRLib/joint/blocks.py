@@ -56,7 +56,8 @@ class Block:
         image, extrapolated: (contrasts, k, j, i).
         dual: (contrasts, axes, k, j, i).
         field: (entries, k, j, i), see `coupling`.
-        buffer: (contrasts, axes, …), at least of the part's size; is overwritten.
+        buffer: (contrasts, axes, …), at least of the part's size; is overwritten; zeros at first.
+        shared: whether other blocks use the buffer.
     """
 
     def __init__(
@@ -68,9 +69,11 @@ class Block:
         dual: Tensor,
         field: Tensor,
         buffer: Tensor,
+        shared: bool,
     ) -> None:
         slices, rows = part
         self.field = field[:, slices, rows]
+        self._shared = shared
         self._entries = self.field.unbind()
         self._buffer = buffer[:, :, : slices.stop - slices.start, : rows.stop - rows.start]
         self._moved = self._buffer.unbind()
@@ -85,7 +88,7 @@ class Block:
             torch.sub(each.upper, each.lower, out=each.inner)
             if each.rate != 1.0:
                 each.inner.mul_(each.rate)
-            each.rest.zero_()
+        self._clear()
         return self._buffer
 
     def step_dual(self, step: float, relaxation: float) -> None:
@@ -93,13 +96,19 @@ class Block:
         for each in self._of_extrapolated:
             torch.add(each.dual, each.upper, alpha=step * each.rate, out=each.inner)
             each.inner.sub_(each.lower, alpha=step * each.rate)
-            each.rest.zero_()
+        self._clear()
         self._dual.mul_(1.0 - relaxation)
         triangle = coupling.upper_triangle(len(self._duals))
         for factor, (first, second) in zip(self._entries, triangle, strict=True):
             self._duals[first].addcmul_(factor, self._moved[second], value=relaxation)
             if first != second:
                 self._duals[second].addcmul_(factor, self._moved[first], value=relaxation)
+
+    def _clear(self) -> None:
+        """Zeros at the last sample of each axis, where another block may have written."""
+        if self._shared:
+            for each in self._of_image:
+                each.rest.zero_()
 
     def _differences(self, part: Part, axes: Sequence[tuple[int, float]], images: Tensor) -> list[_Difference]:
         found = []

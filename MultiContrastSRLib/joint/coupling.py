@@ -48,8 +48,8 @@ def apply_matrix_function(field: Tensor, function: Callable[[Tensor], Tensor]) -
             entry.copy_(matrix[..., first, second])
         return
     mean, half, split = _eigen(field)
-    upper, lower = function(mean + split), function(mean.sub_(split).clamp_(min=0.0))
-    ratio, middle = torch.sub(upper, lower).mul_(0.5).div_(split), upper.add_(lower).mul_(0.5)
+    upper, lower = function(_eigenvalues(mean, split))
+    ratio, middle = torch.sub(upper, lower).div_(split.mul_(2.0)), lower.lerp_(upper, 0.5)
     torch.addcmul(middle, ratio, half, out=field[0])
     field[1].mul_(ratio)
     torch.addcmul(middle, ratio, half, value=-1, out=field[2])
@@ -62,7 +62,7 @@ def trace_of_function(field: Tensor, function: Callable[[Tensor], Tensor]) -> Te
     if len(field) > 3:
         return function(torch.linalg.eigvalsh(_full(field)).clamp_(min=0.0)).sum(dim=-1)
     mean, _, split = _eigen(field)
-    return function(mean + split) + function((mean - split).clamp_(min=0.0))
+    return function(_eigenvalues(mean, split)).sum(0)
 
 
 def penalty(values: Tensor) -> Tensor:
@@ -84,14 +84,20 @@ def binomial_smooth(field: Tensor, dim: int) -> None:
     # means of neighbours twice
     between = torch.lerp(field.narrow(dim, 0, n - 1), field.narrow(dim, 1, n - 1), 0.5)
     torch.lerp(between.narrow(dim, 0, n - 2), between.narrow(dim, 1, n - 2), 0.5, out=field.narrow(dim, 1, n - 2))
-    for end, nearest in (0, 0), (n - 1, n - 2):
-        field.narrow(dim, end, 1).lerp_(between.narrow(dim, nearest, 1), 0.5)
+    ends, nearest = ([slice(None)] * field.ndim for _ in range(2))
+    ends[dim], nearest[dim] = slice(None, None, n - 1), slice(None, None, max(1, n - 2))
+    field[tuple(ends)].lerp_(between[tuple(nearest)], 0.5)
 
 
 def _eigen(field: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of 2 × 2 matrices: half the trace, half the difference of the diagonal entries, half that of the eigenvalues."""
     mean, half = (field[0] + field[2]).mul_(0.5), (field[0] - field[2]).mul_(0.5)
     return mean, half, torch.addcmul(half * half, field[1], field[1]).sqrt_().clamp_(min=_TINY)
+
+
+def _eigenvalues(mean: Tensor, split: Tensor) -> Tensor:
+    """The larger and the smaller eigenvalues (2, …)."""
+    return torch.stack([mean + split, mean - split]).clamp_(min=0.0)
 
 
 def _full(field: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class DataTerm:
         self.coefficients = as_tensor(scan.coefficients, like) / scale
         self.missing = None if scan.measured is None else torch.from_numpy(~scan.measured).to(like.device)
         self.weight = weight
-        self._prox_gains: tuple[float, Tensor] | None = None
+        self._prox: tuple[float, Tensor, Tensor, Tensor] | None = None
 
     def residual(self, image: Tensor) -> Tensor:
         """Coefficients (r, r, r) of y − A `image`; 0 at samples that were not measured."""
@@ -47,16 +47,20 @@ class DataTerm:
 
         Where samples are missing, the term is replaced by its quadratic majoriser at `image`.
         """
-        if self._prox_gains is None or self._prox_gains[0] != step:
-            self._prox_gains = step, self.gains / (self.gains**2 + 1.0 / (step * self.weight))
-        if self.missing is None and not any(basis is not None for basis in self.bases):
-            image.lerp_(self.coefficients, self._prox_gains[1])  # the same in one pass: all gains are 1
-            return
-        expand(self.residual(image).mul_(self._prox_gains[1]), self.bases, onto=image)
+        if self._prox is None or self._prox[0] != step:
+            gains = self.gains / (self.gains**2 + 1.0 / (step * self.weight))
+            self._prox = step, gains, gains * self.coefficients, gains * self.gains
+        _, gains, target, share = self._prox
+        if self.missing is not None:
+            expand(self.residual(image).mul_(gains), self.bases, onto=image)
+        elif any(basis is not None for basis in self.bases):
+            expand(torch.addcmul(target, project(image, self.bases), share, value=-1.0), self.bases, onto=image)
+        else:
+            image.lerp_(self.coefficients, gains)  # the same in one pass: all gains are 1
 
     def add_adjoint(self, dual: Tensor, step: float, image: Tensor) -> None:
         """Add −step · Aᵀ dual to `image`, in place."""
-        expand(dual * self.gains * -step, self.bases, onto=image)
+        expand(dual * self.gains, self.bases, onto=image, share=-step)
 
 
 def as_tensor(array: np.ndarray | Tensor, like: Tensor) -> Tensor:
@@ -76,8 +80,10 @@ def project(image: Tensor, bases: Sequence[Tensor | None]) -> Tensor:
     return image if over_i is None else image @ over_i
 
 
-def expand(coefficients: Tensor, bases: Sequence[Tensor | None], onto: Tensor | None = None) -> Tensor:
-    """`bases` applied, (r, r, r) → (n, n, n); added to `onto`, in place, if given."""
+def expand(
+    coefficients: Tensor, bases: Sequence[Tensor | None], onto: Tensor | None = None, share: float = 1.0
+) -> Tensor:
+    """`bases` applied, (r, r, r) → (n, n, n); a `share` of it is added to `onto`, in place, if given."""
     over_k, over_j, over_i = bases
     if _columns_shrink_more(over_j, over_i):
         coefficients, over_j = over_j @ coefficients, None
@@ -85,9 +91,9 @@ def expand(coefficients: Tensor, bases: Sequence[Tensor | None], onto: Tensor | 
         coefficients, over_i = coefficients @ over_i.T, None
     if over_k is None and onto is not None:  # the last product and the sum in one pass
         if over_i is not None:
-            return onto.baddbmm_(coefficients, over_i.T.expand(len(onto), *over_i.T.shape))
+            return onto.baddbmm_(coefficients, over_i.T.expand(len(onto), *over_i.T.shape), alpha=share)
         if over_j is not None:
-            return onto.baddbmm_(over_j.expand(len(onto), *over_j.shape), coefficients)
+            return onto.baddbmm_(over_j.expand(len(onto), *over_j.shape), coefficients, alpha=share)
     if over_i is not None:
         coefficients = coefficients @ over_i.T
     if over_j is not None:
@@ -95,10 +101,10 @@ def expand(coefficients: Tensor, bases: Sequence[Tensor | None], onto: Tensor | 
     if over_k is not None:
         flat = coefficients.reshape(coefficients.shape[0], -1)
         if onto is not None:
-            onto.view(onto.shape[0], -1).addmm_(over_k, flat)
+            onto.view(onto.shape[0], -1).addmm_(over_k, flat, alpha=share)
             return onto
         coefficients = (over_k @ flat).reshape(-1, *coefficients.shape[1:])
-    return coefficients if onto is None else onto.add_(coefficients)
+    return coefficients if onto is None else onto.add_(coefficients, alpha=share)
 
 
 def _columns_shrink_more(over_j: Tensor | None, over_i: Tensor | None) -> bool:

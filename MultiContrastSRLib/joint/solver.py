@@ -35,7 +35,7 @@ _BLOCK = 1 << 16  # voxels processed at once, few enough for the processor's cac
 def remove_measured(change: Tensor, terms: Sequence[DataTerm]) -> None:
     """Project `change`, in place, onto the null space of each scan's acquisition in turn."""
     for term in terms:
-        expand(project(change, term.bases).neg_(), term.bases, onto=change)
+        expand(project(change, term.bases), term.bases, onto=change, share=-1.0)
 
 
 class Solver:
@@ -68,10 +68,10 @@ class Solver:
         self.further_step = 1.0 / (operators * _STEP)  # gains of slabs and k-space crops are at most 1
         parts = parts_of(shape, device)
         size = [max(each[axis].stop - each[axis].start for each in parts) for axis in range(2)]
-        buffer = self.dual.new_empty((*self.dual.shape[:2], *size, shape[2]))
+        buffer = self.dual.new_zeros((*self.dual.shape[:2], *size, shape[2]))
         axes = list(zip(self.axes, self.rates, strict=True))
         tensors = self.image, self.extrapolated, self.dual, self.field, buffer
-        self.blocks = [Block(part, axes, *tensors) for part in parts]
+        self.blocks = [Block(part, axes, *tensors, shared=len(parts) > 1) for part in parts]
 
     def _initial(self, like: Tensor) -> list[Tensor]:
         return [as_tensor(channel.initial, like) / channel.scale for channel in self.channels]
