@@ -81,14 +81,20 @@ def mean_over(array: Array, axes: tuple[int, ...]) -> Array:
     return array.mean(dim=axes, keepdim=True)
 
 
+def sum_over(array: Array, axes: tuple[int, ...]) -> Array:
+    """Sums over `axes`."""
+    if isinstance(array, np.ndarray):
+        return array.sum(axis=axes, keepdims=True)
+    return array.sum(dim=axes, keepdim=True)
+
+
 def count_over(condition: Array, axes: tuple[int, ...]) -> Array:
     """How often a condition holds over `axes`."""
     if isinstance(condition, np.ndarray):
         kept = [1 if axis in axes else n for axis, n in enumerate(condition.shape)]
         if max(kept) == 1:  # of a single slice: many times as fast as a sum
             return np.reshape(np.count_nonzero(condition), kept)
-        return condition.sum(axis=axes, keepdims=True)
-    return condition.sum(dim=axes, keepdim=True)
+    return sum_over(condition, axes)
 
 
 def energy_over(array: Array, axes: tuple[int, ...]) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def apply_operator(
 def _acquired(
     axes: Sequence[AxisModel], array: Array, fine: Sequence[int], even: Sequence[bool], monitor: Monitor | None
 ) -> Array:
-    """ "forward" where several axes are `even`: the products of the imaginary parts of two axes each are subtracted.
+    """The operator "forward" where several axes are `even`: less the products of the imaginary parts of two axes each.
 
     A further row of the matrix of an even axis gives its lone Nyquist frequency, so that all is done in one go.
     """
@@ -63,12 +63,17 @@ def _acquired(
     ]
     found = apply_separable(array, matrices, monitor=monitor)
     inside = [slice(axis.samples if is_even else None) for axis, is_even in zip(axes, even, strict=True)]
-    result = found[(..., *inside)]
-    for pair in combinations(np.flatnonzero(even).tolist(), 2):
-        corner = found[(..., *(slice(-1, None) if n in pair else part for n, part in enumerate(inside)))]
-        signs = matrix_like(array, _nyquist_signs, tuple(axes), tuple(fine), pair)
+    result = _last_axes(found, inside)
+    for pair in combinations([number for number, is_even in enumerate(even) if is_even], 2):
+        corner = _last_axes(found, [slice(-1, None) if n in pair else part for n, part in enumerate(inside)])
+        signs = constant_like(array, _nyquist_signs, tuple(axes), tuple(fine), pair)
         result = result - signs * corner
     return result
+
+
+def _last_axes(array: Array, parts: Sequence[slice]) -> Array:
+    """A part of `array`, given for its last axes."""
+    return array[tuple([slice(None)] * (array.ndim - len(parts)) + list(parts))]
 
 
 def weigh(axes: Sequence[AxisModel], acquired: Array, monitor: Monitor | None = None) -> Array:
@@ -93,19 +98,29 @@ def matrix_like(array: Array, make: Callable[..., np.ndarray | None], *arguments
     return _tensor(make, arguments, array.device, array.dtype)
 
 
+def constant_like(array: Array, make: Callable[..., np.ndarray], *arguments: Hashable) -> Array:
+    """`matrix_like` for any array that is not None."""
+    return cast(Array, matrix_like(array, make, *arguments))
+
+
 def _matrix(axis: AxisModel, operator: Operator, fine: int) -> np.ndarray | None:
     return axis.weight() if operator == "weight" else getattr(axis, operator)(fine)
 
 
 def _with_nyquist(axis: AxisModel, operator: Operator, fine: int) -> np.ndarray:
-    return np.concatenate([_matrix(axis, operator, fine), axis.nyquist(fine)[1]])
+    return np.concatenate([cast(np.ndarray, _matrix(axis, operator, fine)), _nyquist(axis, fine)[1]])
+
+
+def _nyquist(axis: AxisModel, fine: int) -> tuple[np.ndarray, np.ndarray]:
+    """See `AxisModel.nyquist`, of an even axis."""
+    return cast(tuple[np.ndarray, np.ndarray], axis.nyquist(fine))
 
 
 def _nyquist_signs(axes: tuple[AxisModel, ...], fine: tuple[int, ...], pair: tuple[int, int]) -> np.ndarray:
     """What the Nyquist frequencies of a pair of axes are multiplied by, with a length of 1 along the other axes."""
     signs = np.ones((1,) * len(axes), np.float32)
     for number in pair:
-        column = axes[number].nyquist(fine[number])[0]
+        column = _nyquist(axes[number], fine[number])[0]
         signs = signs * column.reshape([-1 if axis == number else 1 for axis in range(len(axes))])
     return signs
 

@@ -20,8 +20,8 @@ from typing import Any, Generic
 import numpy as np
 import scipy
 
-from ..acquisition.arrays import concatenate, double, from_host, mean_over, moving_means, stack, to_host
-from ..acquisition.operators import matrix_like
+from ..acquisition.arrays import concatenate, double, from_host, mean_over, moving_means, stack, sum_over, to_host
+from ..acquisition.operators import constant_like
 from ..image.sampling import Array
 from .level import Level
 
@@ -160,7 +160,7 @@ def transfer(
     acquired, lacking = model.features.split(level, reference)
     slopes = _slopes(level, model.features.energies, level.weigh(target), acquired, used)
     # the last candidates are those of several features
-    total = [(weights[len(weights) - len(maps) :] * maps).sum(0, keepdims=True) for maps in slopes if len(maps)]
+    total = [sum_over(weights[len(weights) - len(maps) :] * maps, (0,)) for maps in slopes if len(maps)]
     if share is not None:
         total = [slope * share for slope in total]
     return _inject(level, total, lacking)[0]
@@ -169,7 +169,7 @@ def transfer(
 def _per_candidate(weights: np.ndarray, like: Array) -> Array:
     """The weights (1 or B, candidates) as an array (candidates, 1 or B, 1, 1)."""
     if len(weights) == 1:
-        return matrix_like(like, _column, tuple(weights[0].tolist()))
+        return constant_like(like, _column, tuple(weights[0].tolist()))
     return from_host(weights.T[..., None, None], like)
 
 
@@ -194,14 +194,14 @@ def _slopes(
         squares, squares2, cross, right, right2 = moving_means(products, level.window(radius), level.monitor)
         found = []
         if alone:
-            ridge = matrix_like(target, _column, alone)
+            ridge = constant_like(target, _column, alone)
             side = right + ridge * slopes[0] if slopes else right
             found.append(side / (squares + ridge))
         if both:
-            ridge = matrix_like(target, _column, both)
+            ridge = constant_like(target, _column, both)
             sides = right, right2
             if slopes:
-                sides = tuple(side + ridge * prior for side, prior in zip(sides, slopes[-2:], strict=True))
+                sides = right + ridge * slopes[-2], right2 + ridge * slopes[-1]
             diagonal, diagonal2 = squares + ridge, squares2 + ridge
             determinant = diagonal * diagonal2 - cross * cross
             found.append((sides[0] * diagonal2 - sides[1] * cross) / determinant)

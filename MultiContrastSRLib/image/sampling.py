@@ -104,7 +104,7 @@ def _parallel(
             sines[axis] = sine.astype(np.float32)
     result = np.full([shape[out] for out in order], fill, dtype=np.float32)
     if all(len(operator) for operator in operators):
-        used, needed = _without_unused(array, operators)
+        used, needed = _without_copies(*_without_unused(array, operators))
         apply_separable(used, needed, out=result[tuple(inside)], monitor=monitor)
         for pair in combinations(sines, 2):
             corner = [sines[axis] if axis in pair else operator for axis, operator in enumerate(operators)]
@@ -120,6 +120,24 @@ def _without_unused(array: np.ndarray, operators: list[np.ndarray]) -> tuple[np.
         (used,) = np.nonzero(np.abs(operator).max(axis=0) > UNSEEN)
         parts.append(slice(used[0], used[-1] + 1) if len(used) else slice(0, 1))
     return array[tuple(parts)], [operator[:, part] for operator, part in zip(operators, parts, strict=True)]
+
+
+def _without_copies(array: np.ndarray, operators: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray | None]]:
+    """`array` and `operators` without products along axes whose outputs are samples of the source, one by one."""
+    copied = [_copied_samples(operator) for operator in operators]
+    parts = tuple(slice(None) if part is None else part for part in copied)
+    return array[parts], [operator if part is None else None for operator, part in zip(operators, copied, strict=True)]
+
+
+def _copied_samples(operator: np.ndarray) -> slice | None:
+    """The neighbouring samples of the source, forwards or backwards, that the outputs are; None where they are not."""
+    nearest = operator.argmax(axis=1)
+    if np.abs(operator - (nearest[:, None] == np.arange(operator.shape[1]))).max() >= UNSEEN:
+        return None
+    first, last, steps = int(nearest[0]), int(nearest[-1]), set(np.diff(nearest).tolist())
+    if steps <= {1}:
+        return slice(first, last + 1)
+    return slice(first, last - 1 if last else None, -1) if steps == {-1} else None
 
 
 def apply_separable(
