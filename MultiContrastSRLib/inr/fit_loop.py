@@ -198,30 +198,53 @@ class FitLoop:
         for scan, rows in zip(self.scans, chosen, strict=True):
             counts[scan.contrast] += len(rows)
         losses = [torch.zeros((), device=self.device)]  # is downloaded once
-        for scan, rows in reversed(list(zip(self.scans, chosen, strict=True))):
-            for first in reversed(range(0, len(rows), self._rows(scan))):
-                monitor.check()
-                value = self._loss(scan, rows[first : first + self._rows(scan)]) * (1.0 / counts[scan.contrast])
-                value.backward()
-                losses.append(value.detach())
+        for piece in reversed(self._pieces(chosen)):
+            monitor.check()
+            value = self._loss(piece, counts)
+            value.backward()
+            losses.append(value.detach())
         return float(torch.stack(losses).sum())
+
+    def _pieces(self, chosen: Sequence[Tensor]) -> list[list[tuple[ScanPoints, Tensor]]]:
+        """The samples of a batch in pieces of scans and rows, each of them of up to `self.points` points in all."""
+        pieces, room = [], 0
+        for scan, rows in zip(self.scans, chosen, strict=True):
+            for part in _split(rows, self._rows(scan)):
+                points = len(part) * scan.points_per_sample
+                if points > room:
+                    pieces.append([])
+                    room = self.points
+                pieces[-1].append((scan, part))
+                room -= points
+        return pieces
 
     def _rows(self, scan: ScanPoints) -> int:
         return max(1, self.points // scan.points_per_sample)
 
-    def _loss(self, scan: ScanPoints, rows: Tensor) -> Tensor:
-        """Squared residuals of some samples of a scan, and the correction's roughness within the slab, summed."""
-        found = self._predict(scan, rows)
-        loss = ((found.mean(dim=1) - scan.values[rows]) ** 2).sum()
-        if self.model.initial is not None and found.shape[1] > 1:
-            loss = loss + self.preset.roughness * found.var(dim=1, correction=0).sum()
-        return loss
+    def _loss(self, piece: Sequence[tuple[ScanPoints, Tensor]], counts: np.ndarray) -> Tensor:
+        """Squared residuals of some samples, and the correction's roughness within their slabs.
 
-    def _predict(self, scan: ScanPoints, rows: Tensor) -> Tensor:
-        """The network's output in the scan's contrast: (samples, points of the profile)."""
-        positions = scan.positions(rows)
-        output = self.model.output(positions.reshape(-1, 3))[1][:, scan.contrast]
-        return output.reshape(positions.shape[:2])
+        Args:
+            counts: by contrast, the samples of the batch, over which is averaged.
+        """
+        losses = []
+        for (scan, rows), found in zip(piece, self._predict(piece), strict=True):
+            loss = ((found.mean(dim=1) - scan.values[rows]) ** 2).sum()
+            if self.model.initial is not None and found.shape[1] > 1:
+                loss = loss + self.preset.roughness * found.var(dim=1, correction=0).sum()
+            losses.append(loss * (1.0 / counts[scan.contrast]))
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def _predict(self, piece: Sequence[tuple[ScanPoints, Tensor]]) -> list[Tensor]:
+        """The network's output at rows of scans, in the contrast of each scan: (samples, points of the profile)."""
+        positions = [scan.positions(rows) for scan, rows in piece]
+        together = [each.reshape(-1, 3) for each in positions]
+        output = self.model.output(together[0] if len(together) == 1 else torch.cat(together))[1]
+        parts = output.split([len(each) for each in together])
+        return [
+            part[:, scan.contrast].reshape(each.shape[:2])
+            for (scan, _), part, each in zip(piece, parts, positions, strict=True)
+        ]
 
     # -------------------------------------------------------------- evaluation
 
@@ -234,7 +257,8 @@ class FitLoop:
             parts = [torch.zeros((), device=self.device)]
             for rows in _split(held_out, self._rows(scan)):
                 monitor.check()
-                parts.append(((self._predict(scan, rows).mean(dim=1) - scan.values[rows]) ** 2).sum())
+                (found,) = self._predict([(scan, rows)])
+                parts.append(((found.mean(dim=1) - scan.values[rows]) ** 2).sum())
             sums[scan.contrast] += float(torch.stack(parts).sum())
             counts[scan.contrast] += len(held_out)
         return float((sums / np.maximum(counts, 1)).sum())
@@ -263,7 +287,7 @@ class FitLoop:
             for scan in (s for s in self.scans if s.contrast == number):
                 for rows in _split(scan.held_out, self._rows(scan)):
                     monitor.check()
-                    found = self._predict(scan, rows).mean(dim=1)
+                    found = self._predict([(scan, rows)])[0].mean(dim=1)
                     sums.append(torch.stack([(found * scan.values[rows]).sum(), (found**2).sum()]))
             product, square = torch.stack(sums).sum(0).tolist()
             shares.append(min(1.0, max(0.0, product / square)) if square > 0 else 0.0)

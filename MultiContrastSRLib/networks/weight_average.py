@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -16,10 +17,10 @@ def averaged_model(net: nn.Module, decay: float, updates: int = 0) -> AveragedMo
     """
 
     def average(averaged: list[Tensor], current: list[Tensor], n_averaged: Tensor) -> None:
-        n = int(n_averaged)  # the initial weights are the first
+        n = int(model.n_averaged)  # the initial weights are the first; `n_averaged` is a copy of it on their device
         get_ema_multi_avg_fn(min(decay, n / (n + 9)))(averaged, current, n_averaged)
 
-    averaged = AveragedModel(net, multi_avg_fn=average, use_buffers=True)
-    averaged.n_averaged.fill_(1 + updates)
-    averaged.module.eval().requires_grad_(False)
-    return averaged
+    model = AveragedModel(net, multi_avg_fn=average, use_buffers=True)
+    model.n_averaged = torch.tensor(1 + updates)  # in host memory: to read it must not wait for a device
+    model.module.eval().requires_grad_(False)
+    return model

@@ -141,11 +141,11 @@ def test_files_that_are_no_models_are_refused(tmp_path):
 def test_a_full_gpu_halves_the_batch(views, monkeypatch):
     real, seen = fit_loop.FitLoop._loss, []
 
-    def full(self, scan, rows):
-        seen.append(len(rows))
-        if len(rows) > 300:
+    def full(self, piece, counts):
+        seen.append(sum(len(rows) for _, rows in piece))
+        if seen[-1] > 300:
             raise torch.cuda.OutOfMemoryError("out of memory")
-        return real(self, scan, rows)
+        return real(self, piece, counts)
 
     monkeypatch.setattr(fit_loop.FitLoop, "_loss", full)
     whole = plain(views, lattice_of(views[0]), preset=replace(PLAIN, epochs=1))
@@ -156,10 +156,10 @@ def test_a_full_gpu_halves_the_batch(views, monkeypatch):
 def test_a_gpu_that_cannot_hold_a_few_samples_is_given_up(views, monkeypatch):
     real = fit_loop.FitLoop._loss
 
-    def full(self, scan, rows):
+    def full(self, piece, counts):
         if self.device != "cpu":
             raise torch.cuda.OutOfMemoryError("out of memory")
-        return real(self, scan, rows)
+        return real(self, piece, counts)
 
     monkeypatch.setattr(fit_loop.FitLoop, "_loss", full)
     lattice, settings = lattice_of(views[0]), Settings(replace(PLAIN, epochs=1), stop="never")
