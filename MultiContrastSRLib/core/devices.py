@@ -38,13 +38,18 @@ def supports(kinds: Collection[str], device_type: str) -> bool:
     return device_type in kinds or (ACCELERATOR in kinds and device_type != "cpu")
 
 
+@cache
 def has_float64(device_type: str) -> bool:
-    """Whether devices of this type compute in float64.
+    """Whether all devices of this type compute in float64: Apple's GPUs and Intel's Arc A do not.
 
     >>> has_float64("cuda"), has_float64("mps")
     (True, False)
     """
-    return device_type != "mps"
+    if device_type != "xpu":
+        return device_type != "mps"
+    import torch
+
+    return all(torch.xpu.get_device_properties(number).has_fp64 for number in range(torch.xpu.device_count()))
 
 
 def free_memory(name: str) -> int | None:

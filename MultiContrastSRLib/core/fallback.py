@@ -89,7 +89,8 @@ class FallbackDevice:
     def run(self, work: Callable[[str], Result]) -> Result:
         """`work(name)`, on the CPU if it fails on another device.
 
-        Any RuntimeError counts as the device's: one that is not is raised again on the CPU.
+        Any RuntimeError counts as the device's, and any TypeError, which is how MPS refuses number formats: one that
+        is not is raised again on the CPU.
 
         Args:
             work: must leave nothing on the device and find its data in host memory when it is called again.
@@ -97,7 +98,7 @@ class FallbackDevice:
         failed = self.name
         try:
             return work(failed)
-        except RuntimeError as error:
+        except (RuntimeError, TypeError) as error:
             if failed == "cpu":
                 raise
             reason = "ran out of memory" if is_out_of_memory(error) else f"failed ({_first_line(error)})"

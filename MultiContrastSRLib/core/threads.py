@@ -78,7 +78,10 @@ def in_threads(
                 work(left.get_nowait(), monitor)
 
     others = idle_threads(min(left.qsize(), most or os.cpu_count() or 1)) - 1
-    with ThreadPoolExecutor(max_workers=max(1, others)) as pool:
+    if not others:
+        run(monitor)
+        return
+    with ThreadPoolExecutor(max_workers=others) as pool:
         futures = [pool.submit(run, Monitor(None, stop.is_set, stage=monitor.stage)) for _ in range(others)]
         try:
             run(monitor)
@@ -161,6 +164,8 @@ def set_threads_of_caller(count: int) -> None:
     """Set the number of torch's threads in the calling thread, and leave the one that later threads begin with."""
     import torch
 
+    if torch.get_num_threads() == count:
+        return
     with _LOCK, ThreadPoolExecutor(max_workers=1) as other:
         of_new_threads = other.submit(torch.get_num_threads).result()
         torch.set_num_threads(count)

@@ -88,16 +88,27 @@ def test_work_is_repeated_in_smaller_pieces_only_when_memory_is_short():
         retry_smaller(wrong, lambda: "halves", "cpu")
 
 
-def test_errors_that_are_not_the_devices_come_again_on_the_cpu():
+@pytest.mark.parametrize("kind", [RuntimeError, NotImplementedError, TypeError])
+def test_errors_that_are_not_the_devices_come_again_on_the_cpu(kind):
     device, tried = FallbackDevice("cuda:0", "the network"), []
 
     def wrong(name: str) -> None:
         tried.append(name)
-        raise RuntimeError("sizes differ")
+        raise kind("sizes differ")
 
-    with pytest.raises(RuntimeError, match="sizes differ"):
+    with pytest.raises(kind, match="sizes differ"):
         device.run(wrong)
     assert tried == ["cuda:0", "cpu"]
-    with pytest.raises(RuntimeError, match="sizes differ"):  # there is nowhere left to go
+    with pytest.raises(kind, match="sizes differ"):  # there is nowhere left to go
         device.run(wrong)
     assert tried == ["cuda:0", "cpu", "cpu"] and len(device.warnings) == 1
+
+
+@pytest.mark.parametrize(("of_each", "expected"), [([True, True], True), ([True, False], False)])
+def test_intels_gpus_say_whether_they_compute_in_float64(of_each, expected, monkeypatch):
+    properties = [types.SimpleNamespace(has_fp64=has) for has in of_each]
+    monkeypatch.setattr(torch.xpu, "device_count", lambda: len(properties))
+    monkeypatch.setattr(torch.xpu, "get_device_properties", properties.__getitem__)
+    devices.has_float64.cache_clear()
+    assert devices.has_float64("xpu") == expected and devices.has_float64("cuda")
+    devices.has_float64.cache_clear()
