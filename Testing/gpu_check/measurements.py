@@ -199,10 +199,15 @@ class Measurements:
         *images, positions = bench_networks.images(32 if self._small else 256, scale)
         case = [image.to(device) for image in images]
         ours = self._machine.repeated(lambda: net(*case, positions))
+        half = None
+        if network in FLOAT16 and not self._small:  # which processors are slow in
+            with computing_in("float16", torch.device(device).type):
+                half = milliseconds(self._machine.repeated(lambda: net(*case, positions)))
         vectors = {name: getattr(positions, name).to(device) for name in ("rows_t", "cols_t", "rows_r", "cols_r")}
         theirs = self._machine.repeated(lambda: plain(net, *case, replace(positions, **vectors)))
         return {
             "ours, ms": milliseconds(ours),
+            "ours in float16, ms": half,
             "plain, ms": milliseconds(theirs),
             "plain / ours": milliseconds(theirs) / milliseconds(ours),
             "peak, MiB": self._machine.peak(lambda: net(*case, positions)),
@@ -234,10 +239,16 @@ def _super_resolved(
     images: list[np.ndarray],
     precision: str | None = None,
 ) -> None:
-    """Appends the result to `images`: in plane for slices, isotropic for orthogonal views."""
+    """Appends the result to `images`: in plane for slices, isotropic for orthogonal views.
+
+    Raises:
+        RuntimeError: some of it was computed on another device, which would be compared with itself.
+    """
     thick = method in TRAINED
     options = {"scale": 2} if thick else {"spacing": min(target.spacing)}
     if precision is not None:
         options["precision"] = precision
     result = mc.super_resolve(target, reference, method=method, register="off", device=device, **options)
+    if result.report.device != device or any(device in warning for warning in result.report.warnings):
+        raise RuntimeError(f"Ran on {result.report.device} instead of {device}: {' '.join(result.report.warnings)}")
     images.append(result.volume.array)

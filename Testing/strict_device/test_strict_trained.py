@@ -82,6 +82,23 @@ def test_ones_own_weights_with_test_time_augmentation(method, strict_device, wei
     assert_as_on_the_cpu(strict_device, method, scans()[1], test_time_augmentation=8, weights=weights[method])
 
 
+@pytest.mark.parametrize(
+    ("method", "precision", "most"),
+    [
+        ("swift", "float16", 1e-3),
+        ("dual-arbnet", "float16", 1e-3),
+        ("dinet", "float16", 5e-3),
+        ("minet", "bfloat16", 5e-3),
+    ],
+)
+def test_other_number_formats_are_computed_on_the_device(method, precision, most, strict_device):
+    found = super_resolved(method, strict_device.name, scans()[1], precision=precision)
+    assert found.report.device == strict_device.name and found.report.warnings == ()
+    expected = super_resolved(method, strict_device.name, scans()[1]).volume.array
+    difference = np.abs(found.volume.array - expected).max() / np.ptp(expected)
+    assert 1e-5 < difference <= most
+
+
 @pytest.mark.parametrize("shown", ["none", "half", "wrong"])
 @pytest.mark.parametrize("method", METHODS)
 def test_references_that_are_missing_partial_or_rejected(method, shown, strict_device):
