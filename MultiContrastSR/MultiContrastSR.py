@@ -5,6 +5,7 @@ the same rule). The library arrives when the module is opened or its logic is us
 """
 
 import sys
+import weakref
 
 import qt
 import slicer
@@ -13,6 +14,7 @@ from MultiContrastSRPanel.logic import dependencies, sample_data
 from MultiContrastSRPanel.logic.automatic import guess_inputs, guess_later_inputs
 from MultiContrastSRPanel.logic.batch.batch_logic import BatchLogic
 from MultiContrastSRPanel.logic.dicom_series import DicomSeries
+from MultiContrastSRPanel.logic.fit_preview import restore_targets
 from MultiContrastSRPanel.logic.library import clear_method_caches, library
 from MultiContrastSRPanel.logic.live.layers import remove_stale_layers
 from MultiContrastSRPanel.logic.live.live_zoom_logic import LiveZoomLogic
@@ -58,7 +60,13 @@ class MultiContrastSR(ScriptedLoadableModule):
         sample_data.register()
         scene = slicer.mrmlScene
         for event in (scene.EndImportEvent, scene.EndRestoreEvent):
-            scene.AddObserver(event, lambda caller, event: remove_stale_layers(caller))
+            scene.AddObserver(event, self._mendViews)
+
+    @staticmethod
+    def _mendViews(scene, event):
+        """Have no view refer to what is never saved, after a scene that was saved with it has been opened."""
+        remove_stale_layers(scene)
+        restore_targets(scene)
 
 
 class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -89,6 +97,7 @@ class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAddedEvent, self.onNodeAdded)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.onNodeRemoved)
         for selector in (self.ui.targetSelector, self.ui.referenceSelector):
             selector.connect("nodeActivated(vtkMRMLNode*)", self._onInputChosen)
         self.initializeParameterNode()
@@ -134,6 +143,12 @@ class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Called for every new node: scans that are loaded while the panel is open are guessed like those before."""
         if node.IsA("vtkMRMLScalarVolumeNode") and self.parent.isEntered and not self._inputsChosen:
             qt.QTimer.singleShot(0, lambda: self._guessLaterInputs(node))  # once it has its voxels
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeRemoved(self, caller, event, node) -> None:
+        """Called for every node that leaves the scene: a result that is gone is not offered any more."""
+        if node is self.panel.result:
+            self.panel.forget_result()
 
     def _onInputChosen(self, node) -> None:
         self._inputsChosen = True
@@ -184,7 +199,7 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic, BatchLogi
         ScriptedLoadableModuleLogic.__init__(self)
         self.worker = Worker()
         self._pump = None
-        self._runs = []
+        self._runs = weakref.WeakSet()  # the pump holds those under way
         self._jobs = {}
 
     def getParameterNode(self):
@@ -214,7 +229,7 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic, BatchLogi
         :raises MultiContrastSRError: with the cause and what to do; the scene is as it was.
         """
         task = SuperResolutionTask.from_nodes(targetNode, referenceNode, outputNode, **settings)
-        return task.store(*task.compute(progress, cancel))[0]
+        return task.store(*task.computation.run(progress, cancel))[0]
 
     def processAsync(
         self, targetNode, referenceNode=None, *, outputNode=None, onDone=None, onError=None, onProgress=None, **settings
@@ -229,9 +244,9 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic, BatchLogi
         """
         task = SuperResolutionTask.from_nodes(targetNode, referenceNode, outputNode, **settings)
         self._pump = self._pump or Pump()
-        self._runs = [run for run in self._runs if run.active]
-        self._runs.append(Run(task, self.worker, self._pump, onDone, onError, onProgress))
-        return self._runs[-1]
+        run = Run(task, self.worker, self._pump, onDone, onError, onProgress)
+        self._runs.add(run)
+        return run
 
     def saveDicom(self, node, folder, keepPatient=True) -> list[str]:
         """Save a result as a derived DICOM series, and wait for it.
@@ -268,9 +283,8 @@ class MultiContrastSRLogic(ScriptedLoadableModuleLogic, LiveZoomLogic, BatchLogi
         """
         self.stopLiveZoom()
         self.stopComparison()
-        for run in self._runs:
+        for run in tuple(self._runs):
             run.abandon()
-        self._runs = []
         for job in self._jobs:
             job.cancel()
         self._jobs.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -172,7 +173,8 @@ def store_result(
         for attribute, value in provenance(report).items():
             node.SetAttribute(attribute, value)
     name = volume.name or "Super-resolved"
-    if node.GetName() != name:  # an overwritten result must not keep the name of another method or scale
+    # an overwritten result must not keep the name of another method or scale, nor lose the number that makes it unique
+    if not re.fullmatch(rf"{re.escape(name)}(_\d+)?", node.GetName() or ""):
         node.SetName(scene.GetUniqueNameByString(name))
     if not scene.IsNodePresent(node):
         scene.AddNode(node)

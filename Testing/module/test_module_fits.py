@@ -75,6 +75,16 @@ def test_cancelling_a_fit_leaves_the_scene_as_it_was(fitting, pair, harness):
     assert scene_text(harness) == before and "preview" not in before
 
 
+def test_a_scene_that_is_saved_meanwhile_shows_the_target(fitting, harness, tmp_path):
+    saved = harness.save_scene(tmp_path / "during.mrb")
+    assert [shown(harness, name) for name in ("Red", "Yellow", "Green")] == ["T2 preview", "T2 preview", "T1"]
+    harness.click(fitting.ui.applyButton)
+    wait_idle(fitting, harness)
+    harness.load_scene(saved)
+    assert volume_names(harness) == ["T2", "T1"]
+    assert [shown(harness, name) for name in ("Red", "Yellow", "Green")] == ["T2", "T2", "T1"]
+
+
 def test_a_target_that_was_deleted_leaves_no_preview_behind(fitting, pair, harness):
     harness.scene.RemoveNode(pair[0])
     harness.click(fitting.ui.keepButton)

@@ -213,6 +213,68 @@ def test_closing_the_scene_cancels_the_run(module, pair, harness, monkeypatch):
     assert state(module) == "done"
 
 
+def deletions(*objects) -> list[str]:
+    """The threads in which the objects are deleted, one after the other."""
+    threads: list[str] = []
+    for each in objects:
+        each.AddObserver("DeleteEvent", lambda caller, event: threads.append(threading.current_thread().name))
+    return threads
+
+
+def choose_pair(module, harness) -> tuple:
+    pair = make_pair()
+    module.ui.targetSelector.setCurrentNode(pair[0])
+    module.ui.referenceSelector.setCurrentNode(pair[1])
+    harness.process_events()
+    return pair
+
+
+def test_no_node_ends_on_the_worker(module, harness, monkeypatch):
+    threads = deletions(*choose_pair(module, harness))
+    with gate_at("prepare", monkeypatch) as gate:
+        harness.click(module.ui.applyButton)
+        harness.wait(gate.reached.is_set, 30)
+        job = module.widget.panel.run._job
+        harness.new_scene()
+        wait_idle(module, harness)  # which does not wait for the work
+        assert not job.finished.is_set()
+    harness.wait(job.finished.is_set, 30)
+    harness.run_for(0.1)
+    gc.collect()
+    assert threads == 2 * [threading.main_thread().name]
+
+
+def test_what_left_the_scene_is_freed(module, harness):
+    pair = choose_pair(module, harness)
+    inputs = deletions(*(node.GetImageData() for node in pair))
+    run_to_end(module, harness)
+    result, others = result_of(), deletions(result_of(), result_of().GetImageData())
+    harness.scene.RemoveNode(result)
+    slicer.util.setSliceViewerLayers(background=None)  # else the views hold what they showed last
+    del result, pair
+    harness.process_events()
+    gc.collect()
+    assert len(others) == 2
+    harness.new_scene()
+    harness.run_for(0.1)
+    gc.collect()
+    assert len(inputs) == 2
+
+
+def test_a_result_that_was_deleted_is_not_offered_any_more(module, pair, harness, tmp_path):
+    run_to_end(module, harness)
+    result = result_of()
+    harness.scene.RemoveNode(result)
+    harness.process_events()
+    assert state(module) == "idle" and module.ui.resultLabel.text == ""
+    assert not module.ui.resultButtons.visible and module.widget.panel.run is None
+    for use in (module.logic.startComparison, lambda node: module.logic.saveDicom(node, tmp_path / "series")):
+        with pytest.raises(Exception, match=r"'T2 guided 2x' has left the scene.* Press Apply again"):
+            use(result)
+    run_to_end(module, harness)
+    assert state(module) == "done" and module.ui.resultButtons.visible
+
+
 @pytest.mark.parametrize("which", ["target", "reference", "both"])
 def test_deleting_an_input_keeps_the_result(module, pair, harness, monkeypatch, which):
     target, reference = pair

@@ -293,8 +293,12 @@ def test_an_earlier_result_is_overwritten_in_place(scene):
 
 def test_two_results_get_two_names(scene):
     source = mrml.Source.of(add_volume())
-    names = {mrml.store_result(scene, doubled(source), REPORT, source).GetName() for _ in range(2)}
-    assert len(names) == 2
+    results = [mrml.store_result(scene, doubled(source), REPORT, source) for _ in range(2)]
+    names = [result.GetName() for result in results]
+    assert len(set(names)) == 2
+    for result in results:  # an overwritten one keeps its name
+        mrml.store_result(scene, doubled(source), REPORT, source, output=result)
+    assert [result.GetName() for result in results] == names
 
 
 def test_result_survives_that_its_target_left_the_scene(scene):

@@ -44,6 +44,11 @@ class DicomSeries:
                 f"{name} cannot be saved as a derived series; expected a volume that this module made. Press Apply "
                 "first."
             )
+        if not slicer.mrmlScene.IsNodePresent(node):
+            raise library("core.errors").InputError(
+                f"{node.GetName()!r} has left the scene, where the scans are that the series refers to; expected it "
+                "there. Press Apply again."
+            )
         dependencies.ensure(("pydicom",))
         target, reference = (node.GetNodeReference(role) for role in (mrml.TARGET, mrml.REFERENCE))
         report = report_of(node)

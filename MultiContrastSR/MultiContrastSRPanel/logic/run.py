@@ -71,7 +71,8 @@ class Run:
         scene = slicer.mrmlScene
         self._observer = (scene, scene.AddObserver(scene.StartCloseEvent, lambda caller, event: self.cancel()))
         self._preview: FitPreview | None = FitPreview(task.target)
-        self._job, self._pump = worker.submit(functools.partial(task.compute, preview=self._preview)), pump
+        work = functools.partial(task.computation.run, images=self._preview.images)
+        self._job, self._pump = worker.submit(work), pump
         pump.watch(self._job, self._on_job_progress, self._on_job_finished)
 
     @property
@@ -82,12 +83,12 @@ class Run:
     @property
     def fitting(self) -> bool:
         """Whether a fit is under way that `keep` can end early."""
-        return self._preview is not None and self._preview.begun
+        return self._preview is not None and self._preview.images.begun
 
     def keep(self) -> None:
         """End the fit under way at its next step, and go on with its best state so far."""
         if self._preview is not None:
-            self._preview.keep()
+            self._preview.images.keep()
 
     def cancel(self) -> None:
         """Stop at the next check of the work, for the user within `CANCEL_GRACE_MS`. Nothing will reach the scene."""

@@ -1,7 +1,7 @@
 """Super-resolution of nodes in three steps, so that the heavy one may run on another thread.
 
-`from_nodes` (main thread) copies the inputs, `compute` (any thread) does the work, `store` (main thread) puts the
-result into the scene.
+`from_nodes` (main thread) copies the inputs, `computation` (any thread) does the work and holds no node, so that none
+can end on that thread, `store` (main thread) puts the result into the scene.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import slicer
 from . import dependencies
 from .automatic import AUTOMATIC, resolve_method
 from .expected_time import RunSize
-from .fit_preview import FitPreview
+from .fit_preview import FitImages
 from .library import library
 from .region import resolve_region
 from .sources import sources_of
@@ -46,6 +46,58 @@ class Output:
         return cls(result.volume, result.report, library("mrml").image_from_array(result.volume.array))
 
 
+class Computation:
+    """The heavy work of a run: volumes in, outputs out.
+
+    Args:
+        target, reference: the library's `Volume`; the reference may be None.
+        companion, settings: see `SuperResolutionTask`.
+
+    Attributes:
+        seconds: that the target's output took; None before.
+    """
+
+    def __init__(self, target: Any, reference: Any, companion: bool, settings: dict[str, Any]) -> None:
+        self.target, self.reference, self.companion, self.settings = target, reference, companion, settings
+        self.seconds: float | None = None
+
+    def run(
+        self,
+        progress: Callable[[float, str], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+        images: FitImages | None = None,
+    ) -> tuple[Output, Output | None]:
+        """The target's output, and the reference's (None unless requested and made)."""
+        begin = time.perf_counter()
+        settings = self._load_packages(progress)
+        monitor = library("core.progress").Monitor(progress, cancel)
+        share = 0.95 if self.companion else 1.0
+        with images.fit_callbacks() if images else contextlib.nullcontext():
+            part = monitor.part(0.0, share)
+            result = library("pipeline").super_resolve(
+                self.target, self.reference, progress=part.report, cancel=part.cancelled, **settings
+            )
+        self.seconds = time.perf_counter() - begin
+        rest = monitor.part(share, 1.0, "render")
+        made = result.companion(progress=rest.report, cancel=rest.cancelled) if self.companion else None
+        return Output.of(result), None if made is None else Output.of(made)
+
+    def _load_packages(self, progress: Callable[[float, str], None] | None) -> dict[str, Any]:
+        """Import what the method needs; the settings, with another method where that fails and *Automatic* was chosen.
+
+        Raises:
+            MethodUnavailableError: the packages of the chosen method do not work.
+        """
+        settings = resolve_method(self.settings)
+        try:
+            dependencies.load(library("methods").get(settings["method"]).requires, progress)
+        except library("core.errors").MethodUnavailableError:
+            if self.settings["method"] != AUTOMATIC:
+                raise
+            settings = resolve_method(self.settings)
+        return settings
+
+
 class SuperResolutionTask:
     """Everything that one run needs, independent of later changes of the scene.
 
@@ -54,22 +106,28 @@ class SuperResolutionTask:
         output: an earlier result to overwrite, or None.
         companion: whether the reference, super-resolved by the same run, is requested too.
         settings: keywords of `MultiContrastSRLib.super_resolve`; the method may be `AUTOMATIC`.
+
+    Attributes:
+        computation: see `Computation`.
     """
 
     def __init__(self, target: Any, reference: Any, output: Any, companion: bool, settings: dict[str, Any]) -> None:
-        self.target, self.reference, self.output, self.settings = target, reference, output, settings
-        self.companion = companion
+        self.target, self.reference, self.output = target, reference, output
+        self.computation = Computation(
+            target.volume, None if reference is None else reference.volume, companion, settings
+        )
         self._size = self._run_size()
-        self._seconds: float | None = None  # that the computation took, without the companion's
 
     def expected_seconds(self) -> dict[str, float]:
         """What the stages will probably take on this computer; empty where that is not known."""
         return {} if self._size is None else self._size.expected()
 
     def _run_size(self) -> RunSize | None:
-        reference = None if self.reference is None else self.reference.volume.grid
+        reference = self.computation.reference
         try:
-            return RunSize.of(self.target.volume.grid, reference, self.settings)
+            return RunSize.of(
+                self.computation.target.grid, None if reference is None else reference.grid, self.computation.settings
+            )
         except library().MultiContrastSRError:  # the run itself says what cannot be used
             return None
 
@@ -110,49 +168,12 @@ class SuperResolutionTask:
             dependencies.ensure(chosen.requires)
         return cls(target, reference, outputNode, companion, {"method": method, **settings})
 
-    def compute(
-        self,
-        progress: Callable[[float, str], None] | None = None,
-        cancel: Callable[[], bool] | None = None,
-        preview: FitPreview | None = None,
-    ) -> tuple[Output, Output | None]:
-        """The target's output, and the reference's (None unless requested and made). Touches no node."""
-        begin = time.perf_counter()
-        reference = None if self.reference is None else self.reference.volume
-        settings = self._load_packages(progress)
-        monitor = library("core.progress").Monitor(progress, cancel)
-        share = 0.95 if self.companion else 1.0
-        with preview.fit_callbacks() if preview else contextlib.nullcontext():
-            part = monitor.part(0.0, share)
-            result = library("pipeline").super_resolve(
-                self.target.volume, reference, progress=part.report, cancel=part.cancelled, **settings
-            )
-        self._seconds = time.perf_counter() - begin
-        rest = monitor.part(share, 1.0, "render")
-        made = result.companion(progress=rest.report, cancel=rest.cancelled) if self.companion else None
-        return Output.of(result), None if made is None else Output.of(made)
-
-    def _load_packages(self, progress: Callable[[float, str], None] | None) -> dict[str, Any]:
-        """Import what the method needs; the settings, with another method where that fails and *Automatic* was chosen.
-
-        Raises:
-            MethodUnavailableError: the packages of the chosen method do not work.
-        """
-        settings = resolve_method(self.settings)
-        try:
-            dependencies.load(library("methods").get(settings["method"]).requires, progress)
-        except library("core.errors").MethodUnavailableError:
-            if self.settings["method"] != AUTOMATIC:
-                raise
-            settings = resolve_method(self.settings)
-        return settings
-
     def store(
         self, output: Output, companion: Output | None = None
     ) -> tuple[vtkMRMLScalarVolumeNode, vtkMRMLScalarVolumeNode | None]:
         """The outputs as nodes of the scene. Main thread only."""
         if self._size is not None:
-            self._size.learn(output.report, self._seconds)
+            self._size.learn(output.report, self.computation.seconds)
         node = self._store(output, self.target, self.reference, self.output)
         return node, None if companion is None else self._store(companion, self.reference, self.target)
 

@@ -59,7 +59,7 @@ class InputChecks:
         """(a sentence where the voxels are those of no scan, how many are not finite); not computed twice."""
         mrml = library("mrml")
         mrml.grid_from_node(node)  # raises for what is no scan
-        seen = node.GetID(), node.GetName(), node.GetImageData(), node.GetImageData().GetMTime()
+        seen = node.GetID(), node.GetName(), node.GetImageData().GetMTime()  # no two images have the same time
         if role not in self._voxels or self._voxels[role][0] != seen:
             array = slicer.util.arrayFromVolume(node)
             kind = library("image.kind").kind_warning(array, mrml.metadata_from_node(node), node.GetName())

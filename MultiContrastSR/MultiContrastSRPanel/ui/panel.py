@@ -115,9 +115,15 @@ class Panel:
         self.live.refresh()
         self.batch.refresh()
 
+    @property
+    def result(self) -> Any:
+        """The node that the latest run made; None without one."""
+        return None if self.run is None else self.run.node
+
     def forget_result(self) -> None:
-        """Clear the result line when the scene is closed."""
+        """Clear the result line, and give back the result's memory, when it leaves the scene or the scene is closed."""
         if not self.state.busy:
+            self.run = None
             self._set_state(PanelState.IDLE)
 
     def _reset_clicked(self, checked: bool = False) -> None:

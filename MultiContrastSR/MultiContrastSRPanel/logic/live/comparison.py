@@ -161,6 +161,8 @@ def _target_of(result: Any) -> Any:
     if not mrml.is_result(result):
         name = "nothing" if result is None else repr(result.GetName())
         raise error(f"{name} cannot be compared; expected a volume that this module made. Press Apply first.")
+    if not slicer.mrmlScene.IsNodePresent(result):
+        raise error(f"{result.GetName()!r} has left the scene; expected it there. Press Apply again.")
     target = result.GetNodeReference(mrml.TARGET)
     if target is None:
         raise error(
