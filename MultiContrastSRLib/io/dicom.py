@@ -14,11 +14,13 @@ import numpy as np
 from ..core.errors import FileReadError, InputError
 from ..image.volume import warnings_of
 from .dicom_geometry import ORIENTATION, POSITION, SPACING, StatedPlane, place
+from .dicom_pixels import lacks_pixels
 from .dicom_tags import acquisition_metadata, decoded, numbers, patient_metadata, thickness_of, unreadable
 from .files import SERIES_SEPARATOR, is_dicom
 from .itk import is_unicode, itk_settings, readable_name
 
 _DESCRIPTION, _CHARACTER_SET, _IMAGE_TYPE, _MOSAIC = "0008,103e", "0008,0005", "0008,0008", "0019,100a"
+_BITS = "0028,0100"  # that each pixel is stored in
 
 
 def read_series(folder: Path, series: str | None = None) -> tuple[np.ndarray, np.ndarray, dict[str, object], str]:
@@ -46,7 +48,7 @@ def read_series(folder: Path, series: str | None = None) -> tuple[np.ndarray, np
     else:
         metadata = {**acquisition_metadata(first.text), **patient_metadata(first.text)}
         placed = place(f"Folder {folder}", [header.plane for header in headers], thickness_of(metadata), strays)
-        array, affine = _pixels([headers[index].path for index in placed.order]), placed.affine
+        array, affine = _pixels([headers[index] for index in placed.order]), placed.affine
         metadata["warnings"] = tuple(placed.warnings)
         name = first.description or folder.name
     if strays:
@@ -95,6 +97,12 @@ class _Header:
     def text(self, tag: str) -> str:
         """The value of an attribute ("0018,0050" for example) as text; "" where it is absent."""
         return self._texts.get(tag, "")
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of its pixels without compression; 0 where the file does not say how many each has."""
+        bits = next(iter(numbers(self.text(_BITS))), 0.0)
+        return int(self._shape[0] * self._shape[1] * bits) // 8
 
     @property
     def plane(self) -> StatedPlane:
@@ -155,16 +163,19 @@ def _check_kind(folder: Path, headers: list[_Header]) -> None:
             )
 
 
-def _pixels(paths: list[Path]) -> np.ndarray:
+def _pixels(headers: list[_Header]) -> np.ndarray:
     import SimpleITK as sitk
 
+    for header in headers:
+        if lacks_pixels(header.path.read_bytes(), header.pixel_bytes):
+            raise unreadable(header.path)
     reader = sitk.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")
-    reader.SetFileNames([str(path) for path in paths])
+    reader.SetFileNames([str(header.path) for header in headers])
     reader.SetOutputPixelType(sitk.sitkFloat32)
     try:
         with itk_settings():
             array = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:
-        raise unreadable(paths[0]) from error
+        raise unreadable(headers[0].path) from error
     return array if array.ndim == 3 else array[None]

@@ -126,6 +126,42 @@ def test_truncated_slices_are_named(tmp_path):
     assert volume.metadata["warnings"] == ("DICOM files without a readable image were left out: 1.2.826.0.1-042.dcm.",)
 
 
+@pytest.mark.parametrize("syntax", ["ImplicitVRLittleEndian", "ExplicitVRLittleEndian", "ExplicitVRBigEndian"])
+def test_pixel_data_that_are_too_short_are_named(tmp_path, syntax):
+    pydicom = pytest.importorskip("pydicom")
+    for path in write_series(tmp_path, slices(), TURNED).iterdir():
+        data, uid = pydicom.dcmread(path), getattr(pydicom.uid, syntax)
+        icon = pydicom.Dataset()
+        icon.Rows = icon.Columns = icon.BitsAllocated = icon.BitsStored = 8
+        icon.HighBit, icon.PixelRepresentation, icon.SamplesPerPixel, icon.PixelData = 7, 0, 1, bytes(64)
+        icon.PhotometricInterpretation = "MONOCHROME2"
+        data.IconImageSequence = [icon]
+        if syntax == "ExplicitVRBigEndian":
+            data.PixelData = np.frombuffer(data.PixelData, "<i2").astype(">i2").tobytes()
+        data.file_meta.TransferSyntaxUID = uid
+        data["PixelData"].VR = "OW"
+        pydicom.dcmwrite(path, data, implicit_vr=uid.is_implicit_VR, little_endian=uid.is_little_endian)
+    expected = slices()
+    assert np.array_equal(mc.load_volume(tmp_path).array, expected)
+    path = sorted(tmp_path.iterdir())[2]
+    data = pydicom.dcmread(path)
+    data.PixelData = data.PixelData[:-2]
+    data.save_as(path)
+    with pytest.raises(
+        FileReadError, match=rf"file {path.name} is truncated or damaged. Copy or export the series again"
+    ):
+        mc.load_volume(tmp_path)
+
+
+def test_compressed_pixel_data_are_read(tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    for path in write_series(tmp_path, slices(), TURNED).iterdir():
+        data = pydicom.dcmread(path)
+        data.compress(pydicom.uid.RLELossless)
+        data.save_as(path)
+    assert np.array_equal(mc.load_volume(tmp_path).array, slices())
+
+
 def test_folders_and_files_that_are_no_series(tmp_path):
     with pytest.raises(FileReadError, match="holds no DICOM series; expected the slices of one"):
         mc.load_volume(tmp_path)
