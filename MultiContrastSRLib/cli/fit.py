@@ -57,6 +57,9 @@ def run(parsed: argparse.Namespace) -> None:
     for file in (place, place.with_suffix(".json"), *([Path(parsed.curve)] if parsed.curve else [])):
         check_place(file, inputs, overwrite=parsed.overwrite)
     method.check_available()
+    from ..inr.model import SubjectModel
+
+    SubjectModel.check_place(place)
     device, note = resolve_device(parsed.device, method.devices, method.name)
     with running(parsed) as callbacks:
         fitted, warnings = _fit(groups, chosen, parsed, device, callbacks)

@@ -215,6 +215,12 @@ def _continue_from(model: SubjectModel, earlier: SubjectModel) -> None:
             f"{np.round(earlier.size, 1).tolist()} mm; expected {mine.encoding!r} {mine.variant!r} over "
             f"{np.round(model.size, 1).tolist()} mm. Choose the same scans and settings, or begin anew."
         )
+    names, others = ([contrast.name for contrast in each.contrasts] for each in (model, earlier))
+    if names != others and sorted(names) == sorted(others):
+        raise InputError(
+            f"The model to go on from was fitted to {', '.join(others)}, in this order; expected {', '.join(names)}. "
+            "Give the scans in its order."
+        )
     model.network.load_state_dict(earlier.network.state_dict())
     # a correction that was scaled to 0 begins anew
     model.contrasts = tuple(

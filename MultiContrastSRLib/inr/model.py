@@ -18,7 +18,7 @@ from ..core.errors import FileReadError
 from ..core.fallback import FallbackDevice, release_memory, retry_smaller
 from ..core.progress import Monitor
 from ..image.grid import Grid
-from ..io.files import replaced_together
+from ..io.files import check_ours, replaced_together
 from ..weights.safetensors_format import decode, encode
 from .initial_images import InitialImages
 from .networks import FeatureGrids, build, parameter_count
@@ -221,9 +221,19 @@ class SubjectModel:
 
     # ------------------------------------------------------------------ files
 
+    @staticmethod
+    def check_place(place: Path) -> None:
+        """Raise `FileWriteError` where the description of a model at `place` would replace a file that is none."""
+        check_ours(place.with_suffix(".json"), "format", FORMAT)
+
     def save(self, path: str | Path) -> tuple[Path, Path]:
-        """Write `path` (.safetensors, complete in itself) and its description (.json), both or none; their paths."""
+        """Write `path` (.safetensors, complete in itself) and its description (.json), both or none; their paths.
+
+        Raises:
+            FileWriteError: they cannot be written, or the description would replace a file that is none.
+        """
         place = Path(path)
+        self.check_place(place)
         tensors = {f"network.{name}": t.detach().cpu().numpy() for name, t in self.network.state_dict().items()}
         about = {
             "format": FORMAT,

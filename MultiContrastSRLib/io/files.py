@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -80,6 +81,21 @@ def check_place(place: Path, inputs: tuple[object, ...] = (), *, overwrite: bool
             )
     if not overwrite and exists:
         raise FileWriteError(f"Output {place} exists already; choose another name, or allow it (--overwrite).")
+
+
+def check_ours(path: Path, key: str, value: object) -> None:
+    """Raise `FileWriteError` where there is a file at `path` that is no JSON file of ours, with `value` under `key`."""
+    if not path.exists():
+        return
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict) or found.get(key) != value:
+        raise FileWriteError(
+            f"Report {path} would overwrite a file that is no report of ours, perhaps the sidecar of a scan. Choose "
+            "another name for the output."
+        )
 
 
 def is_dicom(path: Path) -> bool:

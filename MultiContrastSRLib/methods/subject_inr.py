@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..acquisition.lattice import LatticeImage
 from ..core.cache import Cache
 from ..core.errors import InputError
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from ..inr.presets import Settings
 
 _CACHE_BYTES = 512 << 20  # of fits, some tens of megabytes each
+_SAME = 0.95  # correlation of a scan and its model; that of other heads, or of two contrasts of one, is lower
 _MODEL_REMEDY = "Choose the scan that it was fitted to, or fit a new one (leave the option empty)."
 
 
@@ -140,6 +143,9 @@ class SubjectINR(Method):
             scans = [[target]] if reference is None else [[target], [reference]]
             fitted = self._fitted(scans, lattice, settings(chosen), across, device, monitor.part(0.0, 0.8))
         images, warnings = fitted.model.images_with_warnings(lattice, device, monitor.part(0.8, 1.0))
+        if chosen["model"]:
+            names = [contrast.name for contrast in fitted.model.contrasts]
+            warnings += _disagreement(target, names, [model.acquire(image) for image in images])
         images[0] -= subtracted(target)
         result = LatticeImage(target, model, images[0], fitted.notes, (*fitted.warnings, *warnings))
         result.fit = fitted
@@ -193,3 +199,27 @@ def _loaded(model: SubjectModel, target: Volume, reference: Volume | None) -> Fi
     note = f"Rendered from a model that was fitted to {', '.join(names)}; the target is taken to be the first of them."
     second = 1 if reference is not None and len(names) > 1 else None
     return Fit(model, (), (note,), (0, second))
+
+
+def _disagreement(target: Volume, names: list[str], acquired: list[np.ndarray]) -> tuple[str, ...]:
+    """A warning where the first image of a model, acquired as the target is, is not that of the target."""
+    found = [_correlation(target.array, image) for image in acquired]
+    if found[0] >= _SAME:
+        return ()
+    best = max(range(len(found)), key=found.__getitem__)
+    if found[best] >= _SAME:
+        return (
+            f"The target looks like the model's contrast {names[best]!r}, and not like {names[0]!r}, which it is taken "
+            "to be: give the scans in the order in which they were fitted.",
+        )
+    return (
+        f"The model does not explain the target: their correlation is {found[0]:.2f}; expected {_SAME} or more. It was "
+        "fitted to other scans, or too briefly: fit it to these (fit).",
+    )
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Of the samples of two images; 1 where one is constant, so that it says nothing."""
+    a, b = (array.astype(np.float64) - array.mean(dtype=np.float64) for array in (first, second))
+    size = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(np.vdot(a, b)) / size if size > 0 else 1.0

@@ -6,11 +6,10 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..core.errors import FileWriteError
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
 from ..image.volume import Volume
 from ..io import check_output, report_path
-from ..io.files import replaced_together
+from ..io.files import check_ours, replaced_together
 from ..io.formats import suffix_of, write_image
 from .prepared_run import PreparedRun, timed
 from .report import Report, format_scale
@@ -71,20 +70,8 @@ class Result:
         place = check_output(path, tuple(scan.metadata.get("source") for scan in scans if scan is not None))
         json_place = report_path(place)
         report = self.report.as_dict()
-        if json_place.exists() and not _is_report(json_place, report["statement"]):
-            raise FileWriteError(
-                f"Report {json_place} would overwrite a file that is no report of ours, perhaps the sidecar of a scan. "
-                "Choose another name for the output."
-            )
+        check_ours(json_place, "statement", report["statement"])
         with replaced_together(place, json_place) as (partial, partial_report):
             write_image(self.volume, partial, suffix_of(place), Monitor(progress, cancel, stage="save"))
             partial_report.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         return place, json_place
-
-
-def _is_report(path: Path, statement: object) -> bool:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(found, dict) and found.get("statement") == statement

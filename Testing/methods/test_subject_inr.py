@@ -17,6 +17,7 @@ from subject_fixtures import decibel, seconds_until_cancelled
 import MultiContrastSRLib as mc
 from MultiContrastSRLib import Grid, Volume
 from MultiContrastSRLib.cli import main
+from MultiContrastSRLib.core.errors import FileWriteError, InputError
 from MultiContrastSRLib.methods import get
 
 torch = pytest.importorskip("torch", reason="The subject-specific network needs torch, which is not installed here.")
@@ -172,6 +173,7 @@ def test_the_command_fits_saves_and_renders(views, tmp_path, monkeypatch, capsys
     printed = json.loads(capsys.readouterr().out)
     assert printed["files"] == ["out.nii.gz", "out.json", "t1_out.nii.gz", "t1_out.json"]
     assert printed["method"] == "subject-inr" and "Rendered from a model" in " ".join(printed["notes"])
+    assert printed["warnings"] == []
     assert mc.load_volume("out.nii.gz").shape == CUBE
     about = json.loads(Path("t1_out.json").read_text())
     assert (about["target"], about["reference"]) == ("t1", "t2") and mc.load_volume("t1_out.nii.gz").shape == CUBE
@@ -179,6 +181,35 @@ def test_the_command_fits_saves_and_renders(views, tmp_path, monkeypatch, capsys
     assert main(again.split()) == 0 and Path("q.json").exists()
     assert main([*again.split(), "--option", "model=p.safetensors", "--overwrite"]) == 2
     assert "expected none, for `fit` makes one" in capsys.readouterr().err
+
+
+def test_models_of_other_scans_are_said(views, tmp_path):
+    made = fit([[view] for view in views], lattice_of(views[0]), Settings(PRESETS["fast"]))
+    place, _ = made.model.save(tmp_path / "patient.safetensors")
+    settings = {"method": "subject-inr", "register": "off", "spacing": 1.0, "model": str(place)}
+    assert mc.super_resolve(*views, **settings).report.warnings == ()
+    (swapped,) = mc.super_resolve(*views[::-1], **settings).report.warnings
+    assert swapped.startswith("The target looks like the model's contrast 'T1', and not like 'T2'")
+    other = Volume(np.ascontiguousarray(views[0].array[:, ::-1]), views[0].affine, "other", views[0].metadata)
+    (foreign,) = mc.super_resolve(other, views[1], **settings).report.warnings
+    assert foreign.startswith("The model does not explain the target: their correlation is 0.")
+    with pytest.raises(InputError, match=r"was fitted to T2, T1, in this order; expected T1, T2\. Give the scans"):
+        fit([[view] for view in views[::-1]], lattice_of(views[0]), Settings(PRESETS["fast"]), earlier=made.model)
+
+
+def test_a_model_replaces_no_sidecar_of_a_scan(views, tmp_path, monkeypatch, capsys):
+    made = plain(views, lattice_of(views[0]), preset=replace(PLAIN, epochs=1))
+    made.model.save(tmp_path / "t2.safetensors")
+    made.model.save(tmp_path / "t2.safetensors")  # its own description may be replaced
+    (tmp_path / "t2.json").write_text('{"SliceThickness": 3.5}')
+    with pytest.raises(FileWriteError, match=r"t2.json would overwrite a file that is no report of ours"):
+        made.model.save(tmp_path / "t2.safetensors")
+    monkeypatch.chdir(tmp_path)
+    mc.save_volume(views[0], "t2.nii.gz")
+    monkeypatch.setattr(fitting, "fit", None)  # it is said before anything is fitted
+    assert main("fit t2.nii.gz -o t2.safetensors --overwrite --device cpu".split()) == 4
+    assert "perhaps the sidecar of a scan" in capsys.readouterr().err
+    assert json.loads(Path("t2.json").read_text()) == {"SliceThickness": 3.5}
 
 
 def test_the_registry_knows_it_without_importing_torch():
