@@ -57,7 +57,8 @@ def refuse_contradictions(stated: dict[str, float], grid: Grid, name: str) -> tu
         del kept["slice_thickness"]
         warnings.append(
             f"The side-car of {name} states SliceThickness {thickness:g} mm, the image's slices are {spacing:.4g} mm "
-            "apart; it was not used. Check which of the two is right, or give the true one (--slice-thickness)."
+            "apart; it was not used. Check which of the two is right, or give the true one (super-resolve "
+            "--slice-thickness)."
         )
     return kept, warnings
 

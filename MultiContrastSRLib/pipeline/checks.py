@@ -29,7 +29,8 @@ def check_volume(volume: Volume, role: str) -> None:
         bad = int(finite.size - np.count_nonzero(finite))
         raise InputError(
             f"{role} {volume.name or 'volume'} holds {bad} NaN or infinite voxels of {finite.size}; "
-            "expected finite values. Replace them first, for example by numpy.nan_to_num, or with --replace-nan."
+            "expected finite values. Have them replaced (super-resolve --replace-nan, or the box in the panel), or do "
+            "so first, for example by numpy.nan_to_num."
         )
 
 

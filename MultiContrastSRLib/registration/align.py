@@ -82,11 +82,16 @@ def align(target: Volume, reference: Volume, register: str = "auto", monitor: Mo
     monitor = monitor or Monitor(stage="register")
     name = reference.name or "the reference"
     none = np.eye(4)
-    if float(reference.array.max()) == float(reference.array.min()):
-        value = float(reference.array.flat[0])
-        return Alignment(
-            None, none, warnings=(f"Reference {name} is constant ({value:g}); it was not used. Choose another.",)
+    constant = [float(scan.array.flat[0]) if np.ptp(scan.array) == 0 else None for scan in (target, reference)]
+    if constant[0] is not None:
+        sentence = (
+            f"Target {target.name or 'scan'} is constant ({constant[0]:g}); no reference has anything in common with "
+            "it. Check that it is the right scan."
         )
+        return Alignment(None, none, warnings=(sentence,))
+    if constant[1] is not None:
+        sentence = f"Reference {name} is constant ({constant[1]:g}); it was not used. Choose another."
+        return Alignment(None, none, warnings=(sentence,))
     probe = Probe(target)
     overlap, before = probe.compare(reference)
     if overlap < MIN_OVERLAP:
@@ -126,11 +131,11 @@ def align(target: Volume, reference: Volume, register: str = "auto", monitor: Mo
     moved = reference.moved(transform) if registered else reference
     related = similarity >= max(MIN_SIMILARITY, probe.chance(moved))
     if not related:
-        remedy = (
-            "neither at its position nor registered. Choose a scan of the same region that shows more in common."
-            if tried
-            else "at its position. Register it (register 'auto' or 'on'), or choose a scan of the same region."
-        )
+        if register == "off":
+            remedy = "at its position. Register it (register 'auto' or 'on'), or choose a scan of the same region."
+        else:
+            where = "neither at its position nor registered" if tried else "at its position"
+            remedy = f"{where}. Choose a scan of the same region that shows more in common."
         warnings.append(
             f"Reference {name} shows no relation to the target (mutual information {similarity:.3f} nats), {remedy} "
             "It was not used."

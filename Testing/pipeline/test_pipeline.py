@@ -133,7 +133,8 @@ def test_nan_is_refused(scans):
         mc.super_resolve(Volume(array, target.affine, "T2"), method="linear")
     assert str(caught.value) == (
         f"Target T2 holds 3 NaN or infinite voxels of {array.size}; expected finite values. "
-        "Replace them first, for example by numpy.nan_to_num, or with --replace-nan."
+        "Have them replaced (super-resolve --replace-nan, or the box in the panel), or do so first, for example by "
+        "numpy.nan_to_num."
     )
 
 

@@ -94,6 +94,16 @@ def test_a_constant_reference_falls_back_with_a_warning():
     assert outcome.warnings == ("Reference T1 is constant (7); it was not used. Choose another.",)
 
 
+@pytest.mark.parametrize("register", ["auto", "off"])
+def test_a_constant_target_is_said(register):
+    target, reference = head()
+    outcome = align(Volume(np.zeros(target.shape), target.affine, "T2"), reference, register)
+    assert outcome.reference is None
+    assert outcome.warnings == (
+        "Target T2 is constant (0); no reference has anything in common with it. Check that it is the right scan.",
+    )
+
+
 @pytest.mark.parametrize("sigma", [0, 3])
 def test_an_unrelated_reference_falls_back_with_a_warning(sigma):
     from scipy import ndimage
