@@ -94,6 +94,15 @@ def test_flip_added_detail_and_line(module, harness, pair, result):
     assert pixels_of(view.layers.frame).shape[2] < part.shape[2]
 
 
+def test_both_views_display_voxels_alike(module, harness, pair, result):
+    pair[0].GetDisplayNode().SetInvertDisplayScalarRange(True)
+    session = start(module, harness, result)
+    ours = session.views["Yellow"].layers.frame.GetDisplayNode()
+    assert ours.GetInvertDisplayScalarRange()
+    pair[0].GetDisplayNode().SetInvertDisplayScalarRange(False)
+    assert not ours.GetInvertDisplayScalarRange()
+
+
 def test_the_right_view_shows_the_result_as_slicer_does(module, harness, result):
     from MultiContrastSRLib import mrml
 

@@ -27,13 +27,12 @@ class InputObserver:
         slots = [
             (scene, scene.StartCloseEvent, self._on_scene_closed),
             (scene, scene.NodeAboutToBeRemovedEvent, self._on_node_removed),
+            # also when the target gets another display node
+            (live_zoom.target, live_zoom.target.DisplayModifiedEvent, self._on_display_modified),
         ]
         for node in self._inputs:
             events = vtk.vtkCommand.ModifiedEvent, node.ImageDataModifiedEvent, node.TransformModifiedEvent
             slots += [(node, event, self._on_input_modified) for event in events]
-        display = live_zoom.target.GetDisplayNode()
-        if display is not None:
-            slots.append((display, vtk.vtkCommand.ModifiedEvent, self._on_display_modified))
         crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
         if crosshair is not None:
             slots.append((crosshair, crosshair.CursorPositionModifiedEvent, self._on_pointer_moved))

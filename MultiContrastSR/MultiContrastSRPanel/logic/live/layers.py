@@ -26,7 +26,7 @@ class ViewLayers:
 
     Args:
         slice_logic: vtkMRMLSliceLogic of the view.
-        target: the node that is super-resolved; its window, level and colours are followed.
+        target: the node that is super-resolved; how it is displayed is followed.
         name: of the view, part of the identifiers of the layers' nodes.
     """
 
@@ -70,7 +70,7 @@ class ViewLayers:
             self._set_opacity(layer, 0.0)
 
     def follow_display(self) -> None:
-        """Give the layers the target's window, level and colours, or the frame those of a difference."""
+        """Display the layers as the target is displayed, or the frame as a difference."""
         shown = self._target.GetDisplayNode()
         if shown is None:
             return
@@ -83,6 +83,7 @@ class ViewLayers:
                 display.SetInterpolate(shown.GetInterpolate())
                 if self._difference and node is self._frame:
                     display.SetApplyThreshold(False)
+                    display.SetInvertDisplayScalarRange(False)
                     display.SetWindowLevel(DIFFERENCE_WINDOW * shown.GetWindow(), 0.0)
                     display.SetAndObserveColorNodeID(difference_colours().GetID())
                 else:
@@ -90,6 +91,7 @@ class ViewLayers:
                     display.SetAndObserveColorNodeID(shown.GetColorNodeID())
                     display.SetThreshold(shown.GetLowerThreshold(), shown.GetUpperThreshold())
                     display.SetApplyThreshold(shown.GetApplyThreshold())
+                    display.SetInvertDisplayScalarRange(shown.GetInvertDisplayScalarRange())
 
     def follow_background(self) -> None:
         """Show the target under the frame where the view's background is another volume."""
