@@ -10,7 +10,7 @@ import pytest
 
 slicer = pytest.importorskip("slicer")
 
-from live_view_fixtures import ORIENTATIONS, VIEWS, our_nodes, pixels_of, zoom  # noqa: E402
+from live_view_fixtures import ORIENTATIONS, VIEWS, our_nodes, pan, pixels_of, zoom  # noqa: E402
 from panel_fixtures import run_to_end, scene_text  # noqa: E402
 
 
@@ -42,7 +42,7 @@ def background(harness, name):
 
 
 def plane(node):
-    return slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS()).copy(), node.GetFieldOfView()[:2]
+    return slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS()).copy(), node.GetFieldOfView(), node.GetXYZOrigin()
 
 
 def test_target_and_result_stand_side_by_side_in_one_plane(module, harness, pair, result):
@@ -128,6 +128,13 @@ def test_everything_is_put_back(module, harness, pair, result):
     shown = {name: background(harness, name) for name in VIEWS}
     session = start(module, harness, result)
     session.toggle_difference()
+    red = harness.view("Red")
+    red.logic.StartSliceNodeInteraction(red.node.FieldOfViewFlag)
+    zoom(red, 4.0)  # which all linked views follow, also those that are not shown
+    red.logic.EndSliceNodeInteraction()
+    red.logic.StartSliceNodeInteraction(red.node.XYZOriginFlag)
+    pan(red, 9, 7)
+    red.logic.EndSliceNodeInteraction()
     session.stop()
     harness.process_events()
     assert our_nodes() == [] and module.logic.comparison is None
