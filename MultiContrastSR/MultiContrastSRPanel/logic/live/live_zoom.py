@@ -11,6 +11,7 @@ import qt
 from slicer.i18n import tr as _
 
 from .. import dependencies
+from ..automatic import AUTOMATIC, ensure_packages, load_packages, method_of, name_choice
 from ..library import library
 from ..sources import sources_of
 from ..worker import Job, Worker
@@ -43,7 +44,8 @@ class LiveZoom:
         cache_megabytes: bound of the memory in which frames and slices are kept.
         on_status: called with a line of text about each frame.
         on_end: called once with the reason (None when `stop` was called), after everything was removed.
-        settings: method, register, data_consistency, device, slice_thickness, replace_nan and the method's options.
+        settings: method (or `AUTOMATIC`), register, data_consistency, device, slice_thickness, replace_nan and the
+            method's options.
 
     Attributes:
         on: whether it was not stopped yet.
@@ -75,10 +77,11 @@ class LiveZoom:
             raise errors.InputError(f"Quality is {quality!r}; expected one of {expected}.")
         self.target, self.reference = target, reference
         self.display = display or DisplayOptions()
-        self._quality, self._cache_bytes, self._settings = quality, int(cache_megabytes * MEGABYTE), settings
+        self._quality, self._cache_bytes = quality, int(cache_megabytes * MEGABYTE)
         self._on_status, self._on_end = on_status, on_end
         self._amendments = {name: settings.pop(name) for name in _AMENDMENTS if name in settings}
-        self._method = library("methods").get(settings.get("method", "guided"))
+        self._automatic = settings.get("method") == AUTOMATIC
+        self._use(settings)
         self.on = False
         self.sources: tuple[Any, Any] = (None, None)
         self._engine: Any = None
@@ -88,7 +91,10 @@ class LiveZoom:
         self._views_to_request: set[str] = set()
         names = check_view_names(view_names)
         self._take_sources()
-        dependencies.ensure(self._method.requires)
+        ensure_packages(settings)
+        loaded = dependencies.are_loaded(self._method.requires)
+        if loaded:
+            self._use(load_packages(settings))
         self._method.check_options({k: v for k, v in settings.items() if k not in _PIPELINE_SETTINGS})
         self.on = True
         self._timer = qt.QTimer()
@@ -97,10 +103,10 @@ class LiveZoom:
         grid = self.sources[0].volume.grid
         self.views = {n: LiveSliceView(n, target, grid, self.display, self._on_view_changed) for n in names}
         self._observer = InputObserver(self)
-        if dependencies.are_loaded(self._method.requires):
+        if loaded:
             self._start_engine()
         else:
-            self._loading = self._worker.submit(lambda progress, cancel: dependencies.load(self._method.requires))
+            self._loading = self._worker.submit(lambda progress, cancel: load_packages(settings))
             self._show_waiting()
             self._timer.start()
 
@@ -198,6 +204,9 @@ class LiveZoom:
 
     # ------------------------------------------------------------------ engine
 
+    def _use(self, settings: dict[str, Any]) -> None:
+        self._settings, self._method = settings, method_of(settings)
+
     def _take_sources(self) -> None:
         self.sources = sources_of(self.target, self.reference, **self._amendments)
 
@@ -278,6 +287,7 @@ class LiveZoom:
         if error is not None:
             self.stop(error)
         else:
+            self._use(self._loading.result)
             self._restart()
 
     def _send_requests(self) -> None:
@@ -302,8 +312,9 @@ class LiveZoom:
         view.show(frame)
         report = self._engine.renderer.report
         label = library("methods").get(frame.method).label
-        text = frame_label(label, frame, report.device if report is not None else "cpu")
+        device = report.device if report is not None else "cpu"
         if view.frame is frame:
-            view.set_text(text)
+            view.set_text(frame_label(label, frame, device))
         if self._on_status is not None:
-            self._on_status(f"{frame.request.view}: {text.splitlines()[0]}")
+            chosen = name_choice(label, self._automatic and frame.method == self._method.name)  # not for a sketch
+            self._on_status(f"{frame.request.view}: {frame_label(chosen, frame, device).splitlines()[0]}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from slicer import vtkMRMLScalarVolumeNode
 
-from ..automatic import resolve_method
 from .comparison import Comparison
 from .display_options import DisplayOptions
 from .live_zoom import LiveZoom
@@ -67,7 +66,7 @@ class LiveZoomLogic:
             cache_megabytes=cacheMegabytes,
             on_status=onStatus,
             on_end=ended,
-            **resolve_method(settings),
+            **settings,
         )
         return self.liveZoom
 
@@ -112,7 +111,7 @@ class LiveZoomLogic:
         if targetNode is None and self.liveZoom is not None and viewName in self.liveZoom.views:
             return self.liveZoom.keep(viewName)
         targetNode, referenceNode = self._chosen(targetNode, referenceNode)
-        return render_view(viewName, targetNode, referenceNode, **resolve_method(settings))
+        return render_view(viewName, targetNode, referenceNode, **settings)
 
     def _chosen(self, target, reference) -> tuple:
         """The nodes named, or those that the panel has chosen."""
