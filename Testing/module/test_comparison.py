@@ -161,6 +161,20 @@ def test_it_ends_with_its_nodes_the_scene_and_live_zoom(module, harness, pair, r
     assert module.logic.comparison is None and our_nodes() == []
 
 
+def test_it_and_live_zoom_of_another_logic_end_each_other(module, harness, pair, result, another_logic):
+    reasons = {"live zoom": [], "comparison": []}
+    another_logic.startLiveZoom(None, *pair, register="off", onEnd=reasons["live zoom"].append)
+    harness.wait(lambda: not another_logic.liveZoom.busy, 20)
+    start(module, harness, result, onEnd=reasons["comparison"].append)
+    assert another_logic.liveZoom is None and all("Yellow" in name for name in our_nodes())
+    another_logic.startLiveZoom(["Red"], *pair, register="off")
+    assert module.logic.comparison is None
+    assert harness.app.layoutManager().layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+    started = "Another live zoom or comparison was started in slice view {}; this one has ended."
+    assert [str(reason) for reason in reasons["live zoom"]] == [started.format("Red, Yellow")]
+    assert [str(reason) for reason in reasons["comparison"]] == [started.format("Red")]
+
+
 def test_a_comparison_that_ended_is_freed(module, harness, result):
     ended = weakref.ref(start(module, harness, result))
     module.logic.stopComparison()

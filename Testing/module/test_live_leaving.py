@@ -104,6 +104,38 @@ def test_closing_the_scene_ends_it(module, shown, harness):
     harness.wait(lambda: live_threads() == [], 20)
 
 
+def test_another_logic_takes_over_a_view(module, shown, harness, another_logic):
+    module.ui.liveSectionButton.collapsed = False
+    harness.click(module.ui.liveButton)
+    finish(module, harness)
+    session = another_logic.startLiveZoom(["Red"], *shown, register="off")
+    assert module.logic.liveZoom is None and not module.ui.liveButton.checked
+    assert module.ui.liveStatus.text == (
+        "Another live zoom or comparison was started in slice view Red; this one has ended."
+    )
+    harness.wait(lambda: not session.busy, 20)
+    assert session.views["Red"].layers.visible and our_nodes() == ["Live zoom RedFrame"] * 2  # and its display
+    harness.click(module.ui.liveButton)
+    finish(module, harness)
+    assert another_logic.liveZoom is None and not session.on
+    assert all(view.layers.visible for view in module.logic.liveZoom.views.values())
+    module.logic.stopLiveZoom()
+    assert our_nodes() == []
+
+
+def test_another_logic_has_other_views(module, shown, harness, another_logic):
+    first = start(module, harness, ["Red"])
+    second = another_logic.startLiveZoom(["Green"], *shown, register="off")
+    for session in (first, second):
+        session.toggle_difference()
+    harness.wait(lambda: not first.busy and not second.busy, 20)
+    second.stop()
+    assert first.on and first.views["Red"].layers.visible
+    assert frame_of(first).GetDisplayNode().GetColorNode() is not None  # both used it
+    first.stop()
+    assert our_nodes() == []
+
+
 def test_deleting_the_target_ends_it_with_the_reason(module, shown, harness):
     reasons = []
     module.logic.startLiveZoom(["Red"], *shown, onEnd=reasons.append, register="off")

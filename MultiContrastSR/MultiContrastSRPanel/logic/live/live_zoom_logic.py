@@ -13,7 +13,8 @@ from .view_volume import render_view
 class LiveZoomLogic:
     """Mixin for a logic with a `getParameterNode()`: shows slice views super-resolved, makes volumes of them, compares.
 
-    Live zoom and the comparison of a result use the same views: starting one ends the other.
+    A logic has one of the two at a time, and a slice view one among all logics: starting one ends those before, and
+    `onEnd` of another logic's says why.
     """
 
     liveZoom: LiveZoom | None = None  # while it is on
