@@ -161,6 +161,14 @@ def test_it_ends_with_its_nodes_the_scene_and_live_zoom(module, harness, pair, r
     assert module.logic.comparison is None and our_nodes() == []
 
 
+def test_a_layer_that_somebody_removes_is_made_anew(module, harness, result):
+    layers = start(module, harness, result).views["Yellow"].layers
+    before = pixels_of(layers.frame).copy()
+    slicer.mrmlScene.RemoveNode(layers.frame)
+    harness.process_events()
+    assert layers.visible and np.array_equal(pixels_of(layers.frame), before)
+
+
 def test_it_and_live_zoom_of_another_logic_end_each_other(module, harness, pair, result, another_logic):
     reasons = {"live zoom": [], "comparison": []}
     another_logic.startLiveZoom(None, *pair, register="off", onEnd=reasons["live zoom"].append)

@@ -145,6 +145,36 @@ def test_deleting_the_target_ends_it_with_the_reason(module, shown, harness):
     assert [str(reason) for reason in reasons] == ["The target 'T2' was deleted; live zoom is off."]
 
 
+@pytest.mark.parametrize("shows", ["image", "difference", "original"])
+@pytest.mark.parametrize("removed", ["frame", "its display", "base", "all"])
+def test_a_layer_that_somebody_removes_is_made_anew(module, shown, harness, removed, shows):
+    composite = harness.view("Red").mrmlSliceCompositeNode()
+    composite.SetBackgroundVolumeID(shown[1].GetID())
+    session = start(module, harness)
+    if shows == "difference":
+        session.toggle_difference()
+        finish(module, harness)
+    layers = session.views["Red"].layers
+    before, names = pixels_of(layers.frame).copy(), sorted(our_nodes())
+    if shows == "original":
+        session.flip()
+    frame, base = layers.frame, composite.GetNthLayerVolume(3)
+    nodes = {"frame": [frame], "its display": [frame.GetDisplayNode()], "base": [base], "all": [frame, base]}[removed]
+    for node in nodes:
+        harness.scene.RemoveNode(node)
+    assert "×" not in session.views["Red"].annotations.text.splitlines()[0]  # the scale of a frame
+    assert composite.GetNumberOfAdditionalLayers() == 0
+    harness.process_events()
+    finish(module, harness)
+    if shows == "original":
+        session.flip()
+    assert session.on and layers.visible and sorted(our_nodes()) == names
+    np.testing.assert_array_equal(pixels_of(layers.frame), before)
+    assert composite.GetNumberOfAdditionalLayers() == 2
+    session.stop()
+    assert our_nodes() == [] and composite.GetNthLayerOpacity(3) == composite.GetNthLayerOpacity(4) == 1
+
+
 def test_deleting_the_reference_goes_on_without_it(module, shown, harness):
     session = start(module, harness)
     before = pixels_of(frame_of(session)).copy()

@@ -66,6 +66,9 @@ class InputObserver:
             self._state = self._state_of_inputs()
         else:
             session.remove_view_of(node)
+            for view in session.views.values():
+                if view.layers.has(node):
+                    view.renew_layers(node)
 
     def _on_input_modified(self, caller: Any, event: str) -> None:
         if any(caller is node for node in self._inputs) and self._state_of_inputs() != self._state:

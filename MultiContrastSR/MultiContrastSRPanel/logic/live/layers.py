@@ -119,12 +119,18 @@ class ViewLayers:
                 self._base.SetAndObserveTransformNodeID(self._target.GetTransformNodeID())
                 self._base.SetAndObserveImageData(self._target.GetImageData())
 
-    def remove(self) -> None:
-        """Remove the layers from the view and their nodes from the scene."""
-        for node in (self._frame, self._base):
-            if node is not None:
-                self._discard(node)
+    def has(self, node: Any) -> bool:
+        """Whether `node` is one of the layers' volumes, or displays one."""
+        volumes = self._frame, self._base
+        return any(volume is not None and node in (volume, volume.GetDisplayNode()) for volume in volumes)
+
+    def remove(self, leaving: Any = None) -> None:
+        """Remove the layers from the view and their nodes from the scene; `leaving` is about to leave it anyway."""
+        volumes = self._frame, self._base
         self._frame = self._base = None
+        for volume in volumes:
+            if volume is not None:
+                self._discard(volume, leaving)
 
     # ------------------------------------------------------------------ details
 
@@ -147,12 +153,12 @@ class ViewLayers:
         self._composite.SetNthLayerVolume(layer, node)
         return layer
 
-    def _discard(self, node: Any) -> None:
+    def _discard(self, node: Any, leaving: Any = None) -> None:
         layer = self._layer_of(node)
         if layer is not None:
             self._remove_layer(layer)
         for removed in (node, node.GetDisplayNode()):
-            if removed is not None and slicer.mrmlScene.IsNodePresent(removed):
+            if removed is not None and removed is not leaving and slicer.mrmlScene.IsNodePresent(removed):
                 slicer.mrmlScene.RemoveNode(removed)
         node.SetAndObserveImageData(None)  # last: a layer of the view whose volume has no image is an error of VTK
 
