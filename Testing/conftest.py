@@ -6,6 +6,6 @@ from file_fixtures import scan, unwritable  # noqa: F401
 from harness.fixtures import *  # noqa: F403
 from inr_fixtures import no_earlier_fits, truths, views  # noqa: F401
 from live_fixtures import engine_of, slow_slices, without_trials  # noqa: F401
-from live_view_fixtures import shown  # noqa: F401
+from live_view_fixtures import another_logic, shown  # noqa: F401
 from panel_fixtures import dummy_method, module, pair, slow_package  # noqa: F401
 from training_fixtures import one_thread, scans, seeded  # noqa: F401

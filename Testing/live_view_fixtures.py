@@ -26,6 +26,14 @@ def shown(module, pair, harness):
         harness.view(name).resize(400, 400)
 
 
+@pytest.fixture
+def another_logic(module):
+    """A logic beside the panel's, as the Python console makes one."""
+    logic = type(module.logic)()
+    yield logic
+    logic.cleanup()
+
+
 def start(module, harness, views=("Red",), **settings):
     """Live zoom from the console, its first frames shown."""
     module.logic.startLiveZoom(list(views) if views else None, register="off", **settings)

@@ -10,6 +10,7 @@ import pytest
 slicer = pytest.importorskip("slicer")
 
 from live_fixtures import trained  # noqa: E402
+from live_view_fixtures import VIEWS, finish  # noqa: E402
 from panel_fixtures import run_to_end, state, volume_names  # noqa: E402
 
 
@@ -27,6 +28,19 @@ def no_torch(monkeypatch):
 
     missing = {"torch": "needs torch, which is not installed"}
     monkeypatch.setattr(packages, "problem", missing.get)
+
+
+@pytest.fixture
+def broken_torch(module, monkeypatch):
+    """PyTorch as if it were installed, and its import failed."""
+    from MultiContrastSRPanel.logic import dependencies
+
+    def broken(module):
+        raise dependencies._unavailable("PyTorch is installed but does not work.")
+
+    monkeypatch.setattr(dependencies, "_load", broken)
+    monkeypatch.setattr(dependencies, "is_installed", lambda module: True)
+    monkeypatch.setattr(dependencies, "_broken", set())
 
 
 # ---------------------------------------------------------------------- the method
@@ -59,16 +73,9 @@ def test_automatic_is_swift_where_torch_works(automatic, harness, monkeypatch):
     assert "Swift with T1 (chosen automatically)" in automatic.ui.resultLabel.text
 
 
-def test_automatic_is_guided_where_torch_turns_out_to_be_broken(automatic, harness, monkeypatch):
+def test_automatic_is_guided_where_torch_turns_out_to_be_broken(automatic, harness, broken_torch):
     from MultiContrastSRPanel.logic import automatic as choice
-    from MultiContrastSRPanel.logic import dependencies
 
-    def broken(module):
-        raise dependencies._unavailable("PyTorch is installed but does not work.")
-
-    monkeypatch.setattr(dependencies, "_load", broken)
-    monkeypatch.setattr(dependencies, "is_installed", lambda module: True)
-    monkeypatch.setattr(dependencies, "_broken", set())
     assert choice.recommended_method() == "swift"
     run_to_end(automatic, harness)
     assert state(automatic) == "done" and volume_names(harness)[-1] == "T2 guided 2x"
@@ -114,6 +121,41 @@ def test_live_zoom_and_the_console_know_automatic(automatic, pair, harness, no_t
     session = automatic.logic.startLiveZoom(["Red"], *pair, method="automatic")
     assert session._method.name == "guided"
     automatic.logic.stopLiveZoom()
+
+
+@pytest.mark.parametrize("imported", [False, True])
+def test_live_zoom_goes_on_with_guided_where_torch_turns_out_to_be_broken(
+    automatic, shown, harness, broken_torch, monkeypatch, imported
+):
+    from MultiContrastSRPanel.logic import dependencies
+
+    monkeypatch.setattr(dependencies, "are_loaded", lambda modules: imported or not modules)
+    automatic.ui.liveSectionButton.collapsed = False
+    harness.click(automatic.ui.liveButton)
+    finish(automatic, harness)
+    session = automatic.logic.liveZoom
+    assert all(session.views[name].layers.visible for name in VIEWS)
+    assert session.views["Red"].annotations.text.startswith("Guided (local regression) ×")
+    assert "Guided (local regression) (chosen automatically) ×" in automatic.ui.liveStatus.text
+
+
+def test_a_view_is_rendered_by_guided_where_torch_turns_out_to_be_broken(automatic, shown, broken_torch):
+    kept = automatic.logic.renderView("Red", *shown, method="automatic", register="off")
+    assert kept.GetName() == "T2 guided view Red"
+
+
+def test_a_method_chosen_by_name_is_not_replaced(module, shown, harness, broken_torch, monkeypatch):
+    from MultiContrastSRPanel.logic import dependencies
+
+    from MultiContrastSRLib.core.errors import MethodUnavailableError
+
+    with pytest.raises(MethodUnavailableError, match="does not work"):
+        module.logic.renderView("Red", *shown, method="swift")
+    monkeypatch.setattr(dependencies, "are_loaded", lambda modules: False)
+    ended = []
+    module.logic.startLiveZoom(["Red"], *shown, method="swift", onEnd=ended.append)
+    finish(module, harness)
+    assert [str(reason) for reason in ended] == ["PyTorch is installed but does not work."]
 
 
 # ---------------------------------------------------------------------- presets

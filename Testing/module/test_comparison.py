@@ -10,7 +10,7 @@ import pytest
 
 slicer = pytest.importorskip("slicer")
 
-from live_view_fixtures import ORIENTATIONS, VIEWS, our_nodes, pixels_of, zoom  # noqa: E402
+from live_view_fixtures import ORIENTATIONS, VIEWS, our_nodes, pan, pixels_of, zoom  # noqa: E402
 from panel_fixtures import run_to_end, scene_text  # noqa: E402
 
 
@@ -42,7 +42,7 @@ def background(harness, name):
 
 
 def plane(node):
-    return slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS()).copy(), node.GetFieldOfView()[:2]
+    return slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS()).copy(), node.GetFieldOfView(), node.GetXYZOrigin()
 
 
 def test_target_and_result_stand_side_by_side_in_one_plane(module, harness, pair, result):
@@ -94,6 +94,15 @@ def test_flip_added_detail_and_line(module, harness, pair, result):
     assert pixels_of(view.layers.frame).shape[2] < part.shape[2]
 
 
+def test_both_views_display_voxels_alike(module, harness, pair, result):
+    pair[0].GetDisplayNode().SetInvertDisplayScalarRange(True)
+    session = start(module, harness, result)
+    ours = session.views["Yellow"].layers.frame.GetDisplayNode()
+    assert ours.GetInvertDisplayScalarRange()
+    pair[0].GetDisplayNode().SetInvertDisplayScalarRange(False)
+    assert not ours.GetInvertDisplayScalarRange()
+
+
 def test_the_right_view_shows_the_result_as_slicer_does(module, harness, result):
     from MultiContrastSRLib import mrml
 
@@ -119,6 +128,13 @@ def test_everything_is_put_back(module, harness, pair, result):
     shown = {name: background(harness, name) for name in VIEWS}
     session = start(module, harness, result)
     session.toggle_difference()
+    red = harness.view("Red")
+    red.logic.StartSliceNodeInteraction(red.node.FieldOfViewFlag)
+    zoom(red, 4.0)  # which all linked views follow, also those that are not shown
+    red.logic.EndSliceNodeInteraction()
+    red.logic.StartSliceNodeInteraction(red.node.XYZOriginFlag)
+    pan(red, 9, 7)
+    red.logic.EndSliceNodeInteraction()
     session.stop()
     harness.process_events()
     assert our_nodes() == [] and module.logic.comparison is None
@@ -143,6 +159,28 @@ def test_it_ends_with_its_nodes_the_scene_and_live_zoom(module, harness, pair, r
     start(module, harness, node)
     harness.new_scene()
     assert module.logic.comparison is None and our_nodes() == []
+
+
+def test_a_layer_that_somebody_removes_is_made_anew(module, harness, result):
+    layers = start(module, harness, result).views["Yellow"].layers
+    before = pixels_of(layers.frame).copy()
+    slicer.mrmlScene.RemoveNode(layers.frame)
+    harness.process_events()
+    assert layers.visible and np.array_equal(pixels_of(layers.frame), before)
+
+
+def test_it_and_live_zoom_of_another_logic_end_each_other(module, harness, pair, result, another_logic):
+    reasons = {"live zoom": [], "comparison": []}
+    another_logic.startLiveZoom(None, *pair, register="off", onEnd=reasons["live zoom"].append)
+    harness.wait(lambda: not another_logic.liveZoom.busy, 20)
+    start(module, harness, result, onEnd=reasons["comparison"].append)
+    assert another_logic.liveZoom is None and all("Yellow" in name for name in our_nodes())
+    another_logic.startLiveZoom(["Red"], *pair, register="off")
+    assert module.logic.comparison is None
+    assert harness.app.layoutManager().layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+    started = "Another live zoom or comparison was started in slice view {}; this one has ended."
+    assert [str(reason) for reason in reasons["live zoom"]] == [started.format("Red, Yellow")]
+    assert [str(reason) for reason in reasons["comparison"]] == [started.format("Red")]
 
 
 def test_a_comparison_that_ended_is_freed(module, harness, result):

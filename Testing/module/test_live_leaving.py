@@ -104,6 +104,38 @@ def test_closing_the_scene_ends_it(module, shown, harness):
     harness.wait(lambda: live_threads() == [], 20)
 
 
+def test_another_logic_takes_over_a_view(module, shown, harness, another_logic):
+    module.ui.liveSectionButton.collapsed = False
+    harness.click(module.ui.liveButton)
+    finish(module, harness)
+    session = another_logic.startLiveZoom(["Red"], *shown, register="off")
+    assert module.logic.liveZoom is None and not module.ui.liveButton.checked
+    assert module.ui.liveStatus.text == (
+        "Another live zoom or comparison was started in slice view Red; this one has ended."
+    )
+    harness.wait(lambda: not session.busy, 20)
+    assert session.views["Red"].layers.visible and our_nodes() == ["Live zoom RedFrame"] * 2  # and its display
+    harness.click(module.ui.liveButton)
+    finish(module, harness)
+    assert another_logic.liveZoom is None and not session.on
+    assert all(view.layers.visible for view in module.logic.liveZoom.views.values())
+    module.logic.stopLiveZoom()
+    assert our_nodes() == []
+
+
+def test_another_logic_has_other_views(module, shown, harness, another_logic):
+    first = start(module, harness, ["Red"])
+    second = another_logic.startLiveZoom(["Green"], *shown, register="off")
+    for session in (first, second):
+        session.toggle_difference()
+    harness.wait(lambda: not first.busy and not second.busy, 20)
+    second.stop()
+    assert first.on and first.views["Red"].layers.visible
+    assert frame_of(first).GetDisplayNode().GetColorNode() is not None  # both used it
+    first.stop()
+    assert our_nodes() == []
+
+
 def test_deleting_the_target_ends_it_with_the_reason(module, shown, harness):
     reasons = []
     module.logic.startLiveZoom(["Red"], *shown, onEnd=reasons.append, register="off")
@@ -111,6 +143,36 @@ def test_deleting_the_target_ends_it_with_the_reason(module, shown, harness):
     harness.scene.RemoveNode(shown[0])
     assert module.logic.liveZoom is None and our_nodes() == []
     assert [str(reason) for reason in reasons] == ["The target 'T2' was deleted; live zoom is off."]
+
+
+@pytest.mark.parametrize("shows", ["image", "difference", "original"])
+@pytest.mark.parametrize("removed", ["frame", "its display", "base", "all"])
+def test_a_layer_that_somebody_removes_is_made_anew(module, shown, harness, removed, shows):
+    composite = harness.view("Red").mrmlSliceCompositeNode()
+    composite.SetBackgroundVolumeID(shown[1].GetID())
+    session = start(module, harness)
+    if shows == "difference":
+        session.toggle_difference()
+        finish(module, harness)
+    layers = session.views["Red"].layers
+    before, names = pixels_of(layers.frame).copy(), sorted(our_nodes())
+    if shows == "original":
+        session.flip()
+    frame, base = layers.frame, composite.GetNthLayerVolume(3)
+    nodes = {"frame": [frame], "its display": [frame.GetDisplayNode()], "base": [base], "all": [frame, base]}[removed]
+    for node in nodes:
+        harness.scene.RemoveNode(node)
+    assert "×" not in session.views["Red"].annotations.text.splitlines()[0]  # the scale of a frame
+    assert composite.GetNumberOfAdditionalLayers() == 0
+    harness.process_events()
+    finish(module, harness)
+    if shows == "original":
+        session.flip()
+    assert session.on and layers.visible and sorted(our_nodes()) == names
+    np.testing.assert_array_equal(pixels_of(layers.frame), before)
+    assert composite.GetNumberOfAdditionalLayers() == 2
+    session.stop()
+    assert our_nodes() == [] and composite.GetNthLayerOpacity(3) == composite.GetNthLayerOpacity(4) == 1
 
 
 def test_deleting_the_reference_goes_on_without_it(module, shown, harness):

@@ -41,11 +41,13 @@ def test_a_frame_lies_on_the_screens_pixels_and_holds_the_methods_values(module,
     assert badge.startswith("Guided (local regression) ×") and "CPU" in badge and badge.endswith("research use")
 
 
-def test_the_picture_on_the_screen_changes_where_live_zoom_is_on(module, shown, harness):
+@pytest.mark.parametrize("inverted", [False, True])
+def test_the_picture_on_the_screen_changes_where_live_zoom_is_on(module, shown, harness, inverted):
     from harness.slice_view import graphics_problem
 
     if graphics_problem():
         pytest.skip(graphics_problem())
+    shown[0].GetDisplayNode().SetInvertDisplayScalarRange(inverted)
     red = harness.view("Red")
     zoom(red, 4)
     before = red.image().astype(float)
@@ -56,6 +58,7 @@ def test_the_picture_on_the_screen_changes_where_live_zoom_is_on(module, shown, 
     window = shown[0].GetDisplayNode()
     low = window.GetLevel() - window.GetWindow() / 2
     values = np.clip((pixels_of(frame_of(session))[0, ::-1] - low) / window.GetWindow(), 0, 1) * 255
+    values = 255 - values if inverted else values
     assert np.abs(sharp[..., 0] - values)[inside].max() < 2  # pixel for pixel what the node holds
     session.stop()
     np.testing.assert_array_equal(red.image(), before)
@@ -71,6 +74,26 @@ def test_window_and_level_follow_live(module, shown, harness):
         assert (ours.GetWindow(), ours.GetLevel()) == (window, level)
     display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeRainbow")
     assert ours.GetColorNodeID() == "vtkMRMLColorTableNodeRainbow"
+    display.SetInvertDisplayScalarRange(True)
+    assert ours.GetInvertDisplayScalarRange()
+    session.toggle_difference()
+    finish(module, harness)
+    assert not ours.GetInvertDisplayScalarRange()  # red stays brighter than interpolation
+    session.toggle_difference()
+    assert ours.GetInvertDisplayScalarRange()
+
+
+def test_another_display_node_of_the_target_is_followed(module, shown, harness):
+    session = start(module, harness)
+    display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    display.SetDefaultColorMap()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevel(50, 20)
+    shown[0].SetAndObserveDisplayNodeID(display.GetID())
+    for window, level in ((50, 20), (333, 111)):
+        display.SetWindowLevel(window, level)
+        ours = frame_of(session).GetDisplayNode()
+        assert (ours.GetWindow(), ours.GetLevel()) == (window, level)
 
 
 def test_lens_split_flip_and_difference(module, shown, harness):

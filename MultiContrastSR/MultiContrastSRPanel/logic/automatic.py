@@ -1,10 +1,12 @@
-"""The method that *Automatic* stands for, and the scans that the panel chooses when it opens."""
+"""The method that *Automatic* stands for, its packages, and the scans that the panel chooses when it opens."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from . import dependencies
 from .library import library
@@ -26,6 +28,47 @@ def resolve_method(settings: dict[str, Any]) -> dict[str, Any]:
     if settings.get("method") != AUTOMATIC:
         return settings
     return {**settings, "method": recommended_method()}
+
+
+def method_of(settings: dict[str, Any]) -> Any:
+    """The library's method that `settings` name."""
+    return library("methods").get(resolve_method(settings).get("method", _OTHERWISE))
+
+
+def ensure_packages(settings: dict[str, Any]) -> None:
+    """Install what the method needs, asking the user before. Main thread only.
+
+    *Automatic* takes no method whose packages are missing.
+
+    Raises:
+        MethodUnavailableError: see `dependencies.ensure`.
+    """
+    if settings.get("method") != AUTOMATIC:
+        dependencies.ensure(method_of(settings).requires)
+
+
+def load_packages(settings: dict[str, Any], progress: Callable[[float, str], None] | None = None) -> dict[str, Any]:
+    """Import what the method needs. On any thread.
+
+    Returns:
+        `settings` as keywords of the library; *Automatic* takes another method where the packages do not work.
+
+    Raises:
+        MethodUnavailableError: the packages of a method that was chosen by name do not work.
+    """
+    resolved = resolve_method(settings)
+    try:
+        dependencies.load(method_of(resolved).requires, progress)
+    except library("core.errors").MethodUnavailableError:
+        if settings.get("method") != AUTOMATIC:
+            raise
+        resolved = resolve_method(settings)
+    return resolved
+
+
+def name_choice(label: str, automatic: bool) -> str:
+    """The label of a method, and whether it was chosen by *Automatic*."""
+    return _("{method} (chosen automatically)").format(method=label) if automatic else label
 
 
 def guess_inputs() -> tuple[Any, Any]:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import slicer
 
-from . import dependencies
-from .automatic import AUTOMATIC, resolve_method
+from .automatic import ensure_packages, load_packages
 from .expected_time import RunSize
 from .fit_preview import FitImages
 from .library import library
@@ -69,7 +68,7 @@ class Computation:
     ) -> tuple[Output, Output | None]:
         """The target's output, and the reference's (None unless requested and made)."""
         begin = time.perf_counter()
-        settings = self._load_packages(progress)
+        settings = load_packages(self.settings, progress)
         monitor = library("core.progress").Monitor(progress, cancel)
         share = 0.95 if self.companion else 1.0
         with images.fit_callbacks() if images else contextlib.nullcontext():
@@ -81,21 +80,6 @@ class Computation:
         rest = monitor.part(share, 1.0, "render")
         made = result.companion(progress=rest.report, cancel=rest.cancelled) if self.companion else None
         return Output.of(result), None if made is None else Output.of(made)
-
-    def _load_packages(self, progress: Callable[[float, str], None] | None) -> dict[str, Any]:
-        """Import what the method needs; the settings, with another method where that fails and *Automatic* was chosen.
-
-        Raises:
-            MethodUnavailableError: the packages of the chosen method do not work.
-        """
-        settings = resolve_method(self.settings)
-        try:
-            dependencies.load(library("methods").get(settings["method"]).requires, progress)
-        except library("core.errors").MethodUnavailableError:
-            if self.settings["method"] != AUTOMATIC:
-                raise
-            settings = resolve_method(self.settings)
-        return settings
 
 
 class SuperResolutionTask:
@@ -159,14 +143,12 @@ class SuperResolutionTask:
         """
         mrml = library("mrml")
         mrml.check_output(outputNode, targetNode, referenceNode)
-        chosen = library("methods").get(resolve_method({"method": method})["method"])
         target, reference = sources_of(
             targetNode, referenceNode, slice_thickness=slice_thickness, replace_nan=replace_nan
         )
-        settings["region"] = resolve_region(region, targetNode)
-        if method != AUTOMATIC:  # which takes no method whose packages are missing
-            dependencies.ensure(chosen.requires)
-        return cls(target, reference, outputNode, companion, {"method": method, **settings})
+        settings = {"method": method, "region": resolve_region(region, targetNode), **settings}
+        ensure_packages(settings)
+        return cls(target, reference, outputNode, companion, settings)
 
     def store(
         self, output: Output, companion: Output | None = None

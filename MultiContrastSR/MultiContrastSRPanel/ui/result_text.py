@@ -7,6 +7,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from ..logic.automatic import name_choice
 from ..logic.library import library
 from .size_preview import in_slicer_order
 
@@ -23,9 +24,8 @@ def headline(report: Any, automatic: bool = False) -> str:
         report: the library's `Report`.
         automatic: whether the method was chosen by *Automatic*.
     """
-    made_by = _made_by(report)
     done = _("{method}, {scale}: {shape} voxels of {spacing} mm").format(
-        method=_("{method} (chosen automatically)").format(method=made_by) if automatic else made_by,
+        method=name_choice(_made_by(report), automatic),
         scale=_scale(report.scale),
         shape=in_slicer_order(report.shape),
         spacing=in_slicer_order([float(f"{step:.3g}") for step in report.spacing]),

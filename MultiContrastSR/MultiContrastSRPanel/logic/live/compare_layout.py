@@ -8,6 +8,8 @@ import numpy as np
 import qt
 import slicer
 
+from .view_names import slice_view_names
+
 LEFT, RIGHT = "Red", "Yellow"  # the views of Slicer's layout "Side by side"
 
 
@@ -21,7 +23,8 @@ class CompareLayout:
     def __init__(self, target: Any, result: Any) -> None:
         self._manager = slicer.app.layoutManager()
         self._layout_before = self._manager.layout
-        self._views_before = [_ViewState(self._manager.sliceWidget(name)) for name in (LEFT, RIGHT)]
+        # of all views: those that are not shown follow linked ones
+        self._views_before = [_ViewState(self._manager.sliceWidget(name)) for name in slice_view_names()]
         self._layers_before = [
             (composite, composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID())
             for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
@@ -73,7 +76,8 @@ class _ViewState:
         self._node, self._composite = widget.mrmlSliceNode(), widget.mrmlSliceCompositeNode()
         self._plane = np.array(slicer.util.arrayFromVTKMatrix(self._node.GetSliceToRAS()))
         self._origin = self._node.GetXYZOrigin()
-        self._pixel = self._node.GetFieldOfView()[0] / max(self._node.GetDimensions()[0], 1)
+        width, _height, self._depth = self._node.GetFieldOfView()
+        self._pixel = width / max(self._node.GetDimensions()[0], 1)
         self._links = self._composite.GetLinkedControl(), self._composite.GetHotLinkedControl()
 
     def restore(self) -> None:
@@ -87,6 +91,5 @@ class _ViewState:
         with slicer.util.NodeModify(self._node):
             self._node.GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(self._plane))
             self._node.SetXYZOrigin(*self._origin)
-            depth = self._node.GetFieldOfView()[2]
-            self._node.SetFieldOfView(self._pixel * columns, self._pixel * rows, depth)
+            self._node.SetFieldOfView(self._pixel * columns, self._pixel * rows, self._depth)
             self._node.UpdateMatrices()

@@ -7,16 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import qt
 import slicer
 
 from ..library import library
 from .annotations import ViewAnnotations
 from .compare_layout import LEFT, RIGHT, CompareLayout
 from .display_options import DisplayOptions
-from .input_observer import InputObserver
-from .layers import SUPPORTED, remove_difference_colours
+from .layers import SUPPORTED
 from .slice_view import LiveSliceView
+from .view_session import ViewSession
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,18 +27,13 @@ class ResultFrame:
     difference: np.ndarray
 
 
-class Comparison:
-    """Shows target and result side by side until `stop`. Main thread only.
+class Comparison(ViewSession):
+    """Shows target and result side by side, with frames in the right view. Main thread only.
 
     Args:
-        result: a node that was made by this module, with its target in the scene.
+        result: a node that was made by this module, with its target in the scene; the `reference` of the session.
         display: how the right view shows the result.
         on_end: called once with the reason (None when `stop` was called), after everything was put back.
-
-    Attributes:
-        target, reference: the nodes that are compared, under the names by which `InputObserver` knows them.
-        views: the right view, by its name.
-        on: whether it was not stopped yet.
 
     Raises:
         MultiContrastSRError: it cannot be shown; nothing was changed.
@@ -51,13 +45,10 @@ class Comparison:
         display: DisplayOptions | None = None,
         on_end: Callable[[BaseException | None], None] | None = None,
     ) -> None:
-        self.target, self.reference = _target_of(result), result
-        self.display = display or DisplayOptions()
-        self._on_end = on_end
+        super().__init__(_target_of(result), result, display, on_end)
         self._images = _image_of(self.target), _image_of(result)
-        self.on = True
+        self._begin((LEFT, RIGHT))
         self._layout = CompareLayout(self.target, result)
-        self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)  # once for all changes of a view that one action makes
         self._timer.connect("timeout()", self._show_frame)
@@ -65,20 +56,9 @@ class Comparison:
         self.views = {RIGHT: view}
         self._label = ViewAnnotations(slicer.app.layoutManager().sliceWidget(LEFT).sliceView())
         self._label.set_text(self.target.GetName())
-        self._observer = InputObserver(self)
         self._show_frame()
 
     # ------------------------------------------------------------------ for the logic, the panel and scripts
-
-    def flip(self) -> None:
-        """Switch the right view between the target and the result."""
-        self.display.toggle_original()
-        self.redraw()
-
-    def toggle_difference(self) -> None:
-        """Switch the right view between the result and what it adds to the target."""
-        self.display.toggle_difference()
-        self.redraw()
 
     def toggle_line(self) -> None:
         """Switch between the whole view and a line, right of which the result is shown."""
@@ -90,24 +70,6 @@ class Comparison:
         for view in self.views.values():
             view.redraw()
             view.set_text(self._text())
-
-    def stop(self, reason: BaseException | None = None) -> None:
-        """Put layout, views and scene back as they were before."""
-        if not self.on:
-            return
-        self.on = False
-        self._timer.stop()
-        self._timer.deleteLater()  # its connection keeps this object alive
-        self._observer.remove()
-        for view in self.views.values():
-            view.remove()
-        self.views.clear()
-        self._label.remove()
-        remove_difference_colours()
-        self._layout.restore()
-        self._images = ()
-        if self._on_end is not None:
-            self._on_end(reason)
 
     # ------------------------------------------------------------------ changes of the nodes, see `InputObserver`
 
@@ -133,6 +95,11 @@ class Comparison:
             self.stop()
 
     # ------------------------------------------------------------------ details
+
+    def _release(self) -> None:
+        self._label.remove()
+        self._layout.restore()
+        self._images = ()
 
     def _show_frame(self) -> None:
         for view in self.views.values():

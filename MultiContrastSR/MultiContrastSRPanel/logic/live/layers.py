@@ -26,7 +26,7 @@ class ViewLayers:
 
     Args:
         slice_logic: vtkMRMLSliceLogic of the view.
-        target: the node that is super-resolved; its window, level and colours are followed.
+        target: the node that is super-resolved; how it is displayed is followed.
         name: of the view, part of the identifiers of the layers' nodes.
     """
 
@@ -70,7 +70,7 @@ class ViewLayers:
             self._set_opacity(layer, 0.0)
 
     def follow_display(self) -> None:
-        """Give the layers the target's window, level and colours, or the frame those of a difference."""
+        """Display the layers as the target is displayed, or the frame as a difference."""
         shown = self._target.GetDisplayNode()
         if shown is None:
             return
@@ -83,6 +83,7 @@ class ViewLayers:
                 display.SetInterpolate(shown.GetInterpolate())
                 if self._difference and node is self._frame:
                     display.SetApplyThreshold(False)
+                    display.SetInvertDisplayScalarRange(False)
                     display.SetWindowLevel(DIFFERENCE_WINDOW * shown.GetWindow(), 0.0)
                     display.SetAndObserveColorNodeID(difference_colours().GetID())
                 else:
@@ -90,6 +91,7 @@ class ViewLayers:
                     display.SetAndObserveColorNodeID(shown.GetColorNodeID())
                     display.SetThreshold(shown.GetLowerThreshold(), shown.GetUpperThreshold())
                     display.SetApplyThreshold(shown.GetApplyThreshold())
+                    display.SetInvertDisplayScalarRange(shown.GetInvertDisplayScalarRange())
 
     def follow_background(self) -> None:
         """Show the target under the frame where the view's background is another volume."""
@@ -117,12 +119,18 @@ class ViewLayers:
                 self._base.SetAndObserveTransformNodeID(self._target.GetTransformNodeID())
                 self._base.SetAndObserveImageData(self._target.GetImageData())
 
-    def remove(self) -> None:
-        """Remove the layers from the view and their nodes from the scene."""
-        for node in (self._frame, self._base):
-            if node is not None:
-                self._discard(node)
+    def has(self, node: Any) -> bool:
+        """Whether `node` is one of the layers' volumes, or displays one."""
+        volumes = self._frame, self._base
+        return any(volume is not None and node in (volume, volume.GetDisplayNode()) for volume in volumes)
+
+    def remove(self, leaving: Any = None) -> None:
+        """Remove the layers from the view and their nodes from the scene; `leaving` is about to leave it anyway."""
+        volumes = self._frame, self._base
         self._frame = self._base = None
+        for volume in volumes:
+            if volume is not None:
+                self._discard(volume, leaving)
 
     # ------------------------------------------------------------------ details
 
@@ -145,12 +153,12 @@ class ViewLayers:
         self._composite.SetNthLayerVolume(layer, node)
         return layer
 
-    def _discard(self, node: Any) -> None:
+    def _discard(self, node: Any, leaving: Any = None) -> None:
         layer = self._layer_of(node)
         if layer is not None:
             self._remove_layer(layer)
         for removed in (node, node.GetDisplayNode()):
-            if removed is not None and slicer.mrmlScene.IsNodePresent(removed):
+            if removed is not None and removed is not leaving and slicer.mrmlScene.IsNodePresent(removed):
                 slicer.mrmlScene.RemoveNode(removed)
         node.SetAndObserveImageData(None)  # last: a layer of the view whose volume has no image is an error of VTK
 

@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import qt
 from slicer.i18n import tr as _
 
 from .. import dependencies
+from ..automatic import AUTOMATIC, ensure_packages, load_packages, method_of, name_choice
 from ..library import library
 from ..sources import sources_of
 from ..worker import Job, Worker
 from .display_options import DisplayOptions
-from .input_observer import InputObserver
-from .layers import SUPPORTED, remove_difference_colours
+from .layers import SUPPORTED
 from .slice_view import LiveSliceView, frame_label
 from .view_names import check_view_names
+from .view_session import ViewSession
 from .view_volume import require_visible, store_view
 
 # While Slicer's event loop is idle it holds Python's global lock (the GIL), and the engine's threads starve. So, as
@@ -32,7 +32,7 @@ _AMENDMENTS = ("slice_thickness", "replace_nan")
 _PIPELINE_SETTINGS = ("method", "register", "data_consistency", "device")
 
 
-class LiveZoom:
+class LiveZoom(ViewSession):
     """Super-resolved slice views of one target.
 
     Args:
@@ -43,11 +43,10 @@ class LiveZoom:
         cache_megabytes: bound of the memory in which frames and slices are kept.
         on_status: called with a line of text about each frame.
         on_end: called once with the reason (None when `stop` was called), after everything was removed.
-        settings: method, register, data_consistency, device, slice_thickness, replace_nan and the method's options.
+        settings: method (or `AUTOMATIC`), register, data_consistency, device, slice_thickness, replace_nan and the
+            method's options.
 
     Attributes:
-        on: whether it was not stopped yet.
-        views: the `LiveSliceView` of each name.
         sources: (target, reference) as `mrml.Source`, which frames are made of.
 
     Raises:
@@ -73,13 +72,12 @@ class LiveZoom:
         if quality not in library("live.engine").QUALITIES:
             expected = ", ".join(library("live.engine").QUALITIES)
             raise errors.InputError(f"Quality is {quality!r}; expected one of {expected}.")
-        self.target, self.reference = target, reference
-        self.display = display or DisplayOptions()
-        self._quality, self._cache_bytes, self._settings = quality, int(cache_megabytes * MEGABYTE), settings
-        self._on_status, self._on_end = on_status, on_end
+        super().__init__(target, reference, display, on_end)
+        self._quality, self._cache_bytes = quality, int(cache_megabytes * MEGABYTE)
+        self._on_status = on_status
         self._amendments = {name: settings.pop(name) for name in _AMENDMENTS if name in settings}
-        self._method = library("methods").get(settings.get("method", "guided"))
-        self.on = False
+        self._automatic = settings.get("method") == AUTOMATIC
+        self._use(settings)
         self.sources: tuple[Any, Any] = (None, None)
         self._engine: Any = None
         self._worker = Worker("MultiContrastSR live zoom dependencies")
@@ -88,19 +86,20 @@ class LiveZoom:
         self._views_to_request: set[str] = set()
         names = check_view_names(view_names)
         self._take_sources()
-        dependencies.ensure(self._method.requires)
+        ensure_packages(settings)
+        loaded = dependencies.are_loaded(self._method.requires)
+        if loaded:
+            self._use(load_packages(settings))
         self._method.check_options({k: v for k, v in settings.items() if k not in _PIPELINE_SETTINGS})
-        self.on = True
-        self._timer = qt.QTimer()
+        self._begin(names)
         self._timer.setInterval(INTERVAL_MS)
         self._timer.connect("timeout()", self._on_timeout)
         grid = self.sources[0].volume.grid
         self.views = {n: LiveSliceView(n, target, grid, self.display, self._on_view_changed) for n in names}
-        self._observer = InputObserver(self)
-        if dependencies.are_loaded(self._method.requires):
+        if loaded:
             self._start_engine()
         else:
-            self._loading = self._worker.submit(lambda progress, cancel: dependencies.load(self._method.requires))
+            self._loading = self._worker.submit(lambda progress, cancel: load_packages(settings))
             self._show_waiting()
             self._timer.start()
 
@@ -118,21 +117,11 @@ class LiveZoom:
         return 0 if self._engine is None else self._engine.nbytes
 
     def redraw(self) -> None:
-        """Show the frames as the display options say now, and request what is missing."""
+        """Show the views as the display options say now, and request what is missing."""
         for view in self.views.values():
             view.redraw()
             if self.display.difference and view.frame is not None and view.frame.difference is None:
                 self._request_soon(view)
-
-    def flip(self) -> None:
-        """Switch between the original (as Slicer interpolates it) and the super-resolved image."""
-        self.display.toggle_original()
-        self.redraw()
-
-    def toggle_difference(self) -> None:
-        """Switch between the image and its difference from interpolation."""
-        self.display.toggle_difference()
-        self.redraw()
 
     def keep(self, view_name: str) -> Any:
         """What a view shows of the target, at every screen pixel, as a volume of the scene. Waits for it.
@@ -152,27 +141,7 @@ class LiveZoom:
         report = self._engine.renderer.report_of(grid)
         return store_view(frame.array, grid, view_name, report, *self.sources)
 
-    def stop(self, reason: BaseException | None = None) -> None:
-        """Switch off: views, scene and memory are as they were before."""
-        if not self.on:
-            return
-        self.on = False
-        self._timer.stop()
-        self._timer.deleteLater()  # its connection keeps this object alive
-        self._observer.remove()
-        for view in self.views.values():
-            view.remove()
-        remove_difference_colours()
-        self.views.clear()
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            engine.close()
-        self._worker.stop(0.0)
-        self.sources = (None, None)
-        if self._on_end is not None:
-            self._on_end(reason)
-
-    # ------------------------------------------------------------------ changes of the inputs, see `InputObserver`
+    # ------------------------------------------------------------------ changes of the nodes, see `InputObserver`
 
     def restart_soon(self) -> None:
         """Prepare again once the target, the reference and their transforms have not changed for a while."""
@@ -197,6 +166,16 @@ class LiveZoom:
                     self._engine.withdraw(name)
 
     # ------------------------------------------------------------------ engine
+
+    def _release(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
+        self._worker.stop(0.0)
+        self.sources = (None, None)
+
+    def _use(self, settings: dict[str, Any]) -> None:
+        self._settings, self._method = settings, method_of(settings)
 
     def _take_sources(self) -> None:
         self.sources = sources_of(self.target, self.reference, **self._amendments)
@@ -278,6 +257,7 @@ class LiveZoom:
         if error is not None:
             self.stop(error)
         else:
+            self._use(self._loading.result)
             self._restart()
 
     def _send_requests(self) -> None:
@@ -302,8 +282,9 @@ class LiveZoom:
         view.show(frame)
         report = self._engine.renderer.report
         label = library("methods").get(frame.method).label
-        text = frame_label(label, frame, report.device if report is not None else "cpu")
+        device = report.device if report is not None else "cpu"
         if view.frame is frame:
-            view.set_text(text)
+            view.set_text(frame_label(label, frame, device))
         if self._on_status is not None:
-            self._on_status(f"{frame.request.view}: {text.splitlines()[0]}")
+            chosen = name_choice(label, self._automatic and frame.method == self._method.name)  # not for a sketch
+            self._on_status(f"{frame.request.view}: {frame_label(chosen, frame, device).splitlines()[0]}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from slicer import vtkMRMLScalarVolumeNode
 
-from ..automatic import resolve_method
 from .comparison import Comparison
 from .display_options import DisplayOptions
 from .live_zoom import LiveZoom
@@ -14,7 +13,8 @@ from .view_volume import render_view
 class LiveZoomLogic:
     """Mixin for a logic with a `getParameterNode()`: shows slice views super-resolved, makes volumes of them, compares.
 
-    Live zoom and the comparison of a result use the same views: starting one ends the other.
+    A logic has one of the two at a time, and a slice view one among all logics: starting one ends those before, and
+    `onEnd` of another logic's says why.
     """
 
     liveZoom: LiveZoom | None = None  # while it is on
@@ -67,7 +67,7 @@ class LiveZoomLogic:
             cache_megabytes=cacheMegabytes,
             on_status=onStatus,
             on_end=ended,
-            **resolve_method(settings),
+            **settings,
         )
         return self.liveZoom
 
@@ -112,7 +112,7 @@ class LiveZoomLogic:
         if targetNode is None and self.liveZoom is not None and viewName in self.liveZoom.views:
             return self.liveZoom.keep(viewName)
         targetNode, referenceNode = self._chosen(targetNode, referenceNode)
-        return render_view(viewName, targetNode, referenceNode, **resolve_method(settings))
+        return render_view(viewName, targetNode, referenceNode, **settings)
 
     def _chosen(self, target, reference) -> tuple:
         """The nodes named, or those that the panel has chosen."""

@@ -111,6 +111,12 @@ class LiveSliceView:
         self.frame = None
         self.layers.hide()
 
+    def renew_layers(self, leaving: Any) -> None:
+        """Show the next frame in new layers, since somebody removes `leaving`, a node of theirs, from the scene."""
+        self.layers.remove(leaving)
+        self.frame = None
+        self._on_changed(self)
+
     def set_text(self, text: str) -> None:
         """Show `text` in the label of the view."""
         self.annotations.set_text(text)

@@ -7,7 +7,7 @@ from typing import Any
 
 import slicer
 
-from .. import dependencies
+from ..automatic import ensure_packages, load_packages
 from ..library import library
 from ..sources import sources_of
 from .view_names import check_view_names
@@ -48,7 +48,7 @@ def render_view(
     Args:
         target, reference: nodes; the reference may be None.
         slice_thickness, replace_nan: see `sources.sources_of`.
-        settings: method, register, data_consistency, device and the method's options.
+        settings: method (or `AUTOMATIC`), register, data_consistency, device and the method's options.
 
     Raises:
         MultiContrastSRError: there is no such view, it shows nothing of the target, or it cannot be rendered.
@@ -63,14 +63,12 @@ def render_view(
     whole = views.view_grid(slicer.util.arrayFromVTKMatrix(node.GetXYToRAS()), width, height, target_source.volume.grid)
     seen = views.seen_of(target_source.volume.grid, whole)
     grid = require_visible(None if seen.empty else views.part_of(whole, seen), view_name, target)
-    packages = library("methods").get(settings.get("method", "guided")).requires
-    dependencies.ensure(packages)
-    dependencies.load(packages)
+    ensure_packages(settings)
     renderer = library("live.renderer").ViewRenderer(
         target_source.volume,
         None if reference_source is None else reference_source.volume,
         library("core.cache").Cache(CACHE_BYTES),
-        **settings,
+        **load_packages(settings),
     )
     renderer.prepare(grid, lambda: False)
     return store_view(renderer.render(grid), grid, view_name, renderer.report_of(grid), target_source, reference_source)
