@@ -97,7 +97,10 @@ def _eigen(field: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _eigenvalues(mean: Tensor, split: Tensor) -> Tensor:
     """The larger and the smaller eigenvalues (2, …)."""
-    return torch.stack([mean + split, mean - split]).clamp_(min=0.0)
+    values = mean.new_empty((2, *mean.shape))
+    torch.add(mean, split, out=values[0])
+    torch.sub(mean, split, out=values[1])
+    return values.clamp_(min=0.0)
 
 
 def _full(field: Tensor) -> Tensor:
