@@ -210,12 +210,12 @@ def _print_summary(found: Evaluation) -> None:
     from ..evaluation.protocols.scales import scale_name
 
     gains = []
-    for scale in found.scales:
+    for scale in found.scales if "psnr" in found.metrics else ():
         base = f"×{scale_name(scale)} sinc {found.mean(scale, 'sinc', 'psnr'):.2f} dB"
         others = [row for row in found.rows if row != "sinc"]
         gains.append(", ".join([base, *(f"{r} {found.difference(scale, r).mean:+.2f}" for r in others)]))
     with suppress(BrokenPipeError):
-        print(f"\r{found.subject} {found.title}: {'; '.join(gains)}", file=sys.stderr, flush=True)
+        print(f"\r{found.subject} {found.title}: {'; '.join(gains) or 'no PSNR'}", file=sys.stderr, flush=True)
 
 
 def _write(path: Path, text: str) -> None:

@@ -109,6 +109,7 @@ class Evaluation:
             return {
                 name: {key: plain(value) for key, value in asdict(self.difference(scale, row, name)).items()}
                 for name in GAINS
+                if name in self.metrics
             }
 
         results = [
