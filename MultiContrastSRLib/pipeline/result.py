@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,6 +69,14 @@ class Result:
             FileWriteError: the place cannot be written, or the extension is unknown.
             CancelledError: `cancel()` said so; no file is left.
         """
+        with self.saving(path, progress=progress, cancel=cancel) as files:
+            return files
+
+    @contextmanager
+    def saving(
+        self, path: str | Path, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
+    ) -> Iterator[tuple[Path, ...]]:
+        """`save` whose files are there once the block ends without an error; else earlier ones are unchanged."""
         scans = (self.prepared.target, self.prepared.reference)
         place = check_output(path, tuple(scan.metadata.get("source") for scan in scans if scan is not None))
         json_place = report_path(place)
@@ -79,7 +89,7 @@ class Result:
         with replaced_together(place, json_place) as (partial, partial_report):
             write_image(self.volume, partial, suffix_of(place), Monitor(progress, cancel, stage="save"))
             partial_report.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        return place, json_place
+            yield place, json_place
 
 
 def _is_report(path: Path, statement: object) -> bool:
