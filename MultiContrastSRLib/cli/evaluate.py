@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scales", type=scale, nargs="+", metavar="S", help="S, or ROWSxCOLUMNS; default: the protocol's"
     )
     parser.add_argument("--degradation", help="kspace, slab, spline or subsample; default: the protocol's")
-    parser.add_argument("--axis", help="the slice axis: k, j, i, axial, coronal or sagittal")
+    parser.add_argument("--axis", help="the slice axis: 0, 1, 2 or k, j, i, or axial, coronal or sagittal")
     parser.add_argument("--reference-axis", help="the reference's, if the protocol degrades it too (p4)")
     parser.add_argument("--slices", type=int, metavar="N", help="score every N-th slice")
     parser.add_argument(

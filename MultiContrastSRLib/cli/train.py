@@ -60,6 +60,8 @@ def run(parsed: argparse.Namespace) -> None:
         return print_json({"recipes": names}) if parsed.json else print("\n".join(names))
     if not (parsed.pack or parsed.output):
         raise OptionError("Neither --output nor --pack is given; expected the folder to train in, or a pack to make.")
+    if parsed.minutes is not None and not parsed.minutes >= 0:
+        raise OptionError(f"--minutes is {parsed.minutes:g}; expected 0 or more. Leave it out for no limit.")
     changes = {}
     for text in parsed.set:
         key, equals, value = text.partition("=")

@@ -147,6 +147,9 @@ def test_degrade(folder, capsys):
     assert printed == {"files": ["low.nii.gz"], "shape": [6, 64, 64], "spacing": [6.0, 1.0, 1.0]}
     expected = mc.degrade(mc.load_volume("truth.nii.gz"), "slab", 2, "k")
     assert np.array_equal(mc.load_volume("low.nii.gz").array, expected.array)
+    assert main("degrade truth.nii.gz -o numbered.nii.gz --kind slab --scale 2 --axis 0 --json".split()) == 0
+    assert np.array_equal(mc.load_volume("numbered.nii.gz").array, expected.array)
+    capsys.readouterr()
     assert main("degrade truth.nii.gz -o low2.nii.gz --scale 1 2 4".split()) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "low2.nii.gz"
 

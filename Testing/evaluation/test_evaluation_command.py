@@ -59,10 +59,11 @@ def test_pairs_of_all_subjects(evaluated, tmp_path):
     assert code == 4 and "e-one-T2-T1.png exists already" in err, "asked before any work"
 
 
-def test_planes_too_narrow_for_a_brain(evaluated, masked_pair, tmp_path):
+@pytest.mark.parametrize("axis", ["sagittal", "2"])
+def test_planes_too_narrow_for_a_brain(evaluated, masked_pair, tmp_path, axis):
     for volume in masked_pair[:2]:
         save_volume(volume, tmp_path / f"{volume.name}.nii")
-    command = "T2.nii T1.nii --axis sagittal --scales 2 --methods bspline --slices 8"
+    command = f"T2.nii T1.nii --axis {axis} --scales 2 --methods bspline --slices 8"
     code, out, err = evaluated(f"{command} --csv a.csv --markdown a.md --json-file a.json --figure a.png", data=False)
     assert code == 0 and not err and "PSNR gain over sinc" in out and "PSNR brain" not in out
     assert len(list(tmp_path.iterdir())) == 6 and (tmp_path / "a.png").stat().st_size > 10_000
