@@ -6,7 +6,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..image import kernels
-from ..image.grid import Grid, PerAxis
+from ..image.grid import AXES, Grid, PerAxis
 from ..image.sampling import apply_separable
 from ..image.volume import Volume
 from .axis import AxisModel
@@ -114,12 +114,11 @@ def _degradation_factors(grid: Grid, kind: str, scale: PerAxis, axis: int | str 
     if axis is None:
         degraded = [(a == across) == (kind != "kspace") for a in range(3)]
     else:
-        index = {"k": 0, "j": 1, "i": 2}.get(axis, axis) if isinstance(axis, str) else axis
-        if index not in (0, 1, 2) or np.ndim(scale) != 0:
+        if str(axis) not in AXES or np.ndim(scale) != 0:
             raise InputError(
                 f"Axis is {axis!r} with scale {scale!r}; expected 0, 1, 2 or k, j, i, with one number as the scale."
             )
-        degraded = [a == index for a in range(3)]
+        degraded = [a == AXES[str(axis)] for a in range(3)]
     checked = grid.scale_per_axis(np.where(degraded, scale, 1.0).tolist() if np.ndim(scale) == 0 else scale)
     for n, s in zip(grid.shape, checked, strict=True):
         if s < 1 or s > n:

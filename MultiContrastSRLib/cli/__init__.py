@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MultiContrastSRError as error:
         return _complain(parsed, str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _complain(parsed, "Cancelled; nothing was changed.", CANCELLED)
+        return _complain(parsed, "Cancelled; no incomplete file is left.", CANCELLED)
     except MemoryError as error:
         reason = f" ({error})" if str(error) else ""
         advice = "Choose a smaller scale, or close other programs."

@@ -36,7 +36,7 @@ PROGRAM = "multicontrastsr"
 
 
 class SubjectsFailedError(MultiContrastSRError):
-    """Some subjects failed; the others are done."""
+    """Subjects failed."""
 
     exit_code = 1
 
@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> None:
     """Run the command with the parsed arguments."""
     from ..batch.plan import select, share
-    from ..batch.records import FAILED
+    from ..batch.records import DONE, FAILED, UNCHANGED
     from ..batch.study import Study
     from ..batch.table import as_text
 
@@ -126,9 +126,11 @@ def run(parsed: argparse.Namespace) -> None:
         print(output / "batch.tsv", output / "batch.html", sep="\n")
     sys.stdout.flush()
     if failed := [record for record in records if record.state == FAILED]:
+        others = {record.state for record in records} - {FAILED}
+        done = "; the others are done" if others and others <= {DONE, UNCHANGED} else ""
         raise SubjectsFailedError(
-            f"{len(failed)} of {len(records)} subjects failed; the others are done. Mend what {output / 'batch.tsv'} "
-            "says about them, and run the command again."
+            f"{len(failed)} of {len(records)} subjects failed{done}. Mend what {output / 'batch.tsv'} says about them, "
+            "and run the command again."
         )
 
 

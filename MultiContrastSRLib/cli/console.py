@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from ..core.errors import CancelledError, OptionError
+from ..core.errors import OptionError
 from ..core.progress import CancelCallback, ProgressCallback
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ def running(parsed: argparse.Namespace) -> Iterator[dict[str, ProgressCallback |
     bar = Bar() if on_terminal() and not parsed.quiet else None
     try:
         yield {"progress": bar or (lambda fraction, stage: None), "cancel": stop.is_set}
-        if stop.is_set():  # cancelled after the last check of the work
-            raise CancelledError
+        if stop.is_set():  # cancelled after the last check of the work, when outputs may be written already
+            raise KeyboardInterrupt
     finally:
         if bar is not None:
             bar.close()

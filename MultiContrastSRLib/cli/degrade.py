@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scale", type=float, nargs="+", default=[2.0], metavar="S", help="one factor, or three: slices rows columns"
     )
     parser.add_argument(
-        "--axis", help="the one array axis to degrade: k, j or i (default: in plane for kspace, else across slices)"
+        "--axis",
+        help="the one array axis to degrade: 0, 1, 2 or k, j, i (default: in plane for kspace, else across slices)",
     )
     parser.add_argument("--magnitude", action="store_true", help="take the absolute value, as scanners do")
     add_replace_nan(parser)

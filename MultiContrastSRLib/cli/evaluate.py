@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scales", type=scale, nargs="+", metavar="S", help="S, or ROWSxCOLUMNS; default: the protocol's"
     )
     parser.add_argument("--degradation", help="kspace, slab, spline or subsample; default: the protocol's")
-    parser.add_argument("--axis", help="the slice axis: k, j, i, axial, coronal or sagittal")
+    parser.add_argument("--axis", help="the slice axis: 0, 1, 2 or k, j, i, or axial, coronal or sagittal")
     parser.add_argument("--reference-axis", help="the reference's, if the protocol degrades it too (p4)")
     parser.add_argument("--slices", type=int, metavar="N", help="score every N-th slice")
     parser.add_argument(
@@ -66,8 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--against", metavar="ROW", help="gains over this row; default: the better of sinc and guided")
     parser.add_argument("--table", default="text", choices=("text", "markdown", "csv"), help="how to print")
     for option, kind in _TABLES.items():
-        flag = f"--{option.replace('_', '-')}"
-        parser.add_argument(flag, metavar="FILE", help=f"also write the tables as {kind}")
+        parser.add_argument(_flag(option), metavar="FILE", help=f"also write the tables as {kind}")
     parser.add_argument("--figure", metavar="FILE", help="also draw crops and error maps (.png, .pdf, .svg)")
     add_overwrite(parser)
 
@@ -79,23 +78,23 @@ def scale(text: str) -> float | tuple[float, float]:
     return parse_scale(text)
 
 
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def run(parsed: argparse.Namespace) -> None:
     """Run the evaluation and print its table."""
-    from ..io.files import check_place
+    from ..io.files import check_places
 
     _check_arguments(parsed)
     inputs = tuple(place_of(given) for given in (parsed.target, parsed.reference, parsed.mask, parsed.lesions))
-    for option in _TABLES:
-        if getattr(parsed, option):
-            check_place(Path(getattr(parsed, option)), inputs, overwrite=parsed.overwrite)
-    if parsed.figure:
-        for place in _figures(parsed):
-            check_place(place, inputs, overwrite=parsed.overwrite)
+    tables = {option: Path(getattr(parsed, option)) for option in _TABLES if getattr(parsed, option)}
+    outputs = {_flag(option): place for option, place in tables.items()}
+    check_places({**outputs, **_figures(parsed)}, inputs, overwrite=parsed.overwrite)
     with running(parsed) as callbacks:
         outcome = _folder(parsed, callbacks) if parsed.data else _files(parsed, callbacks)
-        for option, kind in _TABLES.items():
-            if getattr(parsed, option):
-                _write(Path(getattr(parsed, option)), outcome.table(kind))
+        for option, place in tables.items():
+            _write(place, outcome.table(_TABLES[option]))
         if parsed.figure:
             outcome.figure(parsed.figure)
     print(outcome.table("json" if parsed.json else parsed.table), end="")
@@ -109,7 +108,7 @@ def _check_arguments(parsed: argparse.Namespace) -> None:
         )
     wrong = [name for name in (("mask", "lesions") if parsed.data else _FOLDER_ONLY) if getattr(parsed, name)]
     if wrong:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
+        flags = ", ".join(map(_flag, wrong))
         raise InputError(
             f"{flags} does not go with {'--data' if parsed.data else 'files'}; expected --masks and --lesion-masks "
             "with a folder, --mask and --lesions with files."
@@ -188,11 +187,16 @@ def _with_baseline(study: Study, parsed: argparse.Namespace) -> Study:
     return replace(study, against=parsed.against) if parsed.against else study
 
 
-def _figures(parsed: argparse.Namespace) -> list[Path]:
-    """The files of all figures that will be drawn, to be checked before the work."""
+def _figures(parsed: argparse.Namespace) -> dict[str, Path]:
+    """The files of all figures that will be drawn, to be checked before the work: of which → where."""
+    from ..io.formats import check_figure
+
+    if not parsed.figure:
+        return {}
     place = Path(parsed.figure)
+    check_figure(place)
     if not parsed.data:
-        return [place]
+        return {"--figure": place}
     from ..batch.cohort import find_cohort
     from ..evaluation.cohort import find_pairs
     from ..evaluation.protocols.protocol import get_protocol
@@ -202,7 +206,9 @@ def _figures(parsed: argparse.Namespace) -> list[Path]:
     cohort = find_cohort(layout, _subjects(parsed), pairs, _settings(parsed))
     found = find_pairs(layout, protocol, cohort.complete, pairs)
     names = [(one.subject, pair) for one in found for pair in one.directions(protocol)]
-    return [place] if len(names) == 1 else [figure_name(place, subject, *pair) for subject, pair in names]
+    if len(names) == 1:
+        return {"--figure": place}
+    return {f"--figure of {' '.join((subject, *pair))}": figure_name(place, subject, *pair) for subject, pair in names}
 
 
 def _print_summary(found: Evaluation) -> None:
@@ -210,12 +216,12 @@ def _print_summary(found: Evaluation) -> None:
     from ..evaluation.protocols.scales import scale_name
 
     gains = []
-    for scale in found.scales:
+    for scale in found.scales if "psnr" in found.metrics else ():
         base = f"×{scale_name(scale)} sinc {found.mean(scale, 'sinc', 'psnr'):.2f} dB"
         others = [row for row in found.rows if row != "sinc"]
         gains.append(", ".join([base, *(f"{r} {found.difference(scale, r).mean:+.2f}" for r in others)]))
     with suppress(BrokenPipeError):
-        print(f"\r{found.subject} {found.title}: {'; '.join(gains)}", file=sys.stderr, flush=True)
+        print(f"\r{found.subject} {found.title}: {'; '.join(gains) or 'no PSNR'}", file=sys.stderr, flush=True)
 
 
 def _write(path: Path, text: str) -> None:

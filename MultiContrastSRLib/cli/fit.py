@@ -42,7 +42,8 @@ def run(parsed: argparse.Namespace) -> None:
 
     from ..core.devices import resolve_device
     from ..core.errors import FileWriteError, OptionError
-    from ..io.files import check_place
+    from ..io.files import check_places
+    from ..io.formats import check_figure
     from ..methods import get
 
     method = get("subject-inr")
@@ -54,8 +55,11 @@ def run(parsed: argparse.Namespace) -> None:
     place = Path(parsed.output)
     if place.suffix != ".safetensors":
         raise FileWriteError(f"Output {place} has an unknown extension; expected .safetensors. Rename it.")
-    for file in (place, place.with_suffix(".json"), *([Path(parsed.curve)] if parsed.curve else [])):
-        check_place(file, inputs, overwrite=parsed.overwrite)
+    places = {"-o": place, "the description of -o": place.with_suffix(".json")}
+    if parsed.curve:
+        places["--curve"] = Path(parsed.curve)
+        check_figure(places["--curve"])
+    check_places(places, inputs, overwrite=parsed.overwrite)
     method.check_available()
     from ..inr.model import SubjectModel
 
@@ -68,6 +72,8 @@ def run(parsed: argparse.Namespace) -> None:
             from ..inr.curve_plot import draw_curve
 
             files.append(str(draw_curve(fitted.curve, parsed.curve)))
+    if parsed.curve and not fitted.curve:
+        warnings.append(f"{parsed.curve} was not written: the network was not fitted, so there is no curve.")
     warn([*warnings, *fitted.warnings, *([note] if note else [])])
     if parsed.json:
         print_json({"files": files, "notes": fitted.notes, **fitted.model.provenance})

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,24 +82,29 @@ def run(parsed: argparse.Namespace) -> None:
     """Run the command with the parsed arguments."""
     from ..io import check_output, report_path
     from ..io.dicom_export import check_folder
-    from ..io.files import check_place
+    from ..io.files import check_different, check_places
     from ..pipeline import super_resolve
+    from ..pipeline.result import check_report
 
     _check_reference(parsed)
     region = _region(parsed.region)
     inputs = (place_of(parsed.target), place_of(parsed.reference))
     place = check_output(parsed.output, inputs, overwrite=parsed.overwrite)
-    check_place(report_path(place), overwrite=parsed.overwrite)
+    places = {"-o": place, "the report of -o": report_path(place)}
     second = None
     if parsed.companion:
-        second = check_output(parsed.companion, (*inputs, parsed.output), overwrite=parsed.overwrite)
-        check_place(report_path(second), overwrite=parsed.overwrite)
+        second = check_output(parsed.companion, inputs, overwrite=parsed.overwrite)
+        places |= {"--companion": second, "the report of --companion": report_path(second)}
+    check_places(places, inputs, overwrite=parsed.overwrite)
+    for image in (place, second) if second else (place,):
+        check_report(image)
     if parsed.dicom:
         parsed.dicom = check_folder(parsed.dicom)
+        check_different({**places, "--dicom": parsed.dicom})
     if parsed.model:
         parsed.method, parsed.option = "subject-inr", [*parsed.option, f"model={parsed.model}"]
     options = parse_options(parsed.method, parsed.option)
-    with running(parsed) as callbacks:
+    with ExitStack() as outputs, running(parsed) as callbacks:  # all outputs replace earlier ones at the end, or none
         result = super_resolve(
             amended(parsed.target, slice_thickness=parsed.slice_thickness, replace_nan=parsed.replace_nan),
             amended(parsed.reference, replace_nan=parsed.replace_nan) if parsed.reference else None,
@@ -111,17 +118,16 @@ def run(parsed: argparse.Namespace) -> None:
             **callbacks,
             **options,
         )
-        files = [str(path) for path in result.save(place, **callbacks)]
-        if parsed.dicom:
-            files += _save_series(result, parsed.dicom, callbacks)
         other = result.companion(**callbacks) if second else None
+        series = [outputs.enter_context(_series(result, parsed.dicom, callbacks))] if parsed.dicom else []
+        files = [*outputs.enter_context(result.saving(place, **callbacks)), *series]
         if other is not None:
-            files += [str(path) for path in other.save(second, **callbacks)]
+            files += outputs.enter_context(other.saving(second, **callbacks))
     warn(result.report.warnings)
     if second and other is None:
         warn([f"{second} was not written: method {parsed.method} made no second image of these scans."])
     if parsed.json:
-        print_json({"files": files, **result.report.as_dict()})
+        print_json({"files": [str(path) for path in files], **result.report.as_dict()})
         return
     for note in result.report.notes:
         print(note)
@@ -129,15 +135,26 @@ def run(parsed: argparse.Namespace) -> None:
     print(*files, sep="\n")
 
 
-def _save_series(result: Result, folder: Path, callbacks: Mapping[str, Any]) -> list[str]:
-    """The result as a DICOM series, with patient and study of the target where that is DICOM; the folder."""
+@contextmanager
+def _series(result: Result, folder: Path, callbacks: Mapping[str, Any]) -> Iterator[Path]:
+    """The result as a DICOM series, with patient and study of the target where that is DICOM; the folder.
+
+    Where the block ends with an error, the folder is again as it was before: absent, or empty.
+    """
     from ..io.dicom_derived import Sources
     from ..io.dicom_export import files_of, save_series
 
     scans = result.prepared.target, result.prepared.reference if result.report.reference_used else None
     sources = Sources(*([] if scan is None else files_of(scan.metadata) for scan in scans))
+    existed = folder.exists()
     save_series(result.volume, folder, sources=sources, derivation=result.report.summary(), **callbacks)
-    return [str(folder)]
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        if existed:
+            folder.mkdir()
+        raise
 
 
 def _region(values: Sequence[float] | None) -> Region | None:

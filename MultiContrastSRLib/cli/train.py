@@ -60,6 +60,8 @@ def run(parsed: argparse.Namespace) -> None:
         return print_json({"recipes": names}) if parsed.json else print("\n".join(names))
     if not (parsed.pack or parsed.output):
         raise OptionError("Neither --output nor --pack is given; expected the folder to train in, or a pack to make.")
+    if parsed.minutes is not None and not parsed.minutes >= 0:
+        raise OptionError(f"--minutes is {parsed.minutes:g}; expected 0 or more. Leave it out for no limit.")
     changes = {}
     for text in parsed.set:
         key, equals, value = text.partition("=")
@@ -101,6 +103,7 @@ def _make_pack(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict) -> d
 
 def _train_or_export(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict, started: float) -> dict[str, object]:
     from ..core.errors import MethodUnavailableError
+    from ..io.files import check_different
 
     try:
         import torch  # noqa: F401
@@ -113,7 +116,10 @@ def _train_or_export(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict
 
     check_optimiser(recipe.optimisation)
     if parsed.export:
-        check_export(parsed.export, overwrite=parsed.overwrite)
+        place = check_export(parsed.export, overwrite=parsed.overwrite)
+        packs = {flag: Path(file) for flag, file in (("--pack", parsed.pack), ("--from", parsed.packed)) if file}
+        curve = {} if parsed.output is None else {"the curve of --output": Path(parsed.output) / "curve.json"}
+        check_different({"--export": place, "the card of --export": place.with_suffix(".json"), **packs, **curve})
     pack = _data(parsed, recipe, callbacks)
     done: dict[str, object] = {"finished": True}
     if parsed.minutes != 0 or not parsed.export:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..io.files import replaced_together
+from ..io.formats import FIGURES, check_figure
 from .baselines import BASELINE
 from .metrics.catalogue import GAINS, METRICS
 from .metrics.statistics import PairedDifference, paired_difference
@@ -17,8 +18,6 @@ from .protocols.scales import Scale, as_scale, scale_name
 from .tables.evaluation_table import write_evaluation
 from .tables.figure import draw_figure
 from .tables.picture import Picture
-
-FIGURES = (".png", ".pdf", ".svg")
 
 
 @dataclass(frozen=True)
@@ -109,6 +108,7 @@ class Evaluation:
             return {
                 name: {key: plain(value) for key, value in asdict(self.difference(scale, row, name)).items()}
                 for name in GAINS
+                if name in self.metrics
             }
 
         results = [
@@ -145,8 +145,7 @@ class Evaluation:
             rows: default all.
         """
         path = Path(path)
-        if path.suffix not in FIGURES:
-            raise InputError(f"Figure is {path.name!r}; expected a name ending in {', '.join(FIGURES)}.")
+        check_figure(path)
         chosen = self.scales[len(self.scales) // 2] if scale is None else as_scale(scale)
         if chosen not in self.pictures:
             known = ", ".join(f"×{scale_name(scale)}" for scale in self.scales)

@@ -63,7 +63,12 @@ class Study:
     @cached_property
     def metrics(self) -> tuple[str, ...]:
         """Metrics that any evaluation has."""
-        return tuple(name for name in METRICS if any(name in found.metrics for found in self.evaluations))
+        return self.metrics_of(None)
+
+    def metrics_of(self, pair: Pair | None) -> tuple[str, ...]:
+        """Metrics that any evaluation of `pair` has, of any pair for None."""
+        evaluations = self.evaluations if pair is None else self.of(pair)
+        return tuple(name for name in METRICS if any(name in found.metrics for found in evaluations))
 
     def of(self, pair: Pair) -> list[Evaluation]:
         """One evaluation per subject."""
@@ -177,6 +182,7 @@ class Study:
             "gain": {
                 name: {"over": self.against, **plain(self.estimate(scale, row, name, self.against, pair))}
                 for name in GAINS
+                if name in self.metrics
             },
         }
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 PerAxis = float | Sequence[float]
 REVERSE = (2, 1, 0)  # (i, j, k) <-> (k, j, i)
+AXES = {"0": 0, "1": 1, "2": 2, "k": 0, "j": 1, "i": 2}  # array axes as users name them, numbers as text too
 
 
 def per_axis(values: Iterable[_T]) -> tuple[_T, _T, _T]:
@@ -231,10 +232,17 @@ class Grid:
         """A grid with (nearly) cubic voxels of `spacing` mm over the same voxel-edge field of view.
 
         The field of view is kept exactly, so the spacing per axis is the nearest that divides it.
+
+        Raises:
+            InputError: a spacing that is not a positive finite number.
         """
-        if not np.isfinite(spacing) or spacing <= 0:
+        try:
+            size = float(spacing)
+        except (TypeError, ValueError):
+            size = np.nan
+        if not np.isfinite(size) or size <= 0:
             raise InputError(f"Spacing is {spacing!r} mm; expected a number above 0, for example 1.0.")
-        return self.scaled(tuple(s / spacing for s in self.spacing))
+        return self.scaled(tuple(s / size for s in self.spacing))
 
     def crop(self, start: Sequence[int], stop: Sequence[int]) -> Grid:
         """The samples start…stop−1 per axis (k, j, i), at their places in the patient."""

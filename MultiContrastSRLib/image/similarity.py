@@ -45,7 +45,7 @@ def psnr(
         minimum: slices with fewer mask pixels give NaN.
 
     Returns:
-        float64 array (slices,); infinite where an image equals the truth.
+        float64 array (slices,); infinite where an image equals the truth, NaN where that is constant as well.
 
     >>> psnr(np.full((1, 2, 2), 0.9), np.ones((1, 2, 2)), 1.0).round(3)
     array([20.])
@@ -61,7 +61,7 @@ def psnr(
         count = inside.sum(axis=1)
         enough = count >= max(minimum, 1)
         error = np.where(enough, (squared * inside).sum(axis=1) / np.maximum(count, 1), np.nan)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         return 10 * np.log10(np.asarray(peak, np.float64) ** 2 / error)
 
 

@@ -7,11 +7,20 @@ from pathlib import Path
 
 from ..core.errors import MethodUnavailableError
 from ..io.files import replaced_together
+from ..io.formats import check_figure
 from .callbacks import CurvePoint
 
 
 def draw_curve(curve: Sequence[CurvePoint], path: str | Path) -> Path:
-    """Draw the loss of fitted and held-out samples and the mutual information over seconds (.png, .svg or .pdf)."""
+    """Draw the loss of fitted and held-out samples and the mutual information over seconds (.png, .svg or .pdf).
+
+    Raises:
+        InputError: another extension.
+        FileWriteError: the file could not be written; nothing is left behind.
+        MethodUnavailableError: matplotlib is not installed.
+    """
+    place = Path(path)
+    check_figure(place)
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -28,7 +37,6 @@ def draw_curve(curve: Sequence[CurvePoint], path: str | Path) -> Path:
         right.set_ylabel("mutual information of the contrasts (nats)")
         right.plot(seconds, [point.information for point in curve], "k:", label="mutual information")
     figure.legend(loc="outside upper center", ncols=3)
-    place = Path(path)
     with replaced_together(place) as (partial,):
         figure.savefig(partial, dpi=110)
     return place

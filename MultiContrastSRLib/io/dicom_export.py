@@ -15,7 +15,7 @@ from ..core.errors import FileReadError, FileWriteError, GeometryError, MethodUn
 from ..core.progress import CancelCallback, Monitor, ProgressCallback
 from ..image.volume import Volume
 from .dicom_derived import Sources, common_attributes, new_uid
-from .files import is_dicom, user_path
+from .files import check_writable, is_dicom, reason_of, user_path
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -88,7 +88,7 @@ def save_series(
         os.replace(partial, place)
     except OSError as error:
         raise FileWriteError(
-            f"Could not write the DICOM series {place}: {error.strerror or error}. Nothing was left behind. Choose a "
+            f"Could not write the DICOM series {place}: {reason_of(error)}. Nothing was left behind. Choose a "
             "folder that is writable and has space."
         ) from error
     finally:
@@ -100,7 +100,7 @@ def check_folder(folder: str | Path) -> Path:
     """The folder for a new series, with "~" replaced. Called before long work starts, and again before writing.
 
     Raises:
-        FileWriteError: it holds files, is a file, or its own folder does not exist.
+        FileWriteError: it holds files, is a file, or its own folder does not exist or is not writable.
     """
     place = user_path(folder)
     try:
@@ -114,6 +114,7 @@ def check_folder(folder: str | Path) -> Path:
         )
     if not place.parent.is_dir():
         raise FileWriteError(f"Folder {place.parent} does not exist; expected an existing folder. Create it first.")
+    check_writable(place, place.parent)
     return place
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,8 +43,36 @@ def same_file(first: Path, second: Path) -> bool:
     """Whether both names refer to one file, directly or through links."""
     try:
         return os.path.samefile(first, second)
-    except OSError:
-        return os.path.abspath(first) == os.path.abspath(second)
+    except OSError:  # one is not there
+        return os.path.normcase(os.path.realpath(first)) == os.path.normcase(os.path.realpath(second))
+
+
+def check_places(places: Mapping[str, Path], inputs: tuple[object, ...] = (), *, overwrite: bool = True) -> None:
+    """Check that the files of one command are different ones and may be written; see `check_different`, `check_place`.
+
+    Args:
+        places: what is written → where.
+    """
+    check_different(places)
+    for place in places.values():
+        check_place(place, inputs, overwrite=overwrite)
+
+
+def check_different(places: Mapping[str, Path]) -> None:
+    """Check that no two outputs of one command are the same file. Called before long work starts.
+
+    Args:
+        places: what is written, as the message names it → where.
+
+    Raises:
+        FileWriteError: two are; only the later one would be there.
+    """
+    for (first, place), (second, other) in itertools.combinations(places.items(), 2):
+        if same_file(place, other):
+            raise FileWriteError(
+                f"Output {place} is both {first} and {second}; expected different files. Choose another name for one "
+                "of them."
+            )
 
 
 def check_place(place: Path, inputs: tuple[object, ...] = (), *, overwrite: bool = True) -> None:
@@ -63,7 +92,7 @@ def check_place(place: Path, inputs: tuple[object, ...] = (), *, overwrite: bool
     except FileNotFoundError:
         pass
     except OSError as error:  # a name that is too long, a file in the place of a folder
-        raise _not_written(place, error.strerror or str(error), "Choose another name.") from error
+        raise _not_written(place, reason_of(error), "Choose another name.") from error
     final = _final(place)
     if not final.parent.is_dir():
         raise FileWriteError(
@@ -71,8 +100,7 @@ def check_place(place: Path, inputs: tuple[object, ...] = (), *, overwrite: bool
         )
     if final.exists() and not (final.is_file() or final.is_dir()):
         raise FileWriteError(f"Output {place} is a device or a pipe; expected a regular file. Choose another name.")
-    if not os.access(final.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
-        raise _not_written(place, "Permission denied")
+    check_writable(place, final.parent)
     for source in inputs:
         if source and same_file(place, Path(str(source))):
             raise FileWriteError(
@@ -96,6 +124,26 @@ def check_ours(path: Path, key: str, value: object) -> None:
             f"Report {path} would overwrite a file that is no report of ours, perhaps the sidecar of a scan. Choose "
             "another name for the output."
         )
+
+
+def check_writable(place: Path, folder: Path) -> None:
+    """Raise `FileWriteError`, about `place`, if nothing can be made in the existing `folder`."""
+    if not os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise _not_written(place, "Permission denied")
+
+
+def reason_of(error: OSError) -> str:
+    """What the operating system said, also where a library raised an error of its own for it.
+
+    >>> reason_of(OSError(28, "No space left on device"))
+    'No space left on device'
+    """
+    first: BaseException | None = error
+    while first is not None:
+        if isinstance(first, OSError) and first.strerror:
+            return first.strerror
+        first = first.__cause__ or first.__context__
+    return str(error)
 
 
 def is_dicom(path: Path) -> bool:
@@ -130,7 +178,7 @@ def replaced_together(*paths: Path) -> Iterator[list[Path]]:
     except OSError as error:
         if isinstance(error, FileWriteError):
             raise
-        raise _not_written(paths[0], error.strerror or str(error)) from error
+        raise _not_written(paths[0], reason_of(error)) from error
     finally:
         for path in partial:
             path.unlink(missing_ok=True)

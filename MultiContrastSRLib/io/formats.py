@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..core.errors import InputError
 from ..core.progress import Monitor
 from ..image.volume import Volume
 from .itk import write_itk
@@ -11,6 +12,7 @@ from .nifti import write_nifti
 
 READABLE = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 WRITABLE = (".nii", ".nii.gz", ".nrrd", ".mha")
+FIGURES = (".png", ".pdf", ".svg")
 
 
 def suffix_of(path: Path) -> str:
@@ -21,6 +23,16 @@ def suffix_of(path: Path) -> str:
     """
     name = path.name.lower()
     return next((s for s in sorted(READABLE, key=len, reverse=True) if name.endswith(s)), "")
+
+
+def check_figure(path: Path) -> None:
+    """Check that a figure may have this name. Called before long work starts, and again before it is drawn.
+
+    Raises:
+        InputError: the extension is none of `FIGURES`.
+    """
+    if path.suffix not in FIGURES:
+        raise InputError(f"Figure is {path.name!r}; expected a name ending in {', '.join(FIGURES)}. Rename it.")
 
 
 def write_image(volume: Volume, path: Path, suffix: str, monitor: Monitor) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import SupportsFloat
 
+STATEMENT = "Research use only; not for diagnosis. Super-resolved, not acquired."  # by which we know reports of ours
+
 
 @dataclass(frozen=True)
 class Report:
@@ -73,7 +75,7 @@ class Report:
     def as_dict(self) -> dict[str, object]:
         """JSON-able, with the research-use statement."""
         plain = {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
-        plain["statement"] = "Research use only; not for diagnosis. Super-resolved, not acquired."
+        plain["statement"] = STATEMENT
         return json.loads(json.dumps(plain))
 
     def summary(self) -> str:

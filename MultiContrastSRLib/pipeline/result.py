@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from ..io import check_output, report_path
 from ..io.files import check_ours, replaced_together
 from ..io.formats import suffix_of, write_image
 from .prepared_run import PreparedRun, timed
-from .report import Report, format_scale
+from .report import STATEMENT, Report, format_scale
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,25 @@ class Result:
             FileWriteError: the place cannot be written, or the extension is unknown.
             CancelledError: `cancel()` said so; no file is left.
         """
+        with self.saving(path, progress=progress, cancel=cancel) as files:
+            return files
+
+    @contextmanager
+    def saving(
+        self, path: str | Path, *, progress: ProgressCallback | None = None, cancel: CancelCallback | None = None
+    ) -> Iterator[tuple[Path, ...]]:
+        """`save` whose files are there once the block ends without an error; else earlier ones are unchanged."""
         scans = (self.prepared.target, self.prepared.reference)
         place = check_output(path, tuple(scan.metadata.get("source") for scan in scans if scan is not None))
         json_place = report_path(place)
         report = self.report.as_dict()
-        check_ours(json_place, "statement", report["statement"])
+        check_report(place)
         with replaced_together(place, json_place) as (partial, partial_report):
             write_image(self.volume, partial, suffix_of(place), Monitor(progress, cancel, stage="save"))
             partial_report.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        return place, json_place
+            yield place, json_place
+
+
+def check_report(place: Path) -> None:
+    """Raise `FileWriteError` where the report of a volume at `place` would replace a file that is no report of ours."""
+    check_ours(report_path(place), "statement", STATEMENT)

@@ -199,7 +199,7 @@ def test_no_space_left_fails_one_subject(dataset, tmp_path):
     assert not [place for place in (output / "sub-04").rglob("*") if place.is_file()]
 
 
-def test_uneven_slices_fail_one_subject(tmp_path):
+def test_uneven_slices_fail_one_subject(tmp_path, capsys):
     from dicom_series import write_series
 
     pytest.importorskip("pydicom")
@@ -213,6 +213,10 @@ def test_uneven_slices_fail_one_subject(tmp_path):
     assert batch(tmp_path / "scans", tmp_path / "out", *command) == 1
     rows = rows_of(tmp_path / "out")
     assert rows["even"]["state"] == "done" and rows["uneven"]["state"] == "failed" and rows["uneven"]["remedy"]
+    assert "1 of 2 subjects failed; the others are done. Mend" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "scans/even")
+    assert batch(tmp_path / "scans", tmp_path / "none", *command) == 1
+    assert "1 of 1 subjects failed. Mend" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------ the command

@@ -17,8 +17,10 @@ from phantoms import pair
 
 import MultiContrastSRLib as mc
 from MultiContrastSRLib.cli import build_parser, console, main
+from MultiContrastSRLib.evaluation import Study
 from MultiContrastSRLib.methods import Option, contract, register
 from MultiContrastSRLib.methods.interpolation import Linear
+from MultiContrastSRLib.pipeline import result
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -145,6 +147,9 @@ def test_degrade(folder, capsys):
     assert printed == {"files": ["low.nii.gz"], "shape": [6, 64, 64], "spacing": [6.0, 1.0, 1.0]}
     expected = mc.degrade(mc.load_volume("truth.nii.gz"), "slab", 2, "k")
     assert np.array_equal(mc.load_volume("low.nii.gz").array, expected.array)
+    assert main("degrade truth.nii.gz -o numbered.nii.gz --kind slab --scale 2 --axis 0 --json".split()) == 0
+    assert np.array_equal(mc.load_volume("numbered.nii.gz").array, expected.array)
+    capsys.readouterr()
     assert main("degrade truth.nii.gz -o low2.nii.gz --scale 1 2 4".split()) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "low2.nii.gz"
 
@@ -307,6 +312,33 @@ def test_a_signal_cancels_and_leaves_nothing(folder, number):
     assert process.returncode == 130
     assert said == "multicontrastsr: error: Cancelled during prepare; nothing was changed.\n"
     assert sorted(folder.iterdir()) == before
+
+
+def test_a_signal_when_outputs_are_written_already_does_not_deny_them(folder, monkeypatch, capsys):
+    draw = Study.figure
+    monkeypatch.setattr(Study, "figure", lambda *given: (signal.raise_signal(signal.SIGINT), draw(*given)))
+    command = "evaluate truth.nii.gz t1.nii.gz --scales 2 --methods sinc --csv table.csv --figure errors.png"
+    assert main(command.split()) == 130
+    assert capsys.readouterr().err == "multicontrastsr: error: Cancelled; no incomplete file is left.\n"
+    assert Path("table.csv").stat().st_size > 100 and Path("errors.png").stat().st_size > 10_000
+
+
+def test_image_and_companion_are_written_together_or_not_at_all(folder, monkeypatch, capsys):
+    command = "super-resolve t2.nii.gz t1.nii.gz -o a.nii --companion b.nii --register off --method"
+    assert main([*command.split(), "joint-tv"]) == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    write = result.write_image
+
+    def full_after_one(volume: mc.Volume, *given: object) -> None:
+        if volume.name.startswith("t1"):
+            raise OSError(28, "No space left on device")
+        write(volume, *given)
+
+    monkeypatch.setattr(result, "write_image", full_after_one)
+    capsys.readouterr()
+    assert main([*command.split(), "joint-nonlocal", "--overwrite"]) == 4
+    assert "Could not write b.nii: No space left on device. Nothing was left behind." in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_debug_shows_the_traceback(folder, capsys):

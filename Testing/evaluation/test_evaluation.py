@@ -50,6 +50,7 @@ def test_axis_index_knows_views_in_any_array_order():
     grid = Grid((4, 5, 6), affine)
     assert [axis_index(grid, name) for name in ("sagittal", "coronal", "axial")] == [0, 2, 1]
     assert axis_index(grid, None) == 0 and axis_index(grid, "i") == 2
+    assert [axis_index(grid, name) for name in (0, "1", np.int64(2))] == [0, 1, 2]
     with pytest.raises(InputError, match="Axis is 'x'; expected 0, 1, 2, k, j, i, sagittal"):
         axis_index(grid, "x")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import json
 
+import numpy as np
 import pytest
 
-from MultiContrastSRLib import save_volume
+from MultiContrastSRLib import Volume, save_volume
 from MultiContrastSRLib.cli import main
 from MultiContrastSRLib.cli.rows import parse_row
 from MultiContrastSRLib.core.errors import OptionError, UnknownNameError
@@ -56,6 +57,33 @@ def test_pairs_of_all_subjects(evaluated, tmp_path):
     assert len(list(tmp_path.glob("e-*.png"))) == 4 and len(list(tmp_path.iterdir())) == 7
     code, _, err = evaluated(f"{command} --figure e.png")
     assert code == 4 and "e-one-T2-T1.png exists already" in err, "asked before any work"
+
+
+@pytest.mark.parametrize("axis", ["sagittal", "2"])
+def test_planes_too_narrow_for_a_brain(evaluated, masked_pair, tmp_path, axis):
+    for volume in masked_pair[:2]:
+        save_volume(volume, tmp_path / f"{volume.name}.nii")
+    command = f"T2.nii T1.nii --axis {axis} --scales 2 --methods bspline --slices 8"
+    code, out, err = evaluated(f"{command} --csv a.csv --markdown a.md --json-file a.json --figure a.png", data=False)
+    assert code == 0 and not err and "PSNR gain over sinc" in out and "PSNR brain" not in out
+    assert len(list(tmp_path.iterdir())) == 6 and (tmp_path / "a.png").stat().st_size > 10_000
+    assert "psnr_gain" in (tmp_path / "a.csv").read_text() and "psnr_brain" not in (tmp_path / "a.csv").read_text()
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert found["results"][0]["gain"].keys() == {"psnr"}
+    assert found["evaluations"][0]["results"][0]["gain_over_sinc"].keys() == {"psnr"}
+
+
+def test_a_cohort_with_a_short_and_an_empty_scan(evaluated, masked_pair, tmp_path):
+    for subject, stop, factor in (("long", 96, 1), ("short", 12, 1), ("empty", 96, 0)):
+        (tmp_path / "scans" / subject).mkdir(parents=True)
+        for volume in masked_pair[:2]:
+            array = factor * np.moveaxis(volume.array, 0, 1)[40 : 40 + stop]
+            save_volume(Volume(array, volume.affine), tmp_path / "scans" / subject / f"{volume.name}.nii")
+    command = "--data scans --scans {subject}/{contrast}.nii --pairs T2:T1 --degradation slab --scales 2 --slices 4"
+    code, out, err = evaluated(f"{command} --methods bspline --figure a.png", data=False)
+    assert code == 0 and "n = 6 slices of 2 subjects" in out
+    assert "empty T2 ← T1: no PSNR\n" in err
+    assert len(list(tmp_path.glob("a-*.png"))) == 3
 
 
 def test_one_subject_one_pair_against_a_row(evaluated, tmp_path):

@@ -110,6 +110,31 @@ def test_the_table_is_laid_out_like_the_papers(study):
     assert "PSNR gain over bspline, dB" in against and f"gain over {BETTER}" not in against
 
 
+def test_subjects_and_pairs_without_a_brain_are_left_out_of_its_means(study):
+    def flat(found, *subjects):
+        """No plane of these subjects keeps a brain after the erosion, as where scans have 12 slices."""
+        if found.subject not in subjects:
+            return found
+        unknown = {"psnr_brain": np.full(len(found.units), np.nan)}
+        return replace(found, scores={key: {**values, **unknown} for key, values in found.scores.items()})
+
+    one = replace(study, evaluations=tuple(flat(found, "two") for found in study.evaluations))
+    kept = [found.mean(2, "guided", "psnr_brain") for found in one.evaluations[:2]]
+    assert one.estimate(2, "guided", "psnr_brain").mean == pytest.approx(np.mean(kept))
+    text = one.table()
+    assert "### PSNR brain gain over the better of sinc and guided, dB [95 % CI over slices]; n = 3 slices" in text
+    lines = list(csv.DictReader(one.table("csv").splitlines()))
+    assert {(line["psnr_brain_gain"] == "", line["subject"]) for line in lines} == {(False, "one"), (True, "two")}
+    assert len(json.loads(one.table("json"))["results"]) == 3 * 2 * 4
+
+    none = replace(study, evaluations=tuple(flat(found, "one", "two") for found in study.evaluations))
+    assert "PSNR gain over" in none.table() and "PSNR brain" not in none.table("text") + none.table("csv")
+    assert not any("psnr_brain" in result["gain"] for result in json.loads(none.table("json"))["results"])
+
+    first = tuple(found if found.title == "T2 ← T1" else flat(found, "one", "two") for found in study.evaluations)
+    assert replace(study, evaluations=first).table().count("### PSNR brain gain") == 2, "not of T1 ← T2"
+
+
 def test_published_rows_are_those_of_the_papers():
     assert {row.method for row in published_for(PROTOCOLS["p2"], "ssim")} == {"MINet"} and not published_for(
         PROTOCOLS["p4"], "psnr"

@@ -83,6 +83,9 @@ def test_slice_axis_is_the_odd_one_out(spacing, axis):
 def test_isotropic():
     grid = Grid((40, 256, 250), np.diag([0.5, 0.5, 3.0, 1])).isotropic(1.0)
     assert grid.shape == (120, 128, 125) and np.allclose(grid.spacing, 1.0)
+    for wrong in ("a", None, (1, 2), [], 0, np.nan, -1):
+        with pytest.raises(InputError, match=r"Spacing is .* mm; expected a number above 0, for example 1\.0"):
+            grid.isotropic(wrong)
 
 
 def test_view_is_one_plane_of_pixels():

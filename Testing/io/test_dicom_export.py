@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import pytest
 from dicom_series import edit_slice, write_series
 from phantoms import affine
 
 import MultiContrastSRLib as mc
-from MultiContrastSRLib import Volume
+from MultiContrastSRLib import Volume, pipeline
 from MultiContrastSRLib.cli import main
 from MultiContrastSRLib.core.errors import CancelledError, FileWriteError, GeometryError
+from MultiContrastSRLib.io import dicom_export
 from MultiContrastSRLib.io.dicom_derived import Sources
 from MultiContrastSRLib.io.dicom_export import files_of, save_series
+from MultiContrastSRLib.pipeline import result
 
 pydicom = pytest.importorskip("pydicom")
 
@@ -200,3 +204,72 @@ def test_the_command_writes_a_series_besides(scan, tmp_path, capsys):
     assert file.DerivationDescription.startswith("sinc, 2x;") and mc.__version__ in file.SoftwareVersions
     assert main([*command, str(tmp_path / "series"), "--overwrite"]) != 0
     assert "holds files already" in capsys.readouterr().err
+
+
+@pytest.fixture
+def earlier(scan, tmp_path, monkeypatch):
+    """The command that writes a series and replaces an earlier result in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o777)  # for `unwritable`, which may work as another user
+    command = ["super-resolve", str(scan), "-o", "a.nii.gz", "--overwrite"]
+    assert main([*command, "--method", "nearest"]) == 0
+    return [*command, "--method", "sinc", "--dicom", "series"]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() if path.is_file() else sorted(path.iterdir()) for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("when", ["in the series", "in the image", "after the last check"])
+def test_cancelled_while_the_outputs_are_written(earlier, tmp_path, monkeypatch, capsys, when, there):
+    if there:
+        (tmp_path / "series").mkdir()
+    before = contents(tmp_path)
+    module, name = {"in the series": (dicom_export, "_write")}.get(when, (result, "write_image"))
+    write = getattr(module, name)
+
+    def cancelled(*arguments):
+        assert when == "in the series" or len(list((tmp_path / "series").iterdir())) == 4
+        if when == "after the last check":
+            write(*arguments)
+        signal.raise_signal(signal.SIGINT)
+        if when != "after the last check":
+            write(*arguments)
+
+    monkeypatch.setattr(module, name, cancelled)
+    assert main(earlier) == 130
+    ending = "; no incomplete file is left." if when == "after the last check" else " during save; nothing was changed."
+    assert capsys.readouterr().err.endswith(f"error: Cancelled{ending}\n")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(("module", "name"), [(dicom_export, "_write"), (result, "write_image")])
+def test_a_full_disk_keeps_the_earlier_result(earlier, tmp_path, monkeypatch, capsys, module, name):
+    def full(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    before = contents(tmp_path)
+    monkeypatch.setattr(module, name, full)
+    assert main(earlier) == 4
+    assert "No space left on device. Nothing was left behind." in capsys.readouterr().err
+    assert contents(tmp_path) == before
+
+
+def test_a_folder_that_is_not_writable_is_refused_before_the_work(earlier, tmp_path, monkeypatch, capsys, unwritable):
+    monkeypatch.setattr(pipeline, "super_resolve", lambda *_arguments, **_settings: pytest.fail("work was begun"))
+    assert main([*earlier[:-1], str(unwritable / "series")]) == 4
+    assert "series: Permission denied. Nothing was left behind. Choose a folder" in capsys.readouterr().err
+
+
+def test_the_reason_is_the_systems_where_pydicom_raises_an_error_of_its_own(tmp_path):
+    resource = pytest.importorskip("resource", reason="Windows has no limit of the size of files")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(FileWriteError) as failed:
+            save_series(Volume(np.ones((2, 99, 99)), np.eye(4)), tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    message = f"Could not write the DICOM series {tmp_path / 'out'}: File too large. Nothing was left behind. Choose a "
+    assert str(failed.value).startswith(message) and not list(tmp_path.iterdir())

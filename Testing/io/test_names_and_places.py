@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from dicom_series import write_series
 import MultiContrastSRLib as mc
 from MultiContrastSRLib.core.errors import FileReadError, FileWriteError, InputError
 from MultiContrastSRLib.io import check_output
+from MultiContrastSRLib.io.files import check_different
 
 posix = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are Unicode on this system's disks")
 LATIN = os.fsdecode(b"Sch\xe4del")  # a name from a disk of another character set
@@ -101,6 +103,17 @@ def test_a_link_as_output_leads_to_the_file(tmp_path, scan, present):
     assert [place.name for place in (tmp_path / "disk").iterdir()] == ["real.nii"]
     with pytest.raises(FileWriteError, match="is also an input"):
         mc.save_volume(mc.load_volume(file), link)
+
+
+def test_outputs_of_one_command_are_different_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "same").symlink_to(tmp_path)
+    check_different({"--csv": Path("a.csv"), "--markdown": Path("a.md")})
+    for other in (Path("a.csv"), tmp_path / "a.csv", Path("same/a.csv")):
+        with pytest.raises(
+            FileWriteError, match=r"Output a.csv is both --csv and --markdown; expected different files"
+        ):
+            check_different({"--csv": Path("a.csv"), "--figure": Path("a.png"), "--markdown": other})
 
 
 @posix

@@ -181,6 +181,9 @@ def test_the_command_fits_saves_and_renders(views, tmp_path, monkeypatch, capsys
     assert main(again.split()) == 0 and Path("q.json").exists()
     assert main([*again.split(), "--option", "model=p.safetensors", "--overwrite"]) == 2
     assert "expected none, for `fit` makes one" in capsys.readouterr().err
+    ended = "fit t2.nii.gz t1.nii.gz -o r.safetensors --curve fit.png --option max_seconds=0.001 --register off"
+    assert main(ended.split()) == 0 and not Path("fit.png").exists()
+    assert "fit.png was not written: the network was not fitted" in capsys.readouterr().err
 
 
 def test_models_of_other_scans_are_said(views, tmp_path):

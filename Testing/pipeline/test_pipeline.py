@@ -109,6 +109,7 @@ def test_methods_without_reference_report_that_it_is_ignored(scans):
         ),
         (dict(scale=100), InputError, "Scale along the rows is 100; expected 1 to 16 for method 'linear'."),
         (dict(scale=0.5), InputError, "Scale along the rows is 0.5; expected 1 to 16 for method 'linear'."),
+        (dict(spacing="a"), InputError, "Spacing is 'a' mm; expected a number above 0, for example 1.0."),
         (dict(spacing=-1), InputError, "Spacing is -1 mm; expected a number above 0, for example 1.0."),
         (dict(device="tpu"), InputError, "Device is 'tpu'; expected auto, cpu, cuda, cuda:N, mps or xpu."),
         (

@@ -60,7 +60,10 @@ def ssim(
     mean_x, mean_y = mean(x), mean(y)
     covariance = correction * (mean(x * y) - mean_x * mean_y)
     variances = correction * (mean(x * x) - mean_x**2 + mean(y * y) - mean_y**2)
-    similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2) / ((mean_x**2 + mean_y**2 + c1) * (variances + c2))
+    with np.errstate(invalid="ignore"):  # zero everywhere: NaN
+        similarity = (
+            (2 * mean_x * mean_y + c1) * (2 * covariance + c2) / ((mean_x**2 + mean_y**2 + c1) * (variances + c2))
+        )
     inner = [slice(None)] * 3
     for axis in axes:
         if x.shape[axis] > 2 * radius:

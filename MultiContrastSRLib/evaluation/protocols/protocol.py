@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ...core.errors import InputError, UnknownNameError
-from ...image.grid import Grid
+from ...image.grid import AXES, Grid
 
 Peak = Literal["slice range", "volume maximum", "foreground 99.9 %"]
 PEAKS: dict[str, str] = {
@@ -169,7 +169,6 @@ def axis_index(grid: Grid, axis: int | str | None) -> int:
     if axis in VIEWS:
         directions = np.abs(grid.affine[:3, :3] / np.linalg.norm(grid.affine[:3, :3], axis=0))
         return 2 - int(np.argmax(directions[VIEWS[axis]]))
-    index = {"k": 0, "j": 1, "i": 2}.get(axis, axis)
-    if index not in (0, 1, 2):
+    if str(axis) not in AXES:
         raise InputError(f"Axis is {axis!r}; expected 0, 1, 2, k, j, i, {', '.join(VIEWS)}.")
-    return int(index)
+    return AXES[str(axis)]

@@ -81,18 +81,19 @@ def write_csv(evaluations: Sequence[Evaluation]) -> str:
     header = ["subject", "target", "reference", "protocol", "degradation", "scale"]
     header += ["effective_k", "effective_j", "effective_i", "method", "n"]
     header += [column for name in names for column in (name, f"{name}_std")]
-    header += [column for name in GAINS for column in (f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high")]
+    gains = [name for name in names if name in GAINS]
+    header += [column for name in gains for column in (f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high")]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)
     for found in evaluations:
         for scale in found.scales:
             for row in found.rows:
-                writer.writerow(_line(found, scale, row, names))
+                writer.writerow(_line(found, scale, row, names, gains))
     return out.getvalue()
 
 
-def _line(found: Evaluation, scale: Scale, row: str, names: Sequence[str]) -> list[str | int]:
+def _line(found: Evaluation, scale: Scale, row: str, names: Sequence[str], gains: Sequence[str]) -> list[str | int]:
     protocol = found.protocol
     line: list[str | int] = [found.subject, found.target, found.reference, protocol.name, protocol.degradation]
     line += [scale_name(scale).replace("×", "x"), *(f"{factor:.6g}" for factor in found.effective[scale])]
@@ -105,7 +106,10 @@ def _line(found: Evaluation, scale: Scale, row: str, names: Sequence[str]) -> li
         finite = values[np.isfinite(values)]
         spread = finite.std(ddof=1) if len(finite) > 1 else float("nan")
         line += [_plain(found.mean(scale, row, name)), _plain(spread)]
-    for name in GAINS:
+    for name in gains:
+        if name not in found.metrics:
+            line += ["", "", ""]
+            continue
         difference = found.difference(scale, row, name)
         line += [_plain(difference.mean), _plain(difference.low), _plain(difference.high)]
     return line

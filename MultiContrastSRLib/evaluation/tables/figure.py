@@ -93,7 +93,7 @@ def compose(evaluation: Evaluation, scale: Scale, rows: tuple[str, ...] | None =
     else:
         axes.crop(1, 1, view, picture.low, "degraded", gray)
 
-    errors = {row: 100 * np.abs(picture.predictions[row] - picture.truth) / picture.peak for row in rows}
+    errors = {row: 100 * np.abs(picture.predictions[row] - picture.truth) / (picture.peak or 1.0) for row in rows}
     worst = float(np.percentile([view.cropped(error) for error in errors.values()], 99.5))
     heat = {"cmap": "inferno", "vmin": 0.0, "vmax": worst or 1.0}
     maps, image = [], None

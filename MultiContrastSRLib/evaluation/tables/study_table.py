@@ -51,9 +51,11 @@ class _Writer:
         blocks: list[Pair | None] = [*((None,) if several else ()), *study.pairs]
         for pair in blocks:
             parts.append(self._heading(2, f"Mean over {len(study.pairs)} pairs" if pair is None else _title(pair)))
+            known = study.metrics_of(pair)
             for metric in _BRIEF if pair is not None and several else _SHOWN:
-                if metric in study.metrics:
-                    parts += self._values(metric, pair)
+                if metric not in known:
+                    continue
+                parts += self._values(metric, pair)
                 if metric in GAINS:
                     parts += self._gains(metric, self._baseline(), pair)
         if len(study.evaluations) == 1:
@@ -68,12 +70,16 @@ class _Writer:
         against = self.study.against
         return BASELINE if against == BETTER and "guided" not in self.study.rows else against
 
-    def _size(self, metric: str, pair: Pair | None) -> str:
-        """The smallest number of values that a mean of `metric` is over."""
+    def _counts(self, metric: str, pair: Pair | None) -> tuple[int, int]:
+        """(values, subjects): the smallest numbers that a mean of `metric` is over."""
         study = self.study
         found = [study.estimate(scale, row, metric, None, pair) for scale in study.scales for row in study.rows]
         found = [one for one in found if one.subjects] or found
-        subjects, values = min(one.subjects for one in found), min(one.slices for one in found)
+        return min(one.slices for one in found), min(one.subjects for one in found)
+
+    def _size(self, metric: str, pair: Pair | None) -> str:
+        study = self.study
+        values, subjects = self._counts(metric, pair)
         each = [len(one.values(one.scales[0], BASELINE, metric)) for one in study.evaluations if metric in one.metrics]
         unit = "slice" if max(each) > 1 else "volume"
         return f"n = {values} {unit}{'s' * (values != 1)} of {subjects} subject{'s' * (subjects != 1)}"
@@ -100,7 +106,7 @@ class _Writer:
 
     def _gains(self, metric: str, baseline: str, pair: Pair | None) -> list[str]:
         several = pair is None
-        units = "subjects" if len(self.study.subjects) > 1 else "slices"
+        units = "subjects" if self._counts(metric, pair)[1] > 1 else "slices"
 
         def cell(scale: Scale, row: str) -> tuple[str, float]:
             found = self.study.estimate(scale, row, metric, baseline, pair)

@@ -111,6 +111,9 @@ def load_pack(path: str | Path) -> Pack:
         FileReadError: the file is missing, damaged, or no data pack.
     """
     try:
+        with open(path, "rb") as stream:
+            if not zipfile.is_zipfile(stream):  # of which numpy would say that it could be loaded unsafely
+                raise ValueError("it is no .npz file, or is truncated")
         with np.load(path, allow_pickle=False) as stored:
             about = json.loads(str(stored["about"]))
             if about["format"] != _FORMAT:
