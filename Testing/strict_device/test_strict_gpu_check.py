@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 def test_all_kinds_of_measurement_run_on_a_device(strict_device, tmp_path):
     pack = save_pack(phantom_pack(), tmp_path / "pack.npz")
-    only = ("joint-tv", "live views of swift", "published networks", "subject-inr paper", "swift")
+    only = ("joint-tv", "live views of swift", "published networks", "subject-inr fast", "subject-inr paper", "swift")
     found = check(strict_device.name, pack, small=True, only=only)
     assert found["failed"] == {} and found["left out"] == [] and found["machine"]["device"] == strict_device.name
     differences = [row["largest difference"] for row in found["tables"]["differences"].values()]
