@@ -24,6 +24,7 @@ from MultiContrastSRLib.evaluation import (
     evaluate_study,
     study_of,
 )
+from MultiContrastSRLib.evaluation.cohort import find_pairs
 from MultiContrastSRLib.evaluation.layout import parse_pairs
 from MultiContrastSRLib.evaluation.tables.published import MARK, PUBLISHED, published_for
 from MultiContrastSRLib.image.similarity import mutual_information
@@ -47,6 +48,26 @@ def test_every_subject_that_has_all_contrasts_is_found(cohort):
         evaluate_study(cohort, ["two"], [("T1", "PD")])
     with pytest.raises(InputError, match=r"2 files match .*; expected one. Give a narrower template"):
         Layout(cohort, "**/{subject}/{contrast}*.nii.gz").scan("one", "T1")
+
+
+def test_names_that_look_like_patterns_and_people_of_one_name(tmp_path):
+    def touch(*names):
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+
+    touch("s/P1/T2_.nii.gz", "s/P1/T1_.nii.gz", "s/P[1]/T2_.nii.gz", "s/P1/GOLD_STANDARD_.nii.gz")
+    layout = Layout(tmp_path / "s")
+    assert layout.subjects(["T2"]) == ["P1", "P[1]"] and layout.scan("P[1]", "T2").parent.name == "P[1]"
+    assert layout.lesion_mask("P[1]") is None and layout.lesion_mask("P1") is not None
+    with pytest.raises(FileReadError, match=r"No scan .*P\[1\]/T1_"):
+        find_pairs(layout, PROTOCOLS["p3"], ["P[1]"], [("T2", "T1")])
+
+    touch("t/A/01/T2_.nii.gz", "t/B/01/T1_.nii.gz", "t/A/02/T2_.nii.gz", "t/B/02/GOLD_STANDARD_.nii.gz")
+    for subject, chosen in (("01", ("T2", "T1")), ("02", ("T2", ""))):
+        with pytest.raises(InputError, match=f"subject '{subject}' lie in different places, .*T[12]_.* and .*_"):
+            find_pairs(Layout(tmp_path / "t"), PROTOCOLS["p3"], [subject], [chosen])
+    assert find_pairs(Layout(tmp_path / "t"), PROTOCOLS["p3"], ["01"], [("T2", "")])
 
 
 def test_pairs_as_typed():
