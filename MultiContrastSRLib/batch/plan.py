@@ -132,7 +132,7 @@ def select(subjects: Sequence[Subject], participants: Sequence[str], sessions: S
     """The subjects of these labels, with or without "sub-" and "ses-"; empty sequences select all.
 
     Raises:
-        InputError: a label that no subject has.
+        InputError: a label that no subject has, or labels that no subject has together.
     """
     chosen = list(subjects)
     for prefix, kind, labels in (("sub-", "participant", participants), ("ses-", "session", sessions)):
@@ -144,6 +144,12 @@ def select(subjects: Sequence[Subject], participants: Sequence[str], sessions: S
                 f"Correct --{kind}-label, or the recipe."
             )
         chosen = [each for each in chosen if not labels or getattr(each, kind).removeprefix(prefix) in plain_labels]
+    if not chosen:
+        known = ", ".join(each.session or "none" for each in select(subjects, participants))
+        raise InputError(
+            f"Participant {', '.join(participants)} has none of the scans in session {', '.join(sessions)}; found "
+            f"{known}. Correct --participant-label or --session-label."
+        )
     return chosen
 
 

@@ -104,6 +104,11 @@ def test_sessions_are_subjects_of_their_own(dataset):
     assert [s.name for s in subjects] == ["sub-04_ses-a", "sub-04_ses-b"]
     assert subjects[0].images[0].output.startswith("sub-04/ses-a/anat/sub-04_ses-a_res-")
     assert [s.session for s in select(plan_bids(dataset, T2_BY_T1), [], ["b"])] == ["ses-b"]
+    (dataset / "sub-04" / "ses-a").rename(dataset / "sub-01" / "ses-a")
+    for place in (dataset / "sub-01/ses-a/anat").iterdir():
+        place.rename(place.with_name(place.name.replace("sub-04", "sub-01")))
+    with pytest.raises(InputError, match=r"Participant 04 has none of the scans in session a; found ses-b\. Correct"):
+        select(plan_bids(dataset, T2_BY_T1), ["04"], ["a"])
 
 
 def test_references_are_taken_in_the_order_of_preference(dataset):
@@ -153,6 +158,15 @@ def test_scans_that_differ_in_more_than_runs_must_be_named(dataset):
     assert "'acq-fast_T2w'" in subject.problems[0][1]
     subject = plan_bids(dataset, Recipe(("acq-fast_T2w",), ("T1w",)))[0]
     assert subject.images[0].output == "sub-01/anat/sub-01_acq-fast_res-2x_desc-sr_T2w.nii.gz"
+
+
+def test_entities_of_a_contrast_have_no_order(dataset):
+    anat = dataset / "sub-01" / "anat"
+    for entities in ("acq-fast_ce-gad", "acq-fast_ce-gad_rec-z"):
+        shutil.copy(anat / "sub-01_T2w.nii.gz", anat / f"sub-01_{entities}_T2w.nii.gz")
+    for contrast in ("acq-fast_ce-gad_T2w", "ce-gad_acq-fast_T2w"):
+        (image,) = plan_bids(dataset, Recipe((contrast,), ("T1w",)))[0].images
+        assert image.target.relative == "sub-01/anat/sub-01_acq-fast_ce-gad_T2w.nii.gz"
 
 
 def test_derivatives_in_the_dataset_are_no_input(dataset):
