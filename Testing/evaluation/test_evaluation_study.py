@@ -26,6 +26,7 @@ from MultiContrastSRLib.evaluation import (
 )
 from MultiContrastSRLib.evaluation.cohort import find_pairs
 from MultiContrastSRLib.evaluation.layout import parse_pairs
+from MultiContrastSRLib.evaluation.protocols.scales import scale_name
 from MultiContrastSRLib.evaluation.tables.published import MARK, PUBLISHED, published_for
 from MultiContrastSRLib.image.similarity import mutual_information
 
@@ -176,6 +177,16 @@ def test_json_and_csv_of_a_study(study):
     lines = list(csv.DictReader(study.table("csv").splitlines()))
     assert len(lines) == 4 * 2 * 4 and {line["subject"] for line in lines} == {"one", "two"}
     assert {line["scale"] for line in lines} == {"2", "3x1.5"}
+    for line in lines:
+        scale = next(one for one in study.scales if scale_name(one).replace("×", "x") == line["scale"])
+        found = next(one for one in study.of((line["target"], line["reference"])) if one.subject == line["subject"])
+        over = study.better(scale, "psnr", (line["target"], line["reference"]))
+        expected = found.difference(scale, line["method"], "psnr", over).mean
+        assert line["psnr_gain_over"] == over and float(line["psnr_gain"]) == pytest.approx(expected, rel=1e-4)
+    assert {line["psnr_gain_over"] for line in lines} != {"sinc"}
+    against = list(csv.DictReader(replace(study, against="bspline").table("csv").splitlines()))
+    assert {line[f"{name}_gain_over"] for line in against for name in ("psnr", "psnr_brain")} == {"bspline"}
+    assert all(float(line["psnr_gain"]) == 0 for line in against if line["method"] == "bspline")
     other = next(line for line in lines if line["subject"] == "two" and line["method"] == "guided")
     assert other["psnr_lesion"] == "" and float(other["psnr"]) > 10
 
