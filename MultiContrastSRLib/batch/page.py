@@ -11,7 +11,7 @@ from .._version import __version__
 from .derivative import KEY, read_sidecar
 from .naming import picture_output
 from .recipe import Recipe
-from .records import FAILED, MISSING, ImageRecord, Record
+from .records import MISSING, ImageRecord, Record
 
 NAME = "batch.html"
 _STATEMENT = "Research use only; not for diagnosis. Images are super-resolved, not acquired."
@@ -83,7 +83,7 @@ def of_subject(output: Path, record: Record) -> str:
 def _section(output: Path, image: ImageRecord) -> Iterable[str]:
     title = f"{image.target} with {image.reference}" if image.reference else image.target
     yield f"<h2>{escape(title)}</h2>"
-    if image.state == FAILED:
+    if image.message:
         yield f'<p class="error">{escape(image.message)} {escape(image.remedy)}</p>'
         return
     for text in image.warnings:

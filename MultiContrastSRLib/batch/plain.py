@@ -29,8 +29,9 @@ def subjects_of(layout: Layout, targets: Sequence[str]) -> list[str]:
             found.update(layout.subjects([target]))
     if not found:
         raise FileReadError(
-            f"No subject below {layout.folder} has any of {', '.join(targets)} as {layout.scans}; expected at least "
-            "one. Check the folder and the names of the contrasts, or give another template."
+            f"No subject below {layout.folder} has any of {', '.join(targets)} as {layout.scans}; expected at least one"
+            f"{f' outside the output folder {layout.ignored}' if layout.ignored else ''}. Check the folder and the "
+            "names of the contrasts, or give another template."
         )
     return sorted(found)
 
@@ -50,8 +51,8 @@ def scan_of(layout: Layout, subject: str, contrast: str) -> list[Scan]:
     return [Scan(path, contrast, path.relative_to(layout.folder).as_posix())]
 
 
-def layout_of(folder: str | Path, template: str) -> Layout:
-    """The layout; the folder must exist.
+def layout_of(folder: str | Path, template: str, output: Path | None = None) -> Layout:
+    """The layout; the folder must exist. What lies in `output`, a folder within it, is no scan.
 
     Raises:
         FileReadError: it does not.
@@ -59,4 +60,6 @@ def layout_of(folder: str | Path, template: str) -> Layout:
     place = Path(folder)
     if not place.is_dir():
         raise FileReadError(f"Folder {place} does not exist; expected the folder of the scans. Check the path.")
-    return Layout(place, template, lesions="")
+    within = output is not None and place.resolve() in output.resolve().parents
+    ignored = place / output.resolve().relative_to(place.resolve()) if output is not None and within else None
+    return Layout(place, template, lesions="", ignored=ignored)

@@ -68,13 +68,19 @@ def plan_bids(folder: Path, recipe: Recipe) -> list[Subject]:
     return subjects
 
 
-def plan_plain(folder: Path, template: str, recipe: Recipe) -> list[Subject]:
-    """Subjects of a plain layout; raises as `plain.subjects_of`."""
-    layout = plain.layout_of(folder, template)
+def plan_plain(folder: Path, template: str, recipe: Recipe, output: Path | None = None) -> list[Subject]:
+    """Subjects of a plain layout; raises as `plain.subjects_of`. What lies in `output` is no input."""
+    layout = plain.layout_of(folder, template, output)
     subjects = []
     for name in plain.subjects_of(layout, recipe.targets):
-        made = _images(recipe, partial(plain.scan_of, layout, name), plain_output, name)
-        subjects.append(Subject(name, "", name, *made))
+        images, problems, missing = _images(recipe, partial(plain.scan_of, layout, name), plain_output, name)
+        try:
+            scans = [scan for image in images for scan in (image.target, image.reference) if scan is not None]
+            layout.check_one_place(name, {scan.contrast: scan.path for scan in scans})
+        except InputError as error:
+            problems += tuple((image.target.contrast, str(error)) for image in images)
+            images = ()
+        subjects.append(Subject(name, "", name, images, problems, missing))
     return subjects
 
 
@@ -126,7 +132,7 @@ def select(subjects: Sequence[Subject], participants: Sequence[str], sessions: S
     """The subjects of these labels, with or without "sub-" and "ses-"; empty sequences select all.
 
     Raises:
-        InputError: a label that no subject has.
+        InputError: a label that no subject has, or labels that no subject has together.
     """
     chosen = list(subjects)
     for prefix, kind, labels in (("sub-", "participant", participants), ("ses-", "session", sessions)):
@@ -138,6 +144,12 @@ def select(subjects: Sequence[Subject], participants: Sequence[str], sessions: S
                 f"Correct --{kind}-label, or the recipe."
             )
         chosen = [each for each in chosen if not labels or getattr(each, kind).removeprefix(prefix) in plain_labels]
+    if not chosen:
+        known = ", ".join(each.session or "none" for each in select(subjects, participants))
+        raise InputError(
+            f"Participant {', '.join(participants)} has none of the scans in session {', '.join(sessions)}; found "
+            f"{known}. Correct --participant-label or --session-label."
+        )
     return chosen
 
 

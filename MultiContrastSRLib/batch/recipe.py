@@ -36,7 +36,7 @@ class Recipe:
             scan whose field of view is rendered.
         grid: "target" renders the target's field of view. "reference" renders that of the reference, in the place of
             the reference, so that all contrasts of a subject share one grid; without scale or spacing it is the
-            reference's own grid.
+            reference's own grid, also for the reference itself as a target.
         register: "auto", "off" or "on", see `registration.align`.
         consistency: whether results must agree with the acquired data.
         runs: what is done where several runs of a contrast are found: "one" refuses them, "first" and "last" choose

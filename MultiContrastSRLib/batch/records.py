@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,8 @@ class ImageRecord:
         target, reference: their contrasts.
         output: path below the output folder; "" where nothing is there.
         state: "done", "unchanged" (it was there, made of the same inputs by the same settings and version), "failed" or
-            "missing" (the subject has no such scan).
-        message, remedy: of a failure.
+            "missing" (the subject has no such scan, or the result is gone).
+        message, remedy: of a failure, or of a result that is gone.
         warnings: sentences about possible faults.
         similarity: mutual information of target and reference in nats; None without a reference.
         device: where it was computed; "" where it was not.
@@ -73,10 +73,13 @@ class Record:
 
     @property
     def state(self) -> str:
-        """State of the subject: "failed" if any image failed, "unchanged" if none had to be made, else "done"."""
+        """State of the subject: "failed" if any image failed, "unchanged" if none had to be made, else "done".
+
+        "missing" if no image is there, "not started" before the first attempt.
+        """
         states = {image.state for image in self.images} - {MISSING}
         if not states:
-            return WAITING
+            return MISSING if self.images else WAITING
         return FAILED if FAILED in states else UNCHANGED if states == {UNCHANGED} else DONE
 
     @property
@@ -86,7 +89,7 @@ class Record:
 
     @property
     def message(self) -> str:
-        """Failures of all images, each named by its target."""
+        """Failures of all images, and results that are gone, each named by its target."""
         return " ".join(f"{each.target}: {each.message}" for each in self.images if each.message)
 
     @property
@@ -130,6 +133,23 @@ def read_record(output: Path, name: str) -> Record | None:
         return Record(**_known(Record, values), images=images)
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def without_lost_files(output: Path, record: Record) -> Record:
+    """`record` with images as missing that were made and are gone from the output folder."""
+    return replace(record, images=tuple(_if_there(output, image) for image in record.images))
+
+
+def _if_there(output: Path, image: ImageRecord) -> ImageRecord:
+    if not image.output or (output / image.output).is_file():
+        return image
+    return ImageRecord(
+        image.target,
+        image.reference,
+        state=MISSING,
+        message=f"Result {image.output} was made and is gone.",
+        remedy="Run the command at the level participant to make it again.",
+    )
 
 
 def record_path(output: Path, name: str) -> Path:

@@ -41,7 +41,8 @@ class Scan:
 def choose(found: list[Scan], contrast: str, runs: str) -> list[Scan]:
     """Those of `found` that a recipe's `runs` takes; several only for "all".
 
-    Scans with just the entities that the contrast names are preferred: "T1w" is not "ce-gad_T1w" where both are there.
+    Scans with just the entities that the contrast names, in any order, are preferred: "T1w" is not "ce-gad_T1w" where
+    both are there.
 
     Raises:
         SubjectError: several runs where one is expected, or scans that differ in more than their runs.
@@ -50,15 +51,15 @@ def choose(found: list[Scan], contrast: str, runs: str) -> list[Scan]:
     >>> [scan.relative for scan in choose(scans, "T2w", "last")]
     ['10']
     """
-    wanted = "_".join(contrast.split("_")[:-1])
-    exact = [scan for scan in found if _distinction(scan) == wanted]
+    wanted = set(contrast.split("_")[:-1])
+    exact = [scan for scan in found if set(_distinction(scan)) == wanted]
     ordered = sorted(exact or found, key=_run_number)
     if len(ordered) <= 1:
         return ordered
     names = ", ".join(scan.relative for scan in ordered)
-    distinctions = [_distinction(scan) for scan in ordered]
-    if len(set(distinctions)) > 1 or not all("run" in scan.entities for scan in ordered):
-        example = "_".join(filter(None, (distinctions[0], ordered[0].suffix)))
+    distinctions = {frozenset(_distinction(scan)) for scan in ordered}
+    if len(distinctions) > 1 or not all("run" in scan.entities for scan in ordered):
+        example = "_".join(filter(None, (*_distinction(ordered[0]), ordered[0].suffix)))
         raise SubjectError(
             f"{len(ordered)} scans match contrast {contrast} ({names}); expected one. Name it more narrowly in the "
             f"recipe, for example {example!r}, or remove the others."
@@ -71,10 +72,9 @@ def choose(found: list[Scan], contrast: str, runs: str) -> list[Scan]:
     return ordered if runs == "all" else [ordered[-1 if runs == "last" else 0]]
 
 
-def _distinction(scan: Scan) -> str:
-    """The entities that tell a contrast from others, in the order of the name: "acq-fast_ce-gad"."""
-    kept = [f"{key}-{value}" for key, value in scan.entities.items() if key not in ("sub", "ses", "run")]
-    return "_".join(kept)
+def _distinction(scan: Scan) -> list[str]:
+    """The entities that tell a contrast from others, in the order of the name: ["acq-fast", "ce-gad"]."""
+    return [f"{key}-{value}" for key, value in scan.entities.items() if key not in ("sub", "ses", "run")]
 
 
 def _run_number(scan: Scan) -> tuple[int, str]:

@@ -24,6 +24,7 @@ from .records import (
     common_files,
     make_folder,
     read_record,
+    without_lost_files,
     write_record,
     write_text,
 )
@@ -108,7 +109,7 @@ class Study:
         found = self._unwritten.get(subject.name) or read_record(self.output, subject.name)
         if found is None or found.recipe != self.recipe.digest:
             return Record(subject.name, subject.participant, subject.session)
-        return found
+        return without_lost_files(self.output, found)
 
     def write_table(self) -> None:
         """Rewrite `batch.tsv` from the records, those of other processes included."""

@@ -121,10 +121,11 @@ def _compute(image: Image, recipe: Recipe, monitor: Monitor) -> tuple[Result, Vo
         "cancel": monitor.cancelled,
         **recipe.options,
     }
+    # a target that is itself the only reference is rendered on its own grid
     field = reference if recipe.grid == "reference" and reference is not None else target
     scale = recipe.scale if len(recipe.scale) == 3 else recipe.scale[0] if recipe.scale else None
     spacing = min(field.spacing) if isinstance(recipe.spacing, str) else recipe.spacing
-    if field is target:
+    if recipe.grid == "target":
         result = super_resolve(target, reference, scale=scale, spacing=spacing, progress=monitor.report, **settings)
         volume = result.volume
     else:

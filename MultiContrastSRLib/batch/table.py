@@ -86,14 +86,14 @@ def _checked(image: ImageRecord, limits: dict[tuple[str, str], tuple[float, floa
 
 
 def as_text(records: Sequence[Record]) -> str:
-    """Counts of states, and the failed subjects with message and remedy, for a terminal."""
+    """Counts of states, and the failed and lost results with message and remedy, for a terminal."""
     states = [record.state for record in records]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
-    failed = [record for record in records if record.state == FAILED]
+    told = [record for record in records if record.message]
     lines = [f"{len(records)} subjects: {counts}"]
-    if failed:
-        width = max(len(record.name) for record in failed)
-        lines += [f"{record.name:{width}}  {record.message} {record.remedy}" for record in failed]
+    if told:
+        width = max(len(record.name) for record in told)
+        lines += [f"{record.name:{width}}  {record.message} {record.remedy}" for record in told]
     return "\n".join(lines)
 
 

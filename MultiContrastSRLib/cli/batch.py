@@ -96,7 +96,7 @@ def run(parsed: argparse.Namespace) -> None:
     recipe = _recipe(parsed)
     source, output = Path(parsed.input).absolute(), Path(parsed.output).absolute()  # workers may run elsewhere
     part, parts = _share(parsed.array)
-    subjects = _subjects(parsed, source, recipe)
+    subjects = _subjects(parsed, source, output, recipe)
     chosen = select(subjects, parsed.participant_label, parsed.session_label)
     study = Study(subjects, recipe, source, output, not parsed.scans)
     study.check_output()
@@ -154,13 +154,13 @@ def _recipe(parsed: argparse.Namespace) -> Recipe:
     return from_mapping(values)
 
 
-def _subjects(parsed: argparse.Namespace, source: Path, recipe: Recipe) -> list[Subject]:
+def _subjects(parsed: argparse.Namespace, source: Path, output: Path, recipe: Recipe) -> list[Subject]:
     """All subjects of the study."""
     from ..batch.plan import plan_bids, plan_plain
     from ..batch.validation import warning_for
 
     if parsed.scans:
-        return plan_plain(source, parsed.scans, recipe)
+        return plan_plain(source, parsed.scans, recipe, output)
     subjects = plan_bids(source, recipe)
     if parsed.level == "participant" and not parsed.skip_bids_validation:
         warn(filter(None, [warning_for(source)]))

@@ -97,6 +97,7 @@ def run(parsed: argparse.Namespace) -> None:
             _write(place, outcome.table(_TABLES[option]))
         if parsed.figure:
             outcome.figure(parsed.figure)
+    warn(outcome.warnings)
     print(outcome.table("json" if parsed.json else parsed.table), end="")
 
 

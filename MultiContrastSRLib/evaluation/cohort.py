@@ -58,7 +58,8 @@ def find_pairs(
     """Every pair of every subject; a bidirectional protocol takes a pair that is given in both directions once.
 
     Raises:
-        InputError, FileReadError: no pairs, or files that do not exist; checked before any work.
+        InputError, FileReadError: no pairs, or files that do not exist or may be of people who share a name; checked
+            before any work.
     """
     chosen = tuple(pairs or protocol.pairs)
     if not chosen:
@@ -70,9 +71,8 @@ def find_pairs(
     contrasts = sorted({contrast for pair in chosen for contrast in pair if contrast})
     names = subjects or layout.subjects(contrasts)
     found = [SubjectPair(name, pair, layout) for name in names for pair in chosen]
-    for one in found:
-        for contrast in filter(None, one.pair):
-            layout.scan(one.subject, contrast)
+    for name in names:
+        layout.check_one_place(name, {contrast: layout.scan(name, contrast) for contrast in contrasts})
     return found
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ SCANS = "**/{subject}/{contrast}_*.nii.gz"
 LESIONS = "**/{subject}/GOLD_STANDARD_*.nii.gz"
 
 Pair = tuple[str, str]  # target, reference ("" without one)
+_WILDCARD = re.compile(r"\*\*/|\*|\?")
+_PIECE = re.compile(rf"({_WILDCARD.pattern}|\{{subject\}}|\{{contrast\}})")
 
 
 @dataclass(frozen=True)
@@ -22,14 +25,17 @@ class Layout:
 
     Attributes:
         folder: where the templates start.
-        scans: template of a scan's path below `folder`, with {subject} and {contrast}; may contain *, ? and **.
+        scans: template of a scan's path below `folder`, with {subject} and {contrast}; may contain *, ? and **. What
+            these stand for up to the subject is the same for all scans of a subject, see `check_one_place`.
         lesions, masks: likewise, with {subject}: lesion and foreground masks, for subjects that have one.
+        ignored: a folder below `folder` whose files are no scans.
     """
 
     folder: Path
     scans: str = SCANS
     lesions: str = LESIONS
     masks: str = ""
+    ignored: Path | None = None
 
     def scan(self, subject: str, contrast: str) -> Path:
         """The one file of a contrast.
@@ -63,8 +69,7 @@ class Layout:
         kept: set[str] | None = None
         for contrast in contrasts:
             pattern = _as_expression(self.scans, contrast)
-            glob = self.scans.replace("{subject}", "*").replace("{contrast}", contrast)
-            paths = [path.relative_to(self.folder).as_posix() for path in self.folder.glob(glob)]
+            paths = [path.relative_to(self.folder).as_posix() for path in self._glob(self.scans, None, contrast)]
             here = {match["subject"] for match in map(pattern.fullmatch, paths) if match}
             kept = here if kept is None else kept & here
         if not kept:
@@ -74,10 +79,39 @@ class Layout:
             )
         return sorted(kept)
 
+    def check_one_place(self, subject: str, scans: Mapping[str, Path]) -> None:
+        """Raise where the scans (contrast → path) and masks of `subject` may be of people who share a name.
+
+        Wildcards up to the subject, as in "*/{subject}/{contrast}.nii.gz", must stand for the same in all of them.
+
+        Raises:
+            InputError: they do not.
+        """
+        regions = ((template, "", self._match(template, subject)) for template in (self.lesions, self.masks))
+        found = [*((self.scans, contrast, path) for contrast, path in scans.items()), *regions]
+        places: dict[str, tuple[Path, tuple[str, ...]]] = {}
+        for template, contrast, path in found:
+            if path is None:
+                continue
+            head = _head(template)
+            place = self._place(template, head, path, contrast, subject)
+            first = places.setdefault(head, (path, place))
+            if first[1] != place:
+                raise InputError(
+                    f"Scans of subject {subject!r} lie in different places, {first[0]} and {path}; expected the same "
+                    f"for the wildcards of {head} in all of them, since these may be different people of one name. "
+                    "Give a template or folder of one place, or {contrast} for a wildcard that stands for the contrast."
+                )
+
+    def _place(self, template: str, head: str, path: Path, contrast: str, subject: str) -> tuple[str, ...]:
+        """What the wildcards in the part `head` of a template stand for in `path`."""
+        match = _as_expression(template, contrast, subject).fullmatch(path.relative_to(self.folder).as_posix())
+        return match.groups()[: len(_WILDCARD.findall(head))] if match else ()
+
     def _match(self, template: str, subject: str, contrast: str = "") -> Path | None:
         if not template:
             return None
-        found = sorted(self.folder.glob(template.replace("{subject}", subject).replace("{contrast}", contrast)))
+        found = sorted(self._glob(template, subject, contrast))
         if len(found) > 1:
             raise InputError(
                 f"{len(found)} files match {self._path_text(template, subject, contrast)} ({found[0].name}, "
@@ -85,21 +119,44 @@ class Layout:
             )
         return found[0] if found else None
 
+    def _glob(self, template: str, subject: str | None, contrast: str) -> Iterable[Path]:
+        """Files that match a template, of all subjects for None. Only wildcards of the template are wildcards."""
+        known = {"{subject}": "*" if subject is None else glob.escape(subject), "{contrast}": glob.escape(contrast)}
+        pieces = _PIECE.split(template)
+        pattern = "".join(p if _WILDCARD.fullmatch(p) else known.get(p, glob.escape(p)) for p in pieces)
+        return (path for path in self.folder.glob(pattern) if not self._is_ignored(path))
+
+    def _is_ignored(self, path: Path) -> bool:
+        return self.ignored is not None and path.is_relative_to(self.ignored)
+
     def _path_text(self, template: str, subject: str, contrast: str) -> Path:
         return self.folder / template.replace("{subject}", subject).replace("{contrast}", contrast)
 
 
-def _as_expression(template: str, contrast: str) -> re.Pattern[str]:
-    """A template as a regular expression that finds the subject's name."""
+def _as_expression(template: str, contrast: str, subject: str | None = None) -> re.Pattern[str]:
+    """A template as a regular expression: a group a wildcard, and one that finds the subject's name if it is None."""
     parts, seen = [], False
-    for piece in re.split(r"(\*\*/|\*|\?|\{subject\}|\{contrast\})", template):
-        if piece == "{subject}":
+    for piece in _PIECE.split(template):
+        if piece == "{subject}" and subject is None:
             parts.append(r"(?P=subject)" if seen else r"(?P<subject>[^/]+)")
             seen = True
         else:
-            known = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]", "{contrast}": re.escape(contrast)}
+            known = {"**/": "((?:.*/)?)", "*": "([^/]*)", "?": "([^/])"}
+            known |= {"{subject}": re.escape(subject or ""), "{contrast}": re.escape(contrast)}
             parts.append(known.get(piece, re.escape(piece)))
-    return re.compile("".join(parts))
+    # paths of a known subject were matched by the file system, which may not tell "t1" from "T1"
+    return re.compile("".join(parts), re.IGNORECASE if subject else 0)
+
+
+def _head(template: str) -> str:
+    """The part of a template that tells people apart: up to the end of the subject's folder, or name of a file.
+
+    >>> _head("*/{subject}_?/{contrast}_*.nii"), _head("*/{subject}*_{contrast}_*.nii")
+    ('*/{subject}_?', '*/{subject}*')
+    """
+    before, name, after = template.partition("{subject}")
+    folder, slash, _ = after.partition("/")
+    return before + name + (folder if slash else after[: len(after) - len(after.lstrip("*?"))])
 
 
 def parse_pairs(texts: Sequence[str]) -> tuple[Pair, ...]:

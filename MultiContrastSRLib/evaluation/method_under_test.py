@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ..core.errors import InputError, UnknownNameError
 from ..methods import all_methods, get
-from .baselines import BASELINE, MASK_TRICK
+from .baselines import BASELINE, BETTER, MASK_TRICK
 from .protocols.references import FULL, REFERENCES
 
 
@@ -48,7 +48,8 @@ def methods_under_test(methods: Sequence[str | MethodUnderTest] | None) -> list[
     """`methods` with different row names, sinc among them; None: all classical methods.
 
     Raises:
-        UnknownNameError, OptionError, InputError: a method or option that does not exist, a name used twice.
+        UnknownNameError, OptionError, InputError: a method or option that does not exist, a name that is used twice or
+            kept for a baseline.
     """
     if methods is None:
         methods = [method.name for method in all_methods() if method.group == "classical"]
@@ -62,6 +63,22 @@ def methods_under_test(methods: Sequence[str | MethodUnderTest] | None) -> list[
             raise UnknownNameError(
                 f"Reference of row {method.row!r} is {method.reference!r}; expected one of {', '.join(REFERENCES)}."
             )
-        if rows.count(method.row) > 1 or method.row == MASK_TRICK:
+        if rows.count(method.row) > 1:
             raise InputError(f"Two rows are called {method.row!r}; give each its own label.")
+        if reserved := _reserved_for(method):
+            raise InputError(
+                f"Row of method {method.method!r} is called {method.row!r}, which is kept for {reserved}; expected "
+                "another label. Change it."
+            )
     return tested
+
+
+def _reserved_for(method: MethodUnderTest) -> str:
+    """What the row's name is kept for, because others are compared with it; empty where `method` may have it."""
+    if method.row in (MASK_TRICK, BETTER):
+        return "a baseline of its own"
+    if method.row == BASELINE and (method.method != BASELINE or method.options or method.enforces_consistency):
+        return f"the method {BASELINE} without settings"
+    if method.row == "guided" != method.method:
+        return "the method guided"
+    return ""

@@ -33,6 +33,7 @@ class Evaluation:
         scores: (scale, row) → metric name (see `metrics.METRICS`) → one value per unit, or one per volume.
         notes: (scale, row) → sentences of the method's report.
         description: sentences that say how the numbers were made.
+        warnings: those of them that say what is missing.
         pictures: scale → one slice.
         subject: whose scans; empty if not given.
     """
@@ -47,6 +48,7 @@ class Evaluation:
     scores: dict[tuple[Scale, str], dict[str, np.ndarray]]
     notes: dict[tuple[Scale, str], tuple[str, ...]] = field(default_factory=dict)
     description: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     pictures: dict[Scale, Picture] = field(default_factory=dict)
     subject: str = ""
 

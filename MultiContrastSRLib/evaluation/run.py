@@ -163,6 +163,7 @@ def evaluate_case(
         units=tuple(case.first + plane for plane in case.planes),
         scores=scores,
         notes=notes,
-        description=describe(case, methods, masked, references),
+        description=(*describe(case, methods, masked, references), *case.warnings),
+        warnings=case.warnings,
         pictures=pictures,
     )

@@ -111,6 +111,10 @@ class Study:
             means.append(float(np.mean([np.mean(list(values.values())) for values in found])))
         return estimate(groups, means)
 
+    def baseline(self, scale: Scale, metric: str, pair: Pair) -> str:
+        """The row that `against` is for one pair."""
+        return self.better(scale, metric, pair) if self.against == BETTER else self.against
+
     def better(self, scale: Scale, metric: str, pair: Pair) -> str:
         """Sinc or guided, whichever has the better mean; sinc if guided was not evaluated."""
         known = [row for row in _CLASSICAL if row in self.rows]
@@ -134,6 +138,13 @@ class Study:
         for sentence, names in titles.items():
             sentences.append(sentence if len(names) == len(self.evaluations) else f"{', '.join(names)}: {sentence}")
         return tuple(sentences)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is missing, each named by its subject and pair."""
+        return tuple(
+            f"{found.subject} {found.title}: {text}".strip() for found in self.evaluations for text in found.warnings
+        )
 
     @property
     def population(self) -> str:

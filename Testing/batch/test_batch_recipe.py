@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from batch_fixtures import write_subject
 
+from MultiContrastSRLib.batch.plain import layout_of
 from MultiContrastSRLib.batch.plan import plan_bids, plan_plain, select, share
 from MultiContrastSRLib.batch.recipe import Recipe, from_mapping, load_recipe
 from MultiContrastSRLib.core.errors import FileReadError, InputError, MethodUnavailableError, MultiContrastSRError
 
 pytest.importorskip("ancpbids")
 T2_BY_T1 = Recipe(("T2w",), ("T1w",))
+T2_BY_T1_PLAIN = Recipe(("T2",), ("T1",))
 
 
 def test_a_recipe_of_a_file(tmp_path):
@@ -102,6 +104,11 @@ def test_sessions_are_subjects_of_their_own(dataset):
     assert [s.name for s in subjects] == ["sub-04_ses-a", "sub-04_ses-b"]
     assert subjects[0].images[0].output.startswith("sub-04/ses-a/anat/sub-04_ses-a_res-")
     assert [s.session for s in select(plan_bids(dataset, T2_BY_T1), [], ["b"])] == ["ses-b"]
+    (dataset / "sub-04" / "ses-a").rename(dataset / "sub-01" / "ses-a")
+    for place in (dataset / "sub-01/ses-a/anat").iterdir():
+        place.rename(place.with_name(place.name.replace("sub-04", "sub-01")))
+    with pytest.raises(InputError, match=r"Participant 04 has none of the scans in session a; found ses-b\. Correct"):
+        select(plan_bids(dataset, T2_BY_T1), ["04"], ["a"])
 
 
 def test_references_are_taken_in_the_order_of_preference(dataset):
@@ -153,6 +160,15 @@ def test_scans_that_differ_in_more_than_runs_must_be_named(dataset):
     assert subject.images[0].output == "sub-01/anat/sub-01_acq-fast_res-2x_desc-sr_T2w.nii.gz"
 
 
+def test_entities_of_a_contrast_have_no_order(dataset):
+    anat = dataset / "sub-01" / "anat"
+    for entities in ("acq-fast_ce-gad", "acq-fast_ce-gad_rec-z"):
+        shutil.copy(anat / "sub-01_T2w.nii.gz", anat / f"sub-01_{entities}_T2w.nii.gz")
+    for contrast in ("acq-fast_ce-gad_T2w", "ce-gad_acq-fast_T2w"):
+        (image,) = plan_bids(dataset, Recipe((contrast,), ("T1w",)))[0].images
+        assert image.target.relative == "sub-01/anat/sub-01_acq-fast_ce-gad_T2w.nii.gz"
+
+
 def test_derivatives_in_the_dataset_are_no_input(dataset):
     write_subject(dataset / "derivatives" / "other", "01")
     assert len(plan_bids(dataset, T2_BY_T1)[0].images) == 1
@@ -198,6 +214,61 @@ def test_several_files_of_a_contrast_are_a_problem_of_that_subject(tmp_path):
         (tmp_path / name).touch()
     first, second = plan_plain(tmp_path, "{subject}/{contrast}_*.nii", Recipe(("T2",), method="sinc"))
     assert "2 files match" in first.problems[0][1] and len(second.images) == 1
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_characters_of_patterns_in_a_name_stand_for_themselves(tmp_path):
+    touch(tmp_path, "P1/T2.nii", "P1/T1.nii", "P[1]/T2.nii", "P*/T2.nii", "P*/T1.nii", "P?/T1.nii", "P?/T2.nii")
+    subjects = plan_plain(tmp_path, "{subject}/{contrast}.nii", T2_BY_T1_PLAIN)
+    assert [subject.name for subject in subjects] == ["P*", "P1", "P?", "P[1]"]
+    for subject in subjects[:3]:
+        (image,) = subject.images
+        assert {scan.path.parent.name for scan in (image.target, image.reference)} == {subject.name}
+    assert not subjects[3].images and "No reference for T2" in subjects[3].problems[0][1]
+    touch(tmp_path, "one/T2[fs].nii", "one/T2f.nii")
+    (image,) = plan_plain(tmp_path, "{subject}/{contrast}.nii", Recipe(("T2[fs]",), method="sinc"))[0].images
+    assert image.target.path == tmp_path / "one/T2[fs].nii"
+
+
+def test_scans_of_two_people_of_one_name_are_not_joined(tmp_path):
+    touch(tmp_path, "A/01/T2.nii", "B/01/T1.nii", "A/02/T2.nii", "A/02/T1.nii")
+    for template in ("*/{subject}/{contrast}.nii", "**/{subject}/{contrast}.nii"):
+        first, second = plan_plain(tmp_path, template, T2_BY_T1_PLAIN)
+        ((target, sentence),) = first.problems
+        assert target == "T2" and not first.images and len(second.images) == 1
+        assert f"subject '01' lie in different places, {tmp_path / 'A/01/T2.nii'} and {tmp_path / 'B/01/T1.nii'}" in (
+            sentence
+        )
+    touch(tmp_path / "apart", "x1/T2.nii", "x2/T1.nii")
+    layout = layout_of(tmp_path / "apart", "{subject}?/{contrast}.nii")
+    with pytest.raises(InputError, match=r"for the wildcards of {subject}\? in all of them"):
+        layout.check_one_place("x", {contrast: layout.scan("x", contrast) for contrast in ("T2", "T1")})
+
+
+def test_wildcards_after_the_subject_may_stand_for_different_things(tmp_path):
+    touch(tmp_path, "A/01/x/01_a_T2_n.nii", "A/01/y/01_b_T1_m.nii")
+    for template in ("*/{subject}/*/*_{contrast}_?.nii", "?/{subject}/**/*_{contrast}_*.nii"):
+        (subject,) = plan_plain(tmp_path, template, T2_BY_T1_PLAIN)
+        assert len(subject.images) == 1 and not subject.problems
+    touch(tmp_path / "flat", "01_a_T2_n.nii", "01_b_T1_m.nii")
+    (subject,) = plan_plain(tmp_path / "flat", "{subject}_?_{contrast}_*.nii", T2_BY_T1_PLAIN)
+    assert len(subject.images) == 1 and not subject.problems
+
+
+def test_results_in_the_output_folder_are_no_input(tmp_path):
+    touch(tmp_path, "a/T2.nii", "a/T1.nii", "sr/a/T2_res-2x_sr.nii", "sr/b/T2.nii")
+    template = "**/{subject}/{contrast}*.nii"
+    (subject,) = plan_plain(tmp_path, template, T2_BY_T1_PLAIN, tmp_path / "sr")
+    assert subject.name == "a" and len(subject.images) == 1
+    # an output folder that holds the input hides nothing
+    assert plan_plain(tmp_path / "a", "{subject}{contrast}.nii", Recipe(("2",), method="sinc"), tmp_path)
+    with pytest.raises(FileReadError, match=r"expected at least one outside the output folder .*sr\. Check"):
+        plan_plain(tmp_path, template, Recipe(("PD",), method="sinc"), tmp_path / "sr")
 
 
 def test_shares_of_an_array_are_all_subjects_once(tmp_path):

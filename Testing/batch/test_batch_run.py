@@ -93,6 +93,18 @@ def test_one_grid_for_all_contrasts(dataset, tmp_path):
     assert np.abs(np.array(transform.TransformPoint(point)) - expected).max() < 1.0
 
 
+@pytest.mark.parametrize("scale", [1, 2])
+def test_the_reference_itself_is_on_the_grid_of_the_reference(dataset, tmp_path, scale):
+    anat = dataset / "sub-01/anat"
+    command = "--targets T1w --references T1w --grid reference --skip-bids-validation --participant-label 01".split()
+    command += [] if scale == 1 else ["--scale", str(scale)]
+    assert batch(dataset, tmp_path / "out", *command) == 0
+    (place,) = (tmp_path / "out").rglob("*.nii.gz")
+    assert f"_res-{'reference' if scale == 1 else '2x'}_" in place.name
+    grid = mc.load_volume(anat / "sub-01_T1w.nii.gz").grid
+    assert mc.load_volume(place).grid.same_as(grid if scale == 1 else grid.scaled(2.0))
+
+
 def test_native_spacing_and_runs(dataset, tmp_path):
     anat = dataset / "sub-03" / "anat"
     for run in ("1", "2"):
@@ -261,6 +273,21 @@ def test_the_group_level_rewrites_table_and_pages(dataset, tmp_path):
     assert batch(dataset, output, "group", *RECIPE) == 0
     assert [row["state"] for row in rows_of(output).values()] == ["done", "not started", "not started"]
     assert "sub-01.html" in (output / "batch.html").read_text(encoding="utf-8")
+
+
+def test_results_that_are_gone_are_missing_and_named(dataset, tmp_path, capsys):
+    output = tmp_path / "out"
+    assert batch(dataset, output, *RECIPE) == 0
+    name = "sub-02/anat/sub-02_res-2x_desc-sr_T2w.nii.gz"
+    (output / name).unlink()
+    capsys.readouterr()
+    assert batch(dataset, output, "group", *RECIPE) == 0
+    out, row = capsys.readouterr().out, rows_of(output)["02"]
+    assert "3 subjects: 2 done, 1 missing" in out and f"sub-02  T2w: Result {name} was made and is gone. Run" in out
+    assert (row["state"], row["images"], row["outputs"]) == ("missing", "0/1", "n/a") and name in row["message"]
+    assert f"{name} was made and is gone" in (output / "sub-02.html").read_text(encoding="utf-8")
+    assert batch(dataset, output, *RECIPE) == 0
+    assert [row["state"] for row in rows_of(output).values()] == ["unchanged", "done", "unchanged"]
 
 
 def test_pages_show_pictures_and_say_what_failed(dataset, tmp_path):

@@ -17,7 +17,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from MultiContrastSRLib import Grid, Volume, degrade, prepare
 from MultiContrastSRLib.core.errors import CancelledError, InputError, OptionError, UnknownNameError
-from MultiContrastSRLib.evaluation import MASK_TRICK, PROTOCOLS, MethodUnderTest, evaluate
+from MultiContrastSRLib.evaluation import BETTER, MASK_TRICK, PROTOCOLS, MethodUnderTest, evaluate, probe_lesions
 from MultiContrastSRLib.evaluation.baselines import masked_sinc
 from MultiContrastSRLib.evaluation.protocols import regions
 from MultiContrastSRLib.evaluation.protocols.case import NEIGHBOURS, make_case
@@ -82,6 +82,18 @@ def test_a_case_keeps_neighbours_and_crops_to_multiples():
             "Method 'sinc' has no option 'x'; expected ",
         ),
         ({"methods": ["bspline", "bspline"]}, InputError, "Two rows are called 'bspline'; give each its own label."),
+        (
+            {"methods": ["guided", MethodUnderTest("guided", "sinc")]},
+            InputError,
+            "Row of method 'guided' is called 'sinc', which is kept for the method sinc without settings; expected",
+        ),
+        (
+            {"methods": [MethodUnderTest("sinc", data_consistency=True)]},
+            InputError,
+            "Row of method 'sinc' is called 'sinc', which is kept for the method sinc without settings; expected",
+        ),
+        ({"methods": [MethodUnderTest("linear", "guided")]}, InputError, "Row of method 'linear' is called 'guided', "),
+        ({"methods": [MethodUnderTest("linear", BETTER)]}, InputError, "Row of method 'linear' is called 'the better"),
         ({"slices": [40]}, InputError, "Slices are [40]; expected indices from 0 to 8."),
         ({"slices": 0}, InputError, "Slices is 0; expected a whole number from 1 (every n-th) or a list of indices."),
         (
@@ -100,8 +112,37 @@ def test_bad_arguments(masked_pair, arguments, error, message):
 
 def test_nothing_to_score(masked_pair):
     target, _, lesions = masked_pair
-    with pytest.raises(InputError, match="None of the 3 slices to score has at least 2 % foreground"):
-        evaluate(target, mask=Volume(lesions.array * 0, lesions.affine))
+    dark = np.where(np.arange(9)[:, None, None] == 3, 0, target.array)
+    with pytest.raises(InputError, match=r"None of the 1 slices .*give a mask of the foreground"):
+        evaluate(Volume(dark, target.affine), slices=[3])
+    with pytest.raises(InputError, match=r"None of the 3 slices to score .*give a mask that covers more of them"):
+        evaluate(target, mask=lesions)
+
+
+def _elsewhere(volume):
+    affine = volume.affine.copy()
+    affine[:3, 3] += 1000
+    return Volume(volume.array, affine)
+
+
+@pytest.mark.parametrize("name", ["mask", "lesions"])
+def test_masks_outside_the_target_are_refused(masked_pair, name):
+    target, _, lesions = masked_pair
+    with pytest.raises(InputError, match=r"ask.* marks \d+ voxels, none of them in the target; .*in the space of"):
+        evaluate(target, **{name: _elsewhere(lesions)})
+
+
+def test_masks_that_mark_nothing(masked_pair):
+    target, reference, lesions = masked_pair
+    empty = Volume(lesions.array * 0, lesions.affine)
+    with pytest.raises(InputError, match="Mask of the foreground marks 0 voxels"):
+        evaluate(target, mask=empty)
+    (sentence,) = (found := evaluate(target, methods=["linear"], scales=(2,), slices=[4], lesions=empty)).warnings
+    assert "marks no voxel of the scored planes" in sentence and sentence in found.description
+    assert "psnr_lesion" not in found.metrics
+    assert not evaluate(target, methods=["linear"], scales=(2,), slices=[4], lesions=lesions).warnings
+    probed = probe_lesions(target, reference, methods=["linear"], scales=(2,), slices=[4], lesions=empty)
+    assert probed.warnings == (f"T2 ← T1: {sentence}",) and probed.warnings[0] in probed.table("text")
 
 
 # ---------------------------------------------------------------------------------------------------- evaluation

@@ -94,6 +94,24 @@ def test_one_subject_one_pair_against_a_row(evaluated, tmp_path):
     assert (tmp_path / "e.png").exists() and "Everything that was measured" in out
 
 
+def test_the_csv_has_the_gains_that_were_asked_for(evaluated, tmp_path):
+    command = "--subjects one --pairs T2:T1 --methods guided bspline --scales 2 --quiet --table csv --csv a.csv"
+    for against, over in (("", "guided"), ("--against bspline", "bspline")):
+        code, out, _ = evaluated(f"{command} {against} --overwrite")
+        lines = list(csv.DictReader(out.splitlines()))
+        assert code == 0 and {line["psnr_gain_over"] for line in lines} == {over}
+        assert [line["method"] for line in lines if float(line["psnr_gain"]) == 0] == [over]
+        assert (tmp_path / "a.csv").read_text(encoding="utf-8") == out
+
+
+def test_an_empty_lesion_mask_is_said(evaluated, masked_pair, tmp_path):
+    for volume in masked_pair[:2]:
+        save_volume(volume, tmp_path / f"{volume.name}.nii")
+    save_volume(Volume(masked_pair[2].array * 0, masked_pair[2].affine), tmp_path / "none.nii")
+    code, _, err = evaluated("T2.nii T1.nii --lesions none.nii --methods linear --scales 2 --slices 4", data=False)
+    assert code == 0 and "warning: T2 ← T1: The lesion mask marks no voxel of the scored planes" in err
+
+
 def test_own_layout(evaluated):
     code, out, _ = evaluated("--scans MNI/{subject}/{contrast}_brain.nii.gz --subjects one,two --pairs T2 --scales 2")
     assert code == 0 and "T2" in out and "lanczos" in out

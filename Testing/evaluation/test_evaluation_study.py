@@ -24,7 +24,9 @@ from MultiContrastSRLib.evaluation import (
     evaluate_study,
     study_of,
 )
+from MultiContrastSRLib.evaluation.cohort import find_pairs
 from MultiContrastSRLib.evaluation.layout import parse_pairs
+from MultiContrastSRLib.evaluation.protocols.scales import scale_name
 from MultiContrastSRLib.evaluation.tables.published import MARK, PUBLISHED, published_for
 from MultiContrastSRLib.image.similarity import mutual_information
 
@@ -47,6 +49,26 @@ def test_every_subject_that_has_all_contrasts_is_found(cohort):
         evaluate_study(cohort, ["two"], [("T1", "PD")])
     with pytest.raises(InputError, match=r"2 files match .*; expected one. Give a narrower template"):
         Layout(cohort, "**/{subject}/{contrast}*.nii.gz").scan("one", "T1")
+
+
+def test_names_that_look_like_patterns_and_people_of_one_name(tmp_path):
+    def touch(*names):
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+
+    touch("s/P1/T2_.nii.gz", "s/P1/T1_.nii.gz", "s/P[1]/T2_.nii.gz", "s/P1/GOLD_STANDARD_.nii.gz")
+    layout = Layout(tmp_path / "s")
+    assert layout.subjects(["T2"]) == ["P1", "P[1]"] and layout.scan("P[1]", "T2").parent.name == "P[1]"
+    assert layout.lesion_mask("P[1]") is None and layout.lesion_mask("P1") is not None
+    with pytest.raises(FileReadError, match=r"No scan .*P\[1\]/T1_"):
+        find_pairs(layout, PROTOCOLS["p3"], ["P[1]"], [("T2", "T1")])
+
+    touch("t/A/01/T2_.nii.gz", "t/B/01/T1_.nii.gz", "t/A/02/T2_.nii.gz", "t/B/02/GOLD_STANDARD_.nii.gz")
+    for subject, chosen in (("01", ("T2", "T1")), ("02", ("T2", ""))):
+        with pytest.raises(InputError, match=f"subject '{subject}' lie in different places, .*T[12]_.* and .*_"):
+            find_pairs(Layout(tmp_path / "t"), PROTOCOLS["p3"], [subject], [chosen])
+    assert find_pairs(Layout(tmp_path / "t"), PROTOCOLS["p3"], ["01"], [("T2", "")])
 
 
 def test_pairs_as_typed():
@@ -155,6 +177,16 @@ def test_json_and_csv_of_a_study(study):
     lines = list(csv.DictReader(study.table("csv").splitlines()))
     assert len(lines) == 4 * 2 * 4 and {line["subject"] for line in lines} == {"one", "two"}
     assert {line["scale"] for line in lines} == {"2", "3x1.5"}
+    for line in lines:
+        scale = next(one for one in study.scales if scale_name(one).replace("×", "x") == line["scale"])
+        found = next(one for one in study.of((line["target"], line["reference"])) if one.subject == line["subject"])
+        over = study.better(scale, "psnr", (line["target"], line["reference"]))
+        expected = found.difference(scale, line["method"], "psnr", over).mean
+        assert line["psnr_gain_over"] == over and float(line["psnr_gain"]) == pytest.approx(expected, rel=1e-4)
+    assert {line["psnr_gain_over"] for line in lines} != {"sinc"}
+    against = list(csv.DictReader(replace(study, against="bspline").table("csv").splitlines()))
+    assert {line[f"{name}_gain_over"] for line in against for name in ("psnr", "psnr_brain")} == {"bspline"}
+    assert all(float(line["psnr_gain"]) == 0 for line in against if line["method"] == "bspline")
     other = next(line for line in lines if line["subject"] == "two" and line["method"] == "guided")
     assert other["psnr_lesion"] == "" and float(other["psnr"]) > 10
 

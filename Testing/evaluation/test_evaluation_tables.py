@@ -32,6 +32,7 @@ def test_tables_hold_one_block_per_scale(found):
 def test_csv_and_json_carry_the_numbers(found):
     lines = list(csv.DictReader(found.table("csv").splitlines()))
     assert [(line["scale"], line["method"]) for line in lines][:2] == [("2", "sinc"), ("2", MASK_TRICK)]
+    assert {line["psnr_gain_over"] for line in lines} == {"sinc"}
     assert float(lines[3]["psnr_gain"]) == pytest.approx(found.difference(2, "guided").mean, rel=1e-5)
     assert lines[1]["seconds"] == "" and float(lines[0]["effective_j"]) == 2
     data = json.loads(found.table("json"), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))

@@ -58,15 +58,17 @@ class LesionScores:
 
 @dataclass(frozen=True)
 class LesionFindings:
-    """The outcome over subjects, pairs, scales and rows."""
+    """The outcome over subjects, pairs, scales and rows; `warnings` say what is missing."""
 
     scores: tuple[LesionScores, ...]
     protocol: Protocol = field(repr=False)
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def joined(cls, parts: Sequence[LesionFindings]) -> LesionFindings:
         """Several pairs or subjects together."""
-        return cls(tuple(score for part in parts for score in part.scores), parts[0].protocol)
+        scores = tuple(score for part in parts for score in part.scores)
+        return cls(scores, parts[0].protocol, tuple(text for part in parts for text in part.warnings))
 
     def shares(self, scale: Scale, row: str, pair: tuple[str, str] | None = None) -> dict[str, float]:
         """`COLUMNS` as shares (1 is all), over all lesions of all subjects, and of all pairs or one.
@@ -150,6 +152,7 @@ class LesionFindings:
             "lesions that only the reference has, relative to theirs there, each in units of its own contrast's 99.9th "
             "percentile; absolute value, mean over lesions. RMS: the same for the root of mean squares within 4 mm.",
             "Real lesions: those of the mask, filled from their surroundings in one contrast or in both.",
+            *self.warnings,
         ]
 
     def table(self, format: str = "markdown") -> str:

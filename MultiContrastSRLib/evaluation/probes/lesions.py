@@ -87,7 +87,8 @@ def probe_lesions(
         scores += probe.run(tested, scale, part)
     whole.update(1.0)
     names = (case.truth.name or "target", case.reference.name or "reference" if case.reference else "")
-    return LesionFindings(tuple(replace(score, subject=subject, pair=names) for score in scores), chosen)
+    warnings = tuple(f"{subject} {' ← '.join(filter(None, names))}: {text}".strip() for text in case.warnings)
+    return LesionFindings(tuple(replace(score, subject=subject, pair=names) for score in scores), chosen, warnings)
 
 
 class _LesionProbe:

@@ -20,7 +20,6 @@ from ..metrics.statistics import Estimate
 from ..protocols.references import DEGRADED, FULL, NONE, REFERENCES
 from ..protocols.scales import Scale, scale_name
 from ..study import Study
-from ..tables.evaluation_table import write_csv
 from ..tables.formats import GRIDS, bullets, check_format, heading, number
 
 TOLERANCE = 0.1  # dB that a wrong reference may cost
@@ -51,6 +50,11 @@ class RobustnessFindings:
     """The outcome of a study of `robustness_rows`."""
 
     study: Study
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is missing."""
+        return self.study.warnings
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -84,7 +88,7 @@ class RobustnessFindings:
         """
         check_format(format)
         if format == "csv":
-            return write_csv(self.study.evaluations)
+            return self.study.table("csv")
         if format == "json":
             return json.dumps({"robustness": self._as_list(), **self.study.as_dict()}, indent=2, allow_nan=False) + "\n"
         scales = self.study.scales

@@ -27,6 +27,7 @@ from .protocol import Protocol, axis_index
 from .scales import Scale, scale_name
 
 NEIGHBOURS = 8  # slices kept on either side of the scored ones, for methods that look at them
+MARKED = 0.5  # voxels of masks above this count
 OCCUPIED = 0.02  # share of a slice that must be foreground for it to be scored
 
 
@@ -58,6 +59,13 @@ class Case:
     brain: np.ndarray
     lesions: np.ndarray | None
     alone: bool = False
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What cannot be scored."""
+        if self.lesions is None or self.lesions.any():
+            return ()
+        return ("The lesion mask marks no voxel of the scored planes; there are no scores of lesions.",)
 
     @property
     def degraded_axes(self) -> tuple[bool, bool, bool]:
@@ -133,7 +141,8 @@ def make_case(
     """The case of one pair; see `run.evaluate` for the arguments. `slices` None means every `protocol.every`-th.
 
     Raises:
-        InputError: a truth with NaN, slices that do not exist, nothing to score, or slices that cannot be alone.
+        InputError: a truth with NaN, slices that do not exist, nothing to score, slices that cannot be alone, or masks
+            that lie elsewhere.
     """
     check_volume(target, "Truth")
     slice_axis = axis_index(target.grid, protocol.views[0] if axis is None and protocol.views else axis)
@@ -144,12 +153,13 @@ def make_case(
             "expected degradation 'kspace'. Leave that option out."
         )
     plane_axis = slice_axis if in_plane else min({0, 1, 2} - {slice_axis})
-    inside = (
-        on_grid(mask, target.grid)
-        if mask is not None
-        else np.moveaxis(regions.head_mask(np.moveaxis(target.array, plane_axis, 0)), 0, plane_axis)
-    )
-    planes = _choose_planes(np.moveaxis(inside, plane_axis, 0), slices, protocol.every)
+    if mask is None:
+        inside = np.moveaxis(regions.head_mask(np.moveaxis(target.array, plane_axis, 0)), 0, plane_axis)
+        remedy = "choose other slices or give a mask of the foreground."
+    else:
+        inside = _marked(mask, target.grid, "Mask of the foreground")
+        remedy = "choose other slices, give a mask that covers more of them, or leave the mask out."
+    planes = _choose_planes(np.moveaxis(inside, plane_axis, 0), slices, protocol.every, remedy)
     start, stop = _crop(target.shape, plane_axis, planes, protocol)
     truth = _cropped(target, start, stop)
     planes = tuple(plane - start[plane_axis] for plane in planes)
@@ -158,6 +168,7 @@ def make_case(
         return np.moveaxis(array, plane_axis, 0)[list(planes)]
 
     foreground = scored(inside[_slices(start, stop)])
+    in_lesions = None if lesions is None else _marked(lesions, target.grid, "Lesion mask", may_be_empty=True)
     return Case(
         truth,
         reference,
@@ -168,14 +179,29 @@ def make_case(
         start[plane_axis],
         foreground,
         regions.eroded(foreground),
-        scored(on_grid(lesions, truth.grid)) if lesions is not None else None,
+        scored(in_lesions[_slices(start, stop)]) if in_lesions is not None else None,
         alone,
     )
 
 
 def on_grid(mask: Volume, grid: Grid) -> np.ndarray:
     """A mask volume as bool on `grid`, by nearest neighbour; False outside its field of view."""
-    return sample(mask.array, mask.grid, grid, [kernels.nearest] * 3) > 0.5
+    return sample(mask.array, mask.grid, grid, [kernels.nearest] * 3) > MARKED
+
+
+def _marked(mask: Volume, grid: Grid, title: str, may_be_empty: bool = False) -> np.ndarray:
+    """`on_grid`, of a mask that marks any voxel there; one of lesions may be empty, as a healthy subject's is.
+
+    Raises:
+        InputError: it marks none.
+    """
+    inside, voxels = on_grid(mask, grid), np.count_nonzero(mask.array > MARKED)
+    if not inside.any() and (voxels or not may_be_empty):
+        raise InputError(
+            f"{title} marks {voxels} voxels, none of them in the target; expected some. Give a mask in the space of "
+            "the target, or leave it out."
+        )
+    return inside
 
 
 def on_scored_planes(case: Case, volume: Volume) -> np.ndarray:
@@ -191,7 +217,7 @@ def _cropped(volume: Volume, start: Sequence[int], stop: Sequence[int]) -> Volum
     return Volume.on(volume.grid.crop(start, stop), volume.array[_slices(start, stop)], volume.name, volume.metadata)
 
 
-def _choose_planes(inside: np.ndarray, slices: Sequence[int] | None, every: int) -> list[int]:
+def _choose_planes(inside: np.ndarray, slices: Sequence[int] | None, every: int, remedy: str) -> list[int]:
     count = len(inside)
     if slices is None:
         if int(every) != every or every < 1:
@@ -204,8 +230,7 @@ def _choose_planes(inside: np.ndarray, slices: Sequence[int] | None, every: int)
     planes = [index for index in indices if inside[index].mean() >= OCCUPIED]
     if not planes:
         raise InputError(
-            f"None of the {len(indices)} slices to score has at least {100 * OCCUPIED:g} % foreground; "
-            "choose other slices or give a mask of the foreground."
+            f"None of the {len(indices)} slices to score has at least {100 * OCCUPIED:g} % foreground; {remedy}"
         )
     return planes
 

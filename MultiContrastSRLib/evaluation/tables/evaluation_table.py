@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,10 @@ from ..protocols.scales import Scale, scale_name
 from .formats import GRIDS, bullets, check_format, heading, number
 
 if TYPE_CHECKING:
+    from ..layout import Pair
     from ..results import Evaluation
+
+BaselineOf = Callable[[Scale, str, "Pair"], str]  # scale, metric and pair → the row that gains are over
 
 
 def write_evaluation(evaluation: Evaluation, format: str) -> str:
@@ -75,25 +78,31 @@ def _cells(evaluation: Evaluation, scale: Scale) -> tuple[list[str], list[list[s
     return header, [list(row) for row in zip(*columns, strict=True)], best
 
 
-def write_csv(evaluations: Sequence[Evaluation]) -> str:
-    """One line per subject, pair, scale and row; undefined cells are empty."""
+def _over_sinc(scale: Scale, metric: str, pair: Pair) -> str:
+    return BASELINE
+
+
+def write_csv(evaluations: Sequence[Evaluation], baseline_of: BaselineOf = _over_sinc) -> str:
+    """One line per subject, pair, scale and row, gains over the row that they name; undefined cells are empty."""
     names = [name for name in METRICS if any(name in evaluation.metrics for evaluation in evaluations)]
     header = ["subject", "target", "reference", "protocol", "degradation", "scale"]
     header += ["effective_k", "effective_j", "effective_i", "method", "n"]
     header += [column for name in names for column in (name, f"{name}_std")]
     gains = [name for name in names if name in GAINS]
-    header += [column for name in gains for column in (f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high")]
+    header += [f"{name}_gain{part}" for name in gains for part in ("", "_low", "_high", "_over")]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)
     for found in evaluations:
         for scale in found.scales:
             for row in found.rows:
-                writer.writerow(_line(found, scale, row, names, gains))
+                writer.writerow(_line(found, scale, row, names, gains, baseline_of))
     return out.getvalue()
 
 
-def _line(found: Evaluation, scale: Scale, row: str, names: Sequence[str], gains: Sequence[str]) -> list[str | int]:
+def _line(
+    found: Evaluation, scale: Scale, row: str, names: Sequence[str], gains: Sequence[str], baseline_of: BaselineOf
+) -> list[str | int]:
     protocol = found.protocol
     line: list[str | int] = [found.subject, found.target, found.reference, protocol.name, protocol.degradation]
     line += [scale_name(scale).replace("×", "x"), *(f"{factor:.6g}" for factor in found.effective[scale])]
@@ -108,10 +117,11 @@ def _line(found: Evaluation, scale: Scale, row: str, names: Sequence[str], gains
         line += [_plain(found.mean(scale, row, name)), _plain(spread)]
     for name in gains:
         if name not in found.metrics:
-            line += ["", "", ""]
+            line += ["", "", "", ""]
             continue
-        difference = found.difference(scale, row, name)
-        line += [_plain(difference.mean), _plain(difference.low), _plain(difference.high)]
+        baseline = baseline_of(scale, name, (found.target, found.reference))
+        difference = found.difference(scale, row, name, baseline)
+        line += [_plain(difference.mean), _plain(difference.low), _plain(difference.high), baseline]
     return line
 
 

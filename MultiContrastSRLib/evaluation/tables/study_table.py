@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +34,7 @@ def write_study(study: Study, format: str) -> str:
     if format == "json":
         return json.dumps(study.as_dict(), indent=2, allow_nan=False) + "\n"
     if format == "csv":
-        return write_csv(study.evaluations)
+        return write_csv(study.evaluations, cache(study.baseline))
     return "\n\n".join(_Writer(study, format).parts()) + "\n"
 
 
