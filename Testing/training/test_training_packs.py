@@ -12,6 +12,7 @@ from training_fixtures import phantom_pack, phantom_stack, recipe, tables  # noq
 from MultiContrastSRLib.core.errors import FileReadError, InputError  # noqa: E402
 from MultiContrastSRLib.training.data.build import build_pack  # noqa: E402
 from MultiContrastSRLib.training.data.pack import Pack, load_pack, save_pack  # noqa: E402
+from MultiContrastSRLib.training.data.subjects import find_all  # noqa: E402
 from MultiContrastSRLib.training.recipe import Source  # noqa: E402
 from MultiContrastSRLib.training.recipe_file import from_mapping  # noqa: E402
 
@@ -79,6 +80,33 @@ def test_a_share_of_the_subjects_validates(scans):
 def test_sources_that_cannot_be(scans, sources, words):
     with pytest.raises(InputError, match=words):
         build_pack(with_sources(*sources), scans)
+
+
+@pytest.mark.parametrize("path", ["{subject}/ses-%d/%s.nii.gz", "study/{subject}_ses-%d_%s.nii.gz"])
+def test_a_subject_with_a_session_in_each_part_is_refused(tmp_path, path):
+    sources = [
+        Source(part, {contrast: path % (session, contrast) for contrast in ("T2", "T1")})
+        for session, part in enumerate(("train", "validation"))
+    ]
+    for source in sources:
+        for pattern in source.contrasts.values():
+            place = tmp_path / pattern.format(subject="anna")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.touch()
+    with pytest.raises(InputError, match="Subject 'anna' is in the training and in the validation data"):
+        find_all(tuple(sources), tmp_path)
+
+
+def test_subjects_of_one_name_in_two_studies_are_two(tmp_path):
+    sources = [
+        Source(part, {contrast: f"{part}/{{subject}}/{contrast}.nii.gz" for contrast in ("T2", "T1")})
+        for part in ("train", "validation")
+    ]
+    for source in sources:
+        (tmp_path / source.part / "anna").mkdir(parents=True)
+        for pattern in source.contrasts.values():
+            (tmp_path / pattern.format(subject="anna")).touch()
+    assert [entry.source.part for entry in find_all(tuple(sources), tmp_path)] == ["train", "validation"]
 
 
 def test_the_held_out_patient_is_refused(tmp_path):
