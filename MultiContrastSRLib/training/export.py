@@ -12,7 +12,7 @@ from ..io.files import check_place
 from ..networks.registry import build
 from ..weights.card import save_card
 from ..weights.file import load_network, save_weights
-from .checkpoint import load_state
+from .checkpoint import check_data, load_state
 from .data.pack import Pack
 from .initial_weights import load_initial_weights
 from .recipe_file import from_mapping
@@ -47,7 +47,7 @@ def export(folder: str | Path, output: str | Path, pack: Pack, *, overwrite: boo
 
     Raises:
         FileReadError: the folder holds no checkpoint.
-        InputError: the checkpoint has not done a step.
+        InputError: the checkpoint has not done a step, or was trained on other data than `pack`.
         FileWriteError: another extension, or a file that exists already.
     """
     place = check_export(output, overwrite=overwrite)
@@ -55,6 +55,7 @@ def export(folder: str | Path, output: str | Path, pack: Pack, *, overwrite: boo
     recipe = from_mapping(state.recipe)
     if state.step < 1:
         raise InputError(f"Checkpoint in {folder} has done {state.step} steps; expected at least one. Train first.")
+    check_data(state, pack, folder)
     frozen, initial = frozenset(), None
     if recipe.optimisation.freeze_initial_weights:
         initial = recipe.optimisation.initial_weights
