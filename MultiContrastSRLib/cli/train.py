@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .console import add_overwrite, print_json, running
+from .console import add_overwrite, print_json, running, warn
 
 if TYPE_CHECKING:
     from ..training.data.pack import Pack
@@ -184,4 +184,9 @@ def _scans(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict) -> Pack:
     folder = parsed.data or os.environ.get("MULTICONTRASTSR_DATA")
     if not folder:
         raise OptionError("No data are given; expected --data FOLDER, --from FILE or MULTICONTRASTSR_DATA set.")
-    return build_pack(recipe, folder, Monitor(**callbacks, stage="data"))
+    return build_pack(recipe, folder, Monitor(**callbacks, stage="data"), _warn)
+
+
+def _warn(sentence: str) -> None:
+    if _is_main():
+        warn([sentence])

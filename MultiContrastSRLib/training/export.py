@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from .._version import __version__
 from ..core.errors import FileWriteError, InputError
 from ..io.files import check_place
@@ -40,7 +38,8 @@ def export(folder: str | Path, output: str | Path, pack: Pack, *, overwrite: boo
 
     Args:
         output: NAME.safetensors; the model card is written next to it as NAME.json and NAME.md.
-        pack: validation data; the scores are those of the written float16 file.
+        pack: validation data; the scores are those of the written float16 file. Without any, and in a recipe that does
+            not validate, there are none.
 
     Returns:
         The paths of the three files.
@@ -64,7 +63,8 @@ def export(folder: str | Path, output: str | Path, pack: Pack, *, overwrite: boo
     texts = {"recipe": recipe.name, "version": __version__}
     digest = save_weights(place, recipe.spec, tensors, texts, extends=initial)
     net = load_network(place, digest)
-    with torch.no_grad():
+    scores = {}
+    if recipe.optimisation.validate_every or any(stack.slices() for stack in pack.part("validation")):
         scores = Validation(pack, recipe)(net)
     card = {
         "title": recipe.about.title or f"{recipe.name} of MultiContrastSR",

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="Training needs torch, which is not installed here.")
 
+from phantoms import pair  # noqa: E402
 from training_fixtures import phantom_pack, phantom_stack, recipe, tables  # noqa: E402
 
+import MultiContrastSRLib as mc  # noqa: E402
 from MultiContrastSRLib.core.errors import FileReadError, InputError  # noqa: E402
+from MultiContrastSRLib.training import loop  # noqa: E402
 from MultiContrastSRLib.training.data.build import build_pack  # noqa: E402
+from MultiContrastSRLib.training.data.labels import load_label_maps  # noqa: E402
 from MultiContrastSRLib.training.data.pack import Pack, load_pack, save_pack  # noqa: E402
 from MultiContrastSRLib.training.data.subjects import find_all  # noqa: E402
-from MultiContrastSRLib.training.recipe import Source  # noqa: E402
+from MultiContrastSRLib.training.export import export  # noqa: E402
+from MultiContrastSRLib.training.recipe import Labels, Source  # noqa: E402
 from MultiContrastSRLib.training.recipe_file import from_mapping  # noqa: E402
+from MultiContrastSRLib.weights.card import load_card  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -107,6 +116,86 @@ def test_subjects_of_one_name_in_two_studies_are_two(tmp_path):
         for pattern in source.contrasts.values():
             (tmp_path / pattern.format(subject="anna")).touch()
     assert [entry.source.part for entry in find_all(tuple(sources), tmp_path)] == ["train", "validation"]
+
+
+# ---------------------------------------------------------------------- what is left out
+
+
+def changed(place, change):
+    """The scan at `place` with its voxels changed."""
+    volume = mc.load_volume(place)
+    mc.save_volume(mc.Volume.on(volume.grid, change(volume.array.copy())), place, overwrite=True)
+
+
+@pytest.mark.parametrize("register", ["off", "auto"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_voxels_that_are_not_finite_are_refused(scans, register, value, capfd):
+    def poisoned(array):
+        array[2, 30, 30] = value
+        return array
+
+    changed(scans / "bert/t1.nii.gz", poisoned)
+    with pytest.raises(InputError, match=r"Contrast T1 of bert, t1 holds 1 NaN or infinite voxels of .*replace-nan"):
+        build_pack(with_sources({"register": register}), scans)
+    assert "vnl" not in "".join(capfd.readouterr()).lower()
+
+
+def test_label_maps_that_are_not_finite_are_refused(tmp_path):
+    mc.save_volume(mc.Volume.on(pair((5, 40, 40))[0].grid, np.full((5, 40, 40), np.nan)), tmp_path / "l.nii")
+    with pytest.raises(InputError, match="Label map l holds 8000 NaN or infinite voxels of 8000"):
+        load_label_maps(Labels("*.nii"), tmp_path)
+
+
+def test_sources_name_what_is_used_and_the_rest_is_reported(scans):
+    for contrast in ("t2", "t1"):
+        shutil.copytree(scans / "anna", scans / f"no-{contrast}")
+        changed(scans / f"no-{contrast}" / f"{contrast}.nii.gz", np.zeros_like)
+    shutil.copytree(scans / "anna", scans / "later")
+    (scans / "later/t2.nii.gz").rename(scans / "later/flair.nii.gz")
+    contrasts = {name: f"{{subject}}/{name.lower()}.nii.gz" for name in ("T2", "T1", "FLAIR")}
+    said = []
+    pack = build_pack(with_sources({"targets": ["T2"], "contrasts": contrasts}), scans, report=said.append)
+    assert pack.sources == ("train: anna (T2, T1)", "train: bert (T2, T1)")
+    assert [stack.name for stack in pack.stacks] == ["anna", "bert T2"]
+    assert said == [
+        "Subject later (train) was left out: it has T1, FLAIR, and none of the source's targets (T2).",
+        "Scans of no-t1 (train) were left out: no slice shows tissue in each of T2, T1.",
+        "Scans of no-t2 (train) were left out: no slice shows tissue in each of T2, T1.",
+    ]
+
+
+def test_a_reference_that_does_not_fit_is_reported(scans):
+    changed(scans / "bert/t1.nii.gz", np.ones_like)
+    said = []
+    pack = build_pack(with_sources({"targets": ["T2"]}), scans, report=said.append)
+    assert pack.sources == ("train: anna (T2, T1)",)
+    assert len(said) == 1 and said[0].startswith(
+        "Contrast T1 of bert was left out with target T2: Reference t1 is constant (1); it was not used."
+    )
+
+
+def test_scans_without_tissue_are_nothing_to_train_on(scans):
+    for subject in ("anna", "bert"):
+        changed(scans / subject / "t2.nii.gz", np.zeros_like)
+    with pytest.raises(InputError, match=r"no scans for 'train' with a slice that shows tissue.*expected at least"):
+        build_pack(with_sources({}), scans)
+
+
+@pytest.mark.parametrize("change", [{"images": np.zeros((2, 3, 80, 72), np.float16)}, {"targets": ()}])
+def test_a_part_without_examples_is_refused(change, tmp_path):
+    train, validation = phantom_pack().stacks
+    with pytest.raises(InputError, match="holds no scans for 'train' with a slice"):
+        loop.train(recipe(), Pack((replace(train, **change), validation)), tmp_path)
+    without = Pack((train, replace(validation, **change)))
+    with pytest.raises(
+        InputError, match=r"no scans for 'validation' with a slice.*set optimisation.validate_every to 0"
+    ):
+        loop.train(recipe(), without, tmp_path)
+    assert not any(tmp_path.iterdir())
+    assert loop.train(recipe(optimisation={"steps": 1, "validate_every": 0}), without, tmp_path).finished
+    files = export(tmp_path, tmp_path / "tiny.safetensors", without)
+    assert load_card(files[1])["scores"]["validation"] == {}
+    assert "None: the training had no validation scans." in files[2].read_text(encoding="utf-8")
 
 
 def test_the_held_out_patient_is_refused(tmp_path):

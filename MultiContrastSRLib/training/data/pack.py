@@ -42,7 +42,9 @@ class ContrastStack:
     images: np.ndarray
 
     def slices(self) -> list[tuple[int, int]]:
-        """(axis, index) of the slices that show tissue in every contrast."""
+        """(axis, index) of the slices that show tissue in every contrast; none where no contrast is a target."""
+        if not self.targets:
+            return []
         found = []
         for axis in self.axes:
             others = tuple(a for a in range(1, 4) if a != axis + 1)
@@ -72,14 +74,18 @@ class Pack:
         return [stack for stack in self.stacks if stack.part == name]
 
     def only(self, name: str) -> Pack:
-        """The pack with the stacks of "train" or "validation" only.
+        """The pack with the stacks of "train" or "validation" that have slices only.
 
         Raises:
             InputError: there are none, and no label maps to train on.
         """
-        stacks = tuple(self.part(name))
+        stacks = tuple(stack for stack in self.part(name) if stack.slices())
         if not stacks and not (name == "train" and self.labels):
-            raise InputError(f"The data pack holds no scans for {name!r}; give the recipe a source with that part.")
+            otherwise = ", or set optimisation.validate_every to 0" if name == "validation" else ""
+            raise InputError(
+                f"The data pack holds no scans for {name!r} with a slice that shows tissue in every contrast; expected "
+                f"at least one. Give the recipe a source with that part and such scans{otherwise}."
+            )
         return replace(self, stacks=stacks)
 
 
