@@ -1,8 +1,8 @@
 """Train a network by a recipe; the same command resumes a training run.
 
 Data come from a folder (--data, or MULTICONTRASTSR_DATA) or from a data pack, a single file that --pack makes from
-them, for example to train on another machine. Without a recipe the names of those that ship with the library are
-printed.
+them, for example to train on another machine; recipes with the same sources and label maps can use it. Without a
+recipe the names of those that ship with the library are printed.
 
   multicontrastsr train dual-arbnet-light --data scans --output run --export weights.safetensors
   multicontrastsr train dual-arbnet-light --data scans --pack training.npz
@@ -166,14 +166,18 @@ def _train(
 
 def _data(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict) -> Pack:
     from ..training.data.pack import load_pack
+    from ..training.data.pack_recipe import check_pack
 
-    if parsed.packed:
-        return load_pack(parsed.packed)
-    if parsed.pack:
-        if not Path(parsed.pack).exists() or parsed.overwrite:
-            _make_pack(parsed, recipe, callbacks)
-        return load_pack(parsed.pack)
-    return _scans(parsed, recipe, callbacks)
+    place = parsed.packed or parsed.pack
+    if not place:
+        return _scans(parsed, recipe, callbacks)
+    if not parsed.packed and (parsed.overwrite or not Path(place).exists()):
+        _make_pack(parsed, recipe, callbacks)
+    pack = load_pack(place)
+    warning = check_pack(pack, recipe, place)
+    if warning:
+        _warn(warning)
+    return pack
 
 
 def _scans(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict) -> Pack:

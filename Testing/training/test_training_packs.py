@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -14,11 +15,13 @@ from phantoms import pair  # noqa: E402
 from training_fixtures import phantom_pack, phantom_stack, recipe, tables  # noqa: E402
 
 import MultiContrastSRLib as mc  # noqa: E402
+from MultiContrastSRLib.cli import main  # noqa: E402
 from MultiContrastSRLib.core.errors import FileReadError, InputError  # noqa: E402
-from MultiContrastSRLib.training import loop  # noqa: E402
+from MultiContrastSRLib.training import loop, recipe_file  # noqa: E402
 from MultiContrastSRLib.training.data.build import build_pack  # noqa: E402
 from MultiContrastSRLib.training.data.labels import load_label_maps  # noqa: E402
 from MultiContrastSRLib.training.data.pack import Pack, load_pack, save_pack  # noqa: E402
+from MultiContrastSRLib.training.data.pack_recipe import check_pack, data_settings  # noqa: E402
 from MultiContrastSRLib.training.data.subjects import find_all  # noqa: E402
 from MultiContrastSRLib.training.export import export  # noqa: E402
 from MultiContrastSRLib.training.recipe import Labels, Source  # noqa: E402
@@ -52,9 +55,9 @@ def test_a_damaged_pack_is_refused(tmp_path, content):
         load_pack(tmp_path / "other.npz")
 
 
-def with_sources(*sources: dict):
+def with_sources(*sources: dict, **parts: dict):
     contrasts = {"T2": "{subject}/t2.nii.gz", "T1": "{subject}/t1.nii.gz"}
-    return from_mapping({**tables(), "source": [{"contrasts": contrasts, **source} for source in sources]})
+    return from_mapping({**tables(**parts), "source": [{"contrasts": contrasts, **source} for source in sources]})
 
 
 def test_a_folder_of_pairs_becomes_stacks(scans):
@@ -69,6 +72,54 @@ def test_a_folder_of_pairs_becomes_stacks(scans):
         beside = np.corrcoef(np.abs(np.gradient(one, axis=2)).ravel(), np.abs(np.gradient(rolled, axis=2)).ravel())
         assert at > beside[0, 1] + 0.1
     assert pack.sources[0] == "train: anna (T2, T1)"
+
+
+def test_a_pack_knows_the_data_of_its_recipe(scans, tmp_path):
+    made_by = with_sources({"validation_share": 0.5})
+    place = save_pack(build_pack(made_by, scans), tmp_path / "pack.npz")
+    pack = load_pack(place)
+    assert pack.settings == json.loads(json.dumps(data_settings(made_by)))
+    same_data = with_sources({"validation_share": 0.5}, optimisation={"steps": 9}, labels={"files": "not used"})
+    assert check_pack(pack, made_by, place) == check_pack(pack, same_data, place) == ""
+    assert "does not state the recipe that it was made by" in check_pack(replace(pack, settings={}), made_by, place)
+
+
+@pytest.mark.parametrize(
+    ("sources", "parts", "words"),
+    [
+        ([{"exclude": ["bert"]}], {}, r"exclude of source 1 was \[\], the recipe's is \['bert'\]"),
+        (
+            [{"spacing": 1.0, "slice_step": 2}],
+            {},
+            "slice_step of source 1 was 1, the recipe's is 2; spacing of source 1",
+        ),
+        ([{}, {"part": "validation"}], {}, "1 sources, and the recipe has 2"),
+        (
+            [{}],
+            {"labels": {"files": "*.nii"}, "augmentation": {"synthetic": 0.1}},
+            "no label maps, and the recipe's augmentation.synthetic needs them; files of labels was '', the recipe's",
+        ),
+    ],
+)
+def test_a_pack_of_other_data_is_refused(sources, parts, words):
+    pack = replace(phantom_pack(), settings=data_settings(with_sources({})))
+    with pytest.raises(InputError, match=rf"pack.npz was made .* other data \({words}.*Make it again by another name"):
+        check_pack(pack, with_sources(*sources, **parts), "pack.npz")
+
+
+@pytest.mark.parametrize("flag", ["--pack", "--from"])
+def test_the_verb_checks_a_pack_that_exists(flag, scans, monkeypatch, capsys):
+    monkeypatch.chdir(scans)
+    made_by = with_sources({"validation_share": 0.5})
+    monkeypatch.setattr(recipe_file, "load_recipe", lambda name, changes: made_by)
+    save_pack(build_pack(with_sources({"validation_share": 0.5, "slice_step": 2}), "."), "pack.npz")
+    command = ["train", "mine.toml", "--data", ".", flag, "pack.npz", "--output", "run", "--device", "cpu"]
+    assert main([*command, "--minutes", "0"]) == InputError.exit_code
+    assert "slice_step of source 1 was 2, the recipe's is 1" in capsys.readouterr().err
+    assert not (scans / "run").exists()
+    save_pack(replace(load_pack("pack.npz"), settings={}), "pack.npz")
+    assert main([*command, "--minutes", "0"]) == 0
+    assert "warning: Data pack pack.npz does not state the recipe" in capsys.readouterr().err
 
 
 def test_a_share_of_the_subjects_validates(scans):

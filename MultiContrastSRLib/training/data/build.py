@@ -22,6 +22,7 @@ from ...registration.align import align
 from ..recipe import Recipe, Source
 from .labels import load_label_maps
 from .pack import ContrastStack, Pack
+from .pack_recipe import data_settings
 from .subjects import SubjectFiles, find_all
 
 _MARGIN = 4  # pixels left around the tissue
@@ -66,7 +67,8 @@ def build_pack(
     monitor.update(_SCANS_SHARE)
     needs_labels = recipe.augmentation.synthetic > 0 or not any(entry.source.part == "train" for entry in found)
     maps, values = load_label_maps(recipe.labels, root) if needs_labels else ((), ())
-    pack = Pack(tuple(stacks), maps, values, (*sources, *([f"label maps: {len(maps)}"] if maps else [])))
+    sources += [f"label maps: {len(maps)}"] if maps else []
+    pack = Pack(tuple(stacks), maps, values, tuple(sources), data_settings(recipe))
     pack.only("train")
     return pack
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,12 +64,14 @@ class Pack:
         labels: label maps [k, j, i], uint8 indices into `label_values`.
         label_values: the labels' numbers in the original maps.
         sources: a line for each scan, for the model card.
+        settings: of the recipe that it was made by, see `pack_recipe.data_settings`; empty where that is not known.
     """
 
     stacks: tuple[ContrastStack, ...]
     labels: tuple[np.ndarray, ...] = ()
     label_values: tuple[int, ...] = ()
     sources: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def part(self, name: str) -> list[ContrastStack]:
         """The stacks of "train" or "validation"."""
@@ -102,6 +106,7 @@ def save_pack(pack: Pack, path: str | Path) -> Path:
         "labels": len(pack.labels),
         "label_values": pack.label_values,
         "sources": pack.sources,
+        "settings": pack.settings,
     }
     arrays = {f"image_{i}": s.images for i, s in enumerate(pack.stacks)}
     arrays |= {f"label_{i}": array for i, array in enumerate(pack.labels)}
@@ -136,4 +141,4 @@ def load_pack(path: str | Path) -> Pack:
         raise FileReadError(
             f"Data pack {path} cannot be read: {reason}. Make it again with `multicontrastsr train RECIPE --pack FILE`."
         ) from error
-    return Pack(stacks, labels, tuple(about["label_values"]), tuple(about["sources"]))
+    return Pack(stacks, labels, tuple(about["label_values"]), tuple(about["sources"]), about.get("settings", {}))
