@@ -111,6 +111,7 @@ def _train_or_export(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict
         raise MethodUnavailableError(
             f"Training needs PyTorch ({error}); install it: pip install 'multicontrastsr[train]'."
         ) from error
+    from ..training.checkpoint import check_recipe, load_state
     from ..training.export import check_export, export
     from ..training.optimiser import check_optimiser
 
@@ -125,7 +126,11 @@ def _train_or_export(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict
     if parsed.minutes != 0 or not parsed.export:
         done = _train(parsed, recipe, pack, callbacks, started)
     if parsed.export and done["finished"] and _is_main():
-        done["files"] = [str(path) for path in export(parsed.output, parsed.export, pack, overwrite=parsed.overwrite)]
+        check_recipe(load_state(parsed.output), recipe, parsed.output)
+        # the file's name alone: cards are published, and folders of one's own have no place there
+        arguments = [Path(parsed.recipe).name, *(text for change in parsed.set for text in ("--set", change))]
+        files = export(parsed.output, parsed.export, pack, arguments=arguments, overwrite=parsed.overwrite)
+        done["files"] = [str(path) for path in files]
         done["summary"] = "\n".join([*([done["summary"]] if "summary" in done else []), *done["files"]])
     return done
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from .._version import __version__
@@ -13,7 +15,8 @@ from ..weights.file import load_network, save_weights
 from .checkpoint import check_data, load_state
 from .data.pack import Pack
 from .initial_weights import load_initial_weights
-from .recipe_file import from_mapping
+from .recipe import Recipe
+from .recipe_file import from_mapping, load_recipe, recipe_names
 from .validation import Validation
 
 _SUFFIX = ".safetensors"
@@ -33,13 +36,22 @@ def check_export(output: str | Path, *, overwrite: bool = False) -> Path:
     return place
 
 
-def export(folder: str | Path, output: str | Path, pack: Pack, *, overwrite: bool = False) -> tuple[Path, Path, Path]:
+def export(
+    folder: str | Path,
+    output: str | Path,
+    pack: Pack,
+    *,
+    arguments: Sequence[str] = (),
+    overwrite: bool = False,
+) -> tuple[Path, Path, Path]:
     """Write the averaged weights of the training run in `folder`, and score the written file.
 
     Args:
         output: NAME.safetensors; the model card is written next to it as NAME.json and NAME.md.
         pack: validation data; the scores are those of the written float16 file. Without any, and in a recipe that does
             not validate, there are none.
+        arguments: of `multicontrastsr train` that give the recipe and its changes, for the card; by default its
+            name, or NAME.toml where none of that name ships.
 
     Returns:
         The paths of the three files.
@@ -85,10 +97,19 @@ def export(folder: str | Path, output: str | Path, pack: Pack, *, overwrite: boo
         "scores": {
             "what": "Mean PSNR of validation slices after data consistency, peak = range of the true slice, k-space "
             "degradation in plane, every ordered pair of contrasts.",
-            "command": f"multicontrastsr train {recipe.name} --data SCANS --output FOLDER --export {place.name}",
+            "command": _command(recipe, arguments, place.name),
             "validation": scores,
         },
         "data": list(recipe.about.data),
         "limits": list(recipe.about.limits),
     }
     return (place, *save_card(card, place.with_suffix(".json")))
+
+
+def _command(recipe: Recipe, arguments: Sequence[str], file: str) -> str:
+    """The command that trains `recipe` and writes `file`."""
+    if not arguments:
+        ships = recipe.name in recipe_names() and load_recipe(recipe.name) == recipe
+        arguments = [recipe.name if ships else f"{recipe.name}.toml"]
+    places = ["--data", "SCANS", "--output", "FOLDER", "--export", file]
+    return shlex.join(["multicontrastsr", "train", *arguments, *places])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import types
 from dataclasses import replace
@@ -343,6 +344,7 @@ def test_export_is_what_was_trained(tmp_path):
         difference = predict(net, batch)[0] - predict(unrounded, batch)[0]
     assert float(difference.abs().max()) < 2e-3
     assert card["scores"]["validation"] == Validation(pack, r)(net)
+    assert "train tiny.toml --data SCANS --output FOLDER --export tiny.safetensors" in card["scores"]["command"]
     assert card["training"]["steps"] == 6 and card["training"]["recipe"] == r.as_dict()
     text = files[2].read_text()
     assert all(w in text for w in ("# Tiny", card["file"]["sha256"], "Research use only", "- Phantoms only.", "| ×2 |"))
@@ -398,6 +400,12 @@ validation_scales = [2.0]
     assert main([*command.split(), *"--minutes 0 --export mine.safetensors".split()]) == 0  # nothing is trained
     assert capsys.readouterr().out.split() == ["mine.safetensors", "mine.json", "mine.md"]
     assert load_network("mine.safetensors", load_card("mine.json")["file"]["sha256"]).spec.features == 8
+    printed = shlex.split(load_card("mine.json")["scores"]["command"])
+    own = ["--data", "SCANS", "--output", "FOLDER", "--export", "mine.safetensors"]
+    assert printed == ["multicontrastsr", "train", "mine.toml", "--set", "optimisation.rate=1e-3", *own]
+    other = "train mine.toml --from pack.npz --output run --minutes 0 --export other.safetensors"  # without the change
+    assert main(other.split()) == InputError.exit_code
+    assert "another recipe (different: optimisation.learning_rate)" in capsys.readouterr().err
     if not torch.cuda.is_available():
         assert main("train mine.toml --from pack.npz --output run --device cuda".split()) == 3
     # pack, training and weights by one command, which goes on where it was stopped
