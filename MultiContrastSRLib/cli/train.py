@@ -1,8 +1,8 @@
 """Train a network by a recipe; the same command resumes a training run.
 
 Data come from a folder (--data, or MULTICONTRASTSR_DATA) or from a data pack, a single file that --pack makes from
-them, for example to train on another machine. Without a recipe the names of those that ship with the library are
-printed.
+them, for example to train on another machine; recipes with the same sources and label maps can use it. Without a
+recipe the names of those that ship with the library are printed.
 
   multicontrastsr train dual-arbnet-light --data scans --output run --export weights.safetensors
   multicontrastsr train dual-arbnet-light --data scans --pack training.npz
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .console import add_overwrite, print_json, running
+from .console import add_overwrite, print_json, running, warn
 
 if TYPE_CHECKING:
     from ..training.data.pack import Pack
@@ -111,6 +111,7 @@ def _train_or_export(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict
         raise MethodUnavailableError(
             f"Training needs PyTorch ({error}); install it: pip install 'multicontrastsr[train]'."
         ) from error
+    from ..training.checkpoint import check_recipe, load_state
     from ..training.export import check_export, export
     from ..training.optimiser import check_optimiser
 
@@ -125,7 +126,11 @@ def _train_or_export(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict
     if parsed.minutes != 0 or not parsed.export:
         done = _train(parsed, recipe, pack, callbacks, started)
     if parsed.export and done["finished"] and _is_main():
-        done["files"] = [str(path) for path in export(parsed.output, parsed.export, pack, overwrite=parsed.overwrite)]
+        check_recipe(load_state(parsed.output), recipe, parsed.output)
+        # the file's name alone: cards are published, and folders of one's own have no place there
+        arguments = [Path(parsed.recipe).name, *(text for change in parsed.set for text in ("--set", change))]
+        files = export(parsed.output, parsed.export, pack, arguments=arguments, overwrite=parsed.overwrite)
+        done["files"] = [str(path) for path in files]
         done["summary"] = "\n".join([*([done["summary"]] if "summary" in done else []), *done["files"]])
     return done
 
@@ -166,14 +171,18 @@ def _train(
 
 def _data(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict) -> Pack:
     from ..training.data.pack import load_pack
+    from ..training.data.pack_recipe import check_pack
 
-    if parsed.packed:
-        return load_pack(parsed.packed)
-    if parsed.pack:
-        if not Path(parsed.pack).exists() or parsed.overwrite:
-            _make_pack(parsed, recipe, callbacks)
-        return load_pack(parsed.pack)
-    return _scans(parsed, recipe, callbacks)
+    place = parsed.packed or parsed.pack
+    if not place:
+        return _scans(parsed, recipe, callbacks)
+    if not parsed.packed and (parsed.overwrite or not Path(place).exists()):
+        _make_pack(parsed, recipe, callbacks)
+    pack = load_pack(place)
+    warning = check_pack(pack, recipe, place)
+    if warning:
+        _warn(warning)
+    return pack
 
 
 def _scans(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict) -> Pack:
@@ -184,4 +193,9 @@ def _scans(parsed: argparse.Namespace, recipe: Recipe, callbacks: dict) -> Pack:
     folder = parsed.data or os.environ.get("MULTICONTRASTSR_DATA")
     if not folder:
         raise OptionError("No data are given; expected --data FOLDER, --from FILE or MULTICONTRASTSR_DATA set.")
-    return build_pack(recipe, folder, Monitor(**callbacks, stage="data"))
+    return build_pack(recipe, folder, Monitor(**callbacks, stage="data"), _warn)
+
+
+def _warn(sentence: str) -> None:
+    if _is_main():
+        warn([sentence])

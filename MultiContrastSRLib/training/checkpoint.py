@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ..core.errors import FileReadError, InputError
 from ..io.files import replaced_together
+from .data.pack import Pack
 from .recipe import Recipe
 from .recipe_file import from_mapping
 
@@ -102,4 +104,27 @@ def check_recipe(state: State, recipe: Recipe, folder: Path) -> None:
     raise InputError(
         f"Folder {folder} holds a training run of another recipe (different: {', '.join(different[:5])}); expected the "
         "same recipe to resume it. Choose another folder, or remove its checkpoint."
+    )
+
+
+def check_data(state: State, pack: Pack, folder: str | Path) -> None:
+    """Check that `state`, the checkpoint of `folder`, was trained on the data of `pack`.
+
+    A checkpoint of an earlier version that states no data passes.
+
+    Raises:
+        InputError: the pack holds other subjects, or other contrasts or parts of them.
+    """
+    # the last line is that of the initial weights, see `State.sources`
+    initial = from_mapping(state.recipe).optimisation.initial_weights
+    sources = state.sources[:-1] if initial else state.sources
+    before, now = Counter(sources), Counter(pack.sources)
+    if not state.sources or before == now:
+        return
+    changes = {"added": now - before, "missing": before - now}
+    different = "; ".join(f"{what}: {'; '.join(list(lines)[:5])}" for what, lines in changes.items() if lines)
+    raise InputError(
+        f"Folder {folder} holds a training run on other data ({different}); expected the same subjects in the same "
+        "parts, so that no subject is both trained on and validated on. Give it the same data, or choose another "
+        "--output."
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
-
-import torch
 
 from .._version import __version__
 from ..core.errors import FileWriteError, InputError
@@ -12,10 +12,11 @@ from ..io.files import check_place
 from ..networks.registry import build
 from ..weights.card import save_card
 from ..weights.file import load_network, save_weights
-from .checkpoint import load_state
+from .checkpoint import check_data, load_state
 from .data.pack import Pack
 from .initial_weights import load_initial_weights
-from .recipe_file import from_mapping
+from .recipe import Recipe
+from .recipe_file import from_mapping, load_recipe, recipe_names
 from .validation import Validation
 
 _SUFFIX = ".safetensors"
@@ -35,19 +36,29 @@ def check_export(output: str | Path, *, overwrite: bool = False) -> Path:
     return place
 
 
-def export(folder: str | Path, output: str | Path, pack: Pack, *, overwrite: bool = False) -> tuple[Path, Path, Path]:
+def export(
+    folder: str | Path,
+    output: str | Path,
+    pack: Pack,
+    *,
+    arguments: Sequence[str] = (),
+    overwrite: bool = False,
+) -> tuple[Path, Path, Path]:
     """Write the averaged weights of the training run in `folder`, and score the written file.
 
     Args:
         output: NAME.safetensors; the model card is written next to it as NAME.json and NAME.md.
-        pack: validation data; the scores are those of the written float16 file.
+        pack: validation data; the scores are those of the written float16 file. Without any, and in a recipe that does
+            not validate, there are none.
+        arguments: of `multicontrastsr train` that give the recipe and its changes, for the card; by default its
+            name, or NAME.toml where none of that name ships.
 
     Returns:
         The paths of the three files.
 
     Raises:
         FileReadError: the folder holds no checkpoint.
-        InputError: the checkpoint has not done a step.
+        InputError: the checkpoint has not done a step, or was trained on other data than `pack`.
         FileWriteError: another extension, or a file that exists already.
     """
     place = check_export(output, overwrite=overwrite)
@@ -55,6 +66,7 @@ def export(folder: str | Path, output: str | Path, pack: Pack, *, overwrite: boo
     recipe = from_mapping(state.recipe)
     if state.step < 1:
         raise InputError(f"Checkpoint in {folder} has done {state.step} steps; expected at least one. Train first.")
+    check_data(state, pack, folder)
     frozen, initial = frozenset(), None
     if recipe.optimisation.freeze_initial_weights:
         initial = recipe.optimisation.initial_weights
@@ -63,7 +75,8 @@ def export(folder: str | Path, output: str | Path, pack: Pack, *, overwrite: boo
     texts = {"recipe": recipe.name, "version": __version__}
     digest = save_weights(place, recipe.spec, tensors, texts, extends=initial)
     net = load_network(place, digest)
-    with torch.no_grad():
+    scores = {}
+    if recipe.optimisation.validate_every or any(stack.slices() for stack in pack.part("validation")):
         scores = Validation(pack, recipe)(net)
     card = {
         "title": recipe.about.title or f"{recipe.name} of MultiContrastSR",
@@ -84,10 +97,19 @@ def export(folder: str | Path, output: str | Path, pack: Pack, *, overwrite: boo
         "scores": {
             "what": "Mean PSNR of validation slices after data consistency, peak = range of the true slice, k-space "
             "degradation in plane, every ordered pair of contrasts.",
-            "command": f"multicontrastsr train {recipe.name} --data SCANS --output FOLDER --export {place.name}",
+            "command": _command(recipe, arguments, place.name),
             "validation": scores,
         },
         "data": list(recipe.about.data),
         "limits": list(recipe.about.limits),
     }
     return (place, *save_card(card, place.with_suffix(".json")))
+
+
+def _command(recipe: Recipe, arguments: Sequence[str], file: str) -> str:
+    """The command that trains `recipe` and writes `file`."""
+    if not arguments:
+        ships = recipe.name in recipe_names() and load_recipe(recipe.name) == recipe
+        arguments = [recipe.name if ships else f"{recipe.name}.toml"]
+    places = ["--data", "SCANS", "--output", "FOLDER", "--export", file]
+    return shlex.join(["multicontrastsr", "train", *arguments, *places])

@@ -19,7 +19,7 @@ from ..core.progress import CancelCallback, ProgressCallback
 from ..io.files import replaced_together
 from ..networks.registry import build
 from ..networks.weight_average import averaged_model
-from .checkpoint import NAME, State, check_recipe, load_state, save_state
+from .checkpoint import NAME, State, check_data, check_recipe, load_state, save_state
 from .curve import PLOT, TensorBoardLog, plot_curve, progress_line
 from .data.batch import Batch
 from .data.examples import Examples
@@ -91,8 +91,8 @@ def train(
         report: called with a line of text at each validation.
 
     Raises:
-        InputError: the folder holds a training run of another recipe, the batch cannot be divided among the
-            processes, or `workers` is negative.
+        InputError: the folder holds a training run of another recipe or on other data, the batch cannot be
+            divided among the processes, or `workers` is negative.
         MethodUnavailableError: the installed PyTorch lacks the recipe's optimiser.
         WorkerError: a process that makes batches has ended.
         DivergedError: gradients stay non-finite.
@@ -164,6 +164,7 @@ class _Training:
         if resumed:
             self.state = load_state(folder)
             check_recipe(self.state, recipe, folder)
+            check_data(self.state, pack, folder)
             if _hardware(device) not in self.state.device.split("; "):
                 self.state.device += f"; {_hardware(device)}"
             self.net.load_state_dict(self.state.average)

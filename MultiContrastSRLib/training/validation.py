@@ -34,7 +34,7 @@ class Validation:
     base images are computed at the first validation.
 
     Raises:
-        InputError: the pack holds no validation scans.
+        InputError: the pack holds no validation scans with a slice that shows tissue.
     """
 
     def __init__(self, pack: Pack, recipe: Recipe, device: torch.device | str = "cpu") -> None:
@@ -70,8 +70,6 @@ class Validation:
     @torch.no_grad()
     def estimate_seconds(self, net: nn.Module) -> float:
         """Expected duration of the first validation, from its smallest batches."""
-        if not self._items:
-            return 0.0
         sizes = [item.pairs.numel() for item in self._items]
         seconds = 0.0
         for number in np.argsort(sizes, kind="stable")[:2]:  # the first may wait for a GPU's libraries
@@ -122,11 +120,10 @@ def _scales(recipe: Recipe) -> tuple[float, ...]:
 
 
 def _pairs(stack: ContrastStack, count: int) -> list[Tensor]:
-    """(slices, 2, H, W) for every ordered pair of contrasts, `count` slices spread over the first axis."""
-    axis = stack.axes[0]
-    places = [index for slice_axis, index in stack.slices() if slice_axis == axis]
-    if not places:
-        return []
+    """(slices, 2, H, W) for every ordered pair of contrasts, `count` slices spread over the first axis with any."""
+    slices = stack.slices()
+    axis = slices[0][0]
+    places = [index for slice_axis, index in slices if slice_axis == axis]
     chosen = [places[i] for i in np.unique(np.linspace(0, len(places) - 1, count + 2).round().astype(int)[1:-1])]
     images = torch.from_numpy(stack.images.take(chosen, axis=axis + 1)).float()
     images = images.movedim(axis + 1, 0)  # (slices, contrasts, h, w)

@@ -83,12 +83,18 @@ def as_markdown(card: Mapping[str, object]) -> str:
     ]
     lines = [f"# {card['title']}", "", "Research use only; not for diagnosis.", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in facts]
-    lines += ["", "## Scores", "", f"{card['scores']['what']} Printed by `{card['scores']['command']}`.", ""]
-    lines += ["| scale | PSNR | sinc | guided | gain over the better |", "|---|---|---|---|---|"]
-    lines += [
-        f"| ×{scale} | {s['psnr']:.2f} dB | {s['sinc']:.2f} dB | {s['guided']:.2f} dB | {s['gain']:+.2f} dB |"
-        for scale, s in card["scores"]["validation"].items()
-    ]
+    lines += ["", "## Scores", "", *_score_lines(card["scores"])]
     for title, entries in (("Data", [*card["data"], *training["sources"]]), ("Limits", card["limits"])):
         lines += ["", f"## {title}", "", *(f"- {entry}" for entry in entries)]
     return "\n".join([*lines, ""])
+
+
+def _score_lines(scores: Mapping[str, object]) -> list[str]:
+    if not scores["validation"]:
+        return ["None: the training had no validation scans."]
+    lines = [f"{scores['what']} Printed by `{scores['command']}`.", ""]
+    lines += ["| scale | PSNR | sinc | guided | gain over the better |", "|---|---|---|---|---|"]
+    return lines + [
+        f"| ×{scale} | {s['psnr']:.2f} dB | {s['sinc']:.2f} dB | {s['guided']:.2f} dB | {s['gain']:+.2f} dB |"
+        for scale, s in scores["validation"].items()
+    ]

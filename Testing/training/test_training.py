@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from training_fixtures import RICH, phantom_pack, recipe  # noqa: E402
 from MultiContrastSRLib.acquisition.slices import SliceAcquisition  # noqa: E402
 from MultiContrastSRLib.cli import main  # noqa: E402
 from MultiContrastSRLib.core.errors import FileReadError, FileWriteError, InputError  # noqa: E402
-from MultiContrastSRLib.training import checkpoint, loop  # noqa: E402
+from MultiContrastSRLib.training import checkpoint, loop, recipe_file  # noqa: E402
 from MultiContrastSRLib.training.checkpoint import load_state  # noqa: E402
 from MultiContrastSRLib.training.data.degradation import draw_degradation  # noqa: E402
 from MultiContrastSRLib.training.data.examples import Examples  # noqa: E402
@@ -174,6 +176,39 @@ def test_another_recipe_does_not_go_on(tmp_path):
         )
 
 
+def test_other_data_do_not_go_on(tmp_path):
+    r, pack = recipe(optimisation={"steps": 2, "validate_every": 0}), phantom_pack()
+    pack = replace(pack, sources=("train: anna (T2, T1)", "validation: bert (T2, T1)"))
+    loop.train(r, pack, tmp_path, minutes=0.0)
+    other = replace(pack, sources=("train: anna (T2, T1)", "train: bert (T2, T1)", "validation: carl (T2, T1)"))
+    words = (
+        r"other data \(added: train: bert \(T2, T1\); validation: carl \(T2, T1\); missing: validation: bert .*"
+        r"Give it the same data, or choose another --output"
+    )
+    with pytest.raises(InputError, match=words):
+        loop.train(r, other, tmp_path)
+    with pytest.raises(InputError, match=words):  # whose scores would be those of subjects that were trained on
+        export(tmp_path, tmp_path / "tiny.safetensors", other)
+    state = load_state(tmp_path)
+    assert state.step == 1
+    state.sources = []  # as an earlier version wrote it
+    checkpoint.save_state(state, tmp_path)
+    assert loop.train(r, other, tmp_path).finished
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+def test_a_training_from_given_weights_goes_on_on_its_data(freeze, tmp_path):
+    changes = {"steps": 3, "validate_every": 0, "initial_weights": "swift", "freeze_initial_weights": freeze}
+    r = recipe_file.load_recipe("swift", {f"optimisation.{name}": json.dumps(v) for name, v in changes.items()})
+    r = replace(r, degradation=recipe().degradation, spec=replace(r.spec, blocks=r.spec.blocks + 1))
+    r = replace(r, optimisation=replace(r.optimisation, batch_size=2, patch=24, output_patch=0, muon_learning_rate=0.0))
+    pack = phantom_pack()
+    loop.train(r, pack, tmp_path, minutes=0.0)
+    assert loop.train(r, pack, tmp_path, minutes=0.0).step == 2
+    with pytest.raises(InputError, match=r"other data \(added: train: anna; missing: phantoms\)"):
+        loop.train(r, replace(pack, sources=("train: anna",)), tmp_path)
+
+
 def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     r = recipe(optimisation={"steps": 2, "save_every": 1, "validate_every": 0})
     loop.train(r, phantom_pack(), tmp_path, minutes=0.0)
@@ -309,6 +344,7 @@ def test_export_is_what_was_trained(tmp_path):
         difference = predict(net, batch)[0] - predict(unrounded, batch)[0]
     assert float(difference.abs().max()) < 2e-3
     assert card["scores"]["validation"] == Validation(pack, r)(net)
+    assert "train tiny.toml --data SCANS --output FOLDER --export tiny.safetensors" in card["scores"]["command"]
     assert card["training"]["steps"] == 6 and card["training"]["recipe"] == r.as_dict()
     text = files[2].read_text()
     assert all(w in text for w in ("# Tiny", card["file"]["sha256"], "Research use only", "- Phantoms only.", "| ×2 |"))
@@ -364,6 +400,12 @@ validation_scales = [2.0]
     assert main([*command.split(), *"--minutes 0 --export mine.safetensors".split()]) == 0  # nothing is trained
     assert capsys.readouterr().out.split() == ["mine.safetensors", "mine.json", "mine.md"]
     assert load_network("mine.safetensors", load_card("mine.json")["file"]["sha256"]).spec.features == 8
+    printed = shlex.split(load_card("mine.json")["scores"]["command"])
+    own = ["--data", "SCANS", "--output", "FOLDER", "--export", "mine.safetensors"]
+    assert printed == ["multicontrastsr", "train", "mine.toml", "--set", "optimisation.rate=1e-3", *own]
+    other = "train mine.toml --from pack.npz --output run --minutes 0 --export other.safetensors"  # without the change
+    assert main(other.split()) == InputError.exit_code
+    assert "another recipe (different: optimisation.learning_rate)" in capsys.readouterr().err
     if not torch.cuda.is_available():
         assert main("train mine.toml --from pack.npz --output run --device cuda".split()) == 3
     # pack, training and weights by one command, which goes on where it was stopped

@@ -31,6 +31,12 @@ def test_every_example_names_a_recipe(text):
     assert len(named) >= 5 and set(named) - {None, "RECIPE", "mine.toml"} <= set(recipe_names())
 
 
+def test_the_documentation_says_how_the_recipes_are_listed(capsys):
+    text = Path(__file__).parents[2].joinpath("docs", "training.md").read_text(encoding="utf-8")
+    (command,) = re.findall("`multicontrastsr (train[^`]*)`[^`]* lists those that ship", text)
+    assert main(command.split()) == 0 and capsys.readouterr().out.split() == recipe_names()
+
+
 def test_own_data_train_as_printed(tmp_path, monkeypatch, capsys):
     pytest.importorskip("torch", reason="Training needs torch, which is not installed here.")
     toml = re.search(r"```toml\n(.*?)```", README, re.DOTALL)[1]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from MultiContrastSRLib.core.errors import FileReadError, InputError, UnknownNam
 from MultiContrastSRLib.training.data.degradation import curriculum_stage, draw_degradation  # noqa: E402
 from MultiContrastSRLib.training.losses import kspace_loss, leakage_loss, relative_error, total_loss  # noqa: E402
 from MultiContrastSRLib.training.optimiser import learning_rate_factor  # noqa: E402
-from MultiContrastSRLib.training.recipe import Augmentation, Degradation, Loss  # noqa: E402
+from MultiContrastSRLib.training.recipe import PARTS, Augmentation, Degradation, Loss, Source  # noqa: E402
 from MultiContrastSRLib.training.recipe_file import from_mapping, load_recipe, recipe_names  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -86,6 +87,22 @@ def test_changes_are_laid_over_a_recipe():
         ({"optimisation": {"restart": 9, "schedule": "constant"}}, "restart is 9, with schedule 'constant'"),
         ({"optimisation": {"restart_share": 2.0}}, "restart_share is 2.0; expected a share from 0 to 1"),
         ({"optimisation": {"schedule": "steep"}}, "'steep'; expected one of cosine, stable-decay, halving, constant"),
+        ({"optimisation": {"seed": -1}}, "optimisation.seed is -1; expected a number from 0 to below 2"),
+        ({"optimisation": {"seed": 2**64}}, "optimisation.seed is 18446744073709551616; expected a number from 0"),
+        ({"optimisation": {"validation_slices": 0}}, "optimisation.validation_slices is 0; expected 1 or more"),
+        ({"optimisation": {"ema_decay": 2.0}}, "optimisation.ema_decay is 2.0; expected a number from 0 to below 1"),
+        ({"optimisation": {"validation_scales": [0.5]}}, r"validation_scales is \[0.5\]; expected factors above 1"),
+        ({"optimisation": {"validation_scales": [2.0, -1]}}, r"scales is \[2.0, -1\]; expected factors above 1"),
+        ({"optimisation": {"validation_scales": []}}, r"scales is \[\]; .*at least one \(validate_every = 0 does not"),
+        ({"optimisation": {"validation_scales": ["2"]}}, r"validation_scales is \['2'\]; .*, in finite numbers"),
+        ({"degradation": {"slice_sizes": [48.5]}}, r"slice_sizes is \[48.5\]; .*at least 16, in whole numbers"),
+        ({"degradation": {"slice_sizes": []}}, r"degradation.slice_sizes is \[\]; expected sizes of at least 16"),
+        ({"degradation": {"scales": [3.0, 2.0]}}, r"scales is \[3.0, 2.0\]; expected the lowest and the highest"),
+        ({"degradation": {"noise": -1.0}}, "degradation.noise is -1.0; expected 0 or more"),
+        ({"degradation": {"scale_step": -0.1}}, "degradation.scale_step is -0.1; expected 0 or more"),
+        ({"augmentation": {"max_coarsening": 0.0}}, "augmentation.max_coarsening is 0.0; expected 1 or more"),
+        ({"augmentation": {"max_shift": -3.0}}, "augmentation.max_shift is -3.0; expected 0 or more"),
+        ({"loss": {"target": 0.0}}, "loss.target, loss.mse, loss.kspace, loss.relative are all 0; expected at least"),
         ({"model": {"in_channels": 2}}, "2 channels; expected 1"),
         (
             {"loss": {"relative": 1.0}, "model": {"base": "none"}},
@@ -97,6 +114,30 @@ def test_changes_are_laid_over_a_recipe():
 def test_recipe_errors(parts, words):
     with pytest.raises(InputError, match=words):
         from_mapping(tables(**parts))
+
+
+NUMBERS = [
+    (part, field.name)
+    for part, cls in {**PARTS, "source": Source}.items()
+    for field in fields(cls)
+    if re.search("int|float", field.type)
+]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -1])
+@pytest.mark.parametrize(("part", "name"), NUMBERS)
+def test_every_number_is_checked(part, name, value):
+    good = recipe()
+    table = good.sources[0] if part == "source" else getattr(good, part)
+    is_list = isinstance(getattr(table, name), tuple)
+    changed = replace(table, **{name: (value, value) if is_list else value})
+    with pytest.raises(InputError, match=rf"Recipe 'tiny': {part}\.{name} is .*{value}.*; expected .*Correct"):
+        replace(good, **({"sources": (changed,)} if part == "source" else {part: changed}))
+
+
+def test_the_walk_over_the_numbers_finds_them():
+    assert {("source", "spacing"), ("labels", "background"), ("degradation", "scales"), ("loss", "mse"),
+            ("curriculum", "warmup"), ("optimisation", "seed"), ("augmentation", "gain")} < {*NUMBERS}  # fmt: skip
 
 
 def test_a_network_of_one_scale_is_trained_at_it():

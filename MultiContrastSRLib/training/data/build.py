@@ -5,7 +5,7 @@ The ground truth is what was measured: zero-filled scans are cropped to the part
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,23 +17,34 @@ from ...core.progress import Monitor
 from ...image.resample import resample_reference
 from ...image.volume import Volume
 from ...io import load_volume
+from ...pipeline.checks import check_volume
 from ...registration.align import align
 from ..recipe import Recipe, Source
 from .labels import load_label_maps
 from .pack import ContrastStack, Pack
+from .pack_recipe import data_settings
 from .subjects import SubjectFiles, find_all
 
 _MARGIN = 4  # pixels left around the tissue
 _SCANS_SHARE = 0.9  # of the progress; label maps are the rest
 
 
-def build_pack(recipe: Recipe, folder: str | Path, monitor: Monitor | None = None) -> Pack:
+def build_pack(
+    recipe: Recipe,
+    folder: str | Path,
+    monitor: Monitor | None = None,
+    report: Callable[[str], None] = lambda text: None,
+) -> Pack:
     """Read, register and crop the scans of `recipe` below `folder`.
 
     Label maps are read when the recipe makes synthetic examples, or has no scans to train on.
 
+    Args:
+        report: called with a sentence for whatever is left out, and why.
+
     Raises:
-        InputError: a source that finds nothing, a subject in both parts, or one that is held out.
+        InputError: a source that finds nothing, a subject in both parts, one that is held out, a scan with voxels that
+            are not finite, or nothing to train on.
         FileReadError: the folder does not exist, or a scan cannot be read.
     """
     root = Path(folder).expanduser()
@@ -44,33 +55,55 @@ def build_pack(recipe: Recipe, folder: str | Path, monitor: Monitor | None = Non
     monitor = monitor or Monitor(stage="data")
     found = find_all(recipe.sources, root)
     stacks: list[ContrastStack] = []
+    sources: list[str] = []
     for number, entry in enumerate(found):
         start, stop = (_SCANS_SHARE * n / len(found) for n in (number, number + 1))
         monitor.update(start)
-        stacks += _stacks(entry, monitor.part(start, stop))
+        made = [stack for stack in _stacks(entry, monitor.part(start, stop), report) if _is_usable(stack, report)]
+        stacks += made
+        contrasts = [name for name in entry.files if any(name in stack.contrasts for stack in made)]
+        if made:
+            sources.append(f"{entry.source.part}: {entry.subject} ({', '.join(contrasts)})")
     monitor.update(_SCANS_SHARE)
     needs_labels = recipe.augmentation.synthetic > 0 or not any(entry.source.part == "train" for entry in found)
     maps, values = load_label_maps(recipe.labels, root) if needs_labels else ((), ())
-    sources = [f"{entry.source.part}: {entry.subject} ({', '.join(entry.files)})" for entry in found]
-    return Pack(tuple(stacks), maps, values, (*sources, *([f"label maps: {len(maps)}"] if maps else [])))
+    sources += [f"label maps: {len(maps)}"] if maps else []
+    pack = Pack(tuple(stacks), maps, values, tuple(sources), data_settings(recipe))
+    pack.only("train")
+    return pack
 
 
-def _stacks(entry: SubjectFiles, monitor: Monitor) -> list[ContrastStack]:
+def _is_usable(stack: ContrastStack, report: Callable[[str], None]) -> bool:
+    if not stack.slices():
+        report(
+            f"Scans of {stack.name} ({stack.part}) were left out: no slice shows tissue in each of "
+            f"{', '.join(stack.contrasts)}."
+        )
+    return bool(stack.slices())
+
+
+def _stacks(entry: SubjectFiles, monitor: Monitor, report: Callable[[str], None]) -> Iterator[ContrastStack]:
     source = entry.source
+    targets = [name for name in source.targets or entry.files if name in entry.files]
+    if not targets:
+        report(
+            f"Subject {entry.subject} ({source.part}) was left out: it has {', '.join(entry.files)}, and none of the "
+            f"source's targets ({', '.join(source.targets)})."
+        )
+        return
     volumes = {name: load_volume(path) for name, path in entry.files.items()}
+    for name, volume in volumes.items():
+        check_volume(volume, f"Contrast {name} of {entry.subject},")
     grids = [volume.grid for volume in volumes.values()]
     same = all(g.shape == grids[0].shape and np.allclose(g.affine, grids[0].affine, atol=1e-3) for g in grids)
     if same and source.register == "off":
-        return [_stack_on_common_grid(source, entry.subject, volumes)]
-    stacks = []
-    for number, name in enumerate(source.targets or tuple(volumes)):
-        if name not in volumes:
-            continue
-        monitor.update(number / len(volumes))
-        stack = _stack_on_grid_of(name, source, entry.subject, volumes, monitor.silent)
+        yield _stack_on_common_grid(source, entry.subject, volumes)
+        return
+    for number, name in enumerate(targets):
+        monitor.update(number / len(targets))
+        stack = _stack_on_grid_of(name, source, entry.subject, volumes, monitor.silent, report)
         if stack is not None:
-            stacks.append(stack)
-    return stacks
+            yield stack
 
 
 def _stack_on_common_grid(source: Source, subject: str, volumes: Mapping[str, Volume]) -> ContrastStack:
@@ -91,7 +124,12 @@ def _stack_on_common_grid(source: Source, subject: str, volumes: Mapping[str, Vo
 
 
 def _stack_on_grid_of(
-    name: str, source: Source, subject: str, volumes: Mapping[str, Volume], monitor: Monitor
+    name: str,
+    source: Source,
+    subject: str,
+    volumes: Mapping[str, Volume],
+    monitor: Monitor,
+    report: Callable[[str], None],
 ) -> ContrastStack | None:
     """The contrast `name` on its own grid with the others registered and resampled to it; None when none overlaps."""
     target = volumes[name]
@@ -100,13 +138,14 @@ def _stack_on_grid_of(
     for other, volume in volumes.items():
         if other == name:
             continue
-        registered = align(target, volume, source.register, monitor).reference
-        if registered is None:
+        alignment = align(target, volume, source.register, monitor)
+        if alignment.reference is None:
+            report(f"Contrast {other} of {subject} was left out with target {name}: {' '.join(alignment.warnings)}")
             continue
-        resampled, _ = resample_reference(registered, measured.grid, measured.grid, monitor)
+        resampled, _ = resample_reference(alignment.reference, measured.grid, measured.grid, monitor)
         contrasts.append(other)
         images.append(_normalised(resampled))
-    if len(images) < 2:
+    if len(images) < 2:  # each of the others was reported
         return None
     axes = (measured.grid.slice_axis or 0,)
     array = _without_margin(_every_nth_slice(np.stack(images), axes, source.slice_step))

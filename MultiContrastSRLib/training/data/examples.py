@@ -50,8 +50,7 @@ class Examples:
         pack = pack.only("train")
         self._stacks = [torch.from_numpy(stack.images).to(self.device) for stack in pack.stacks]
         self._targets = [stack.targets for stack in pack.stacks]
-        places = [(number, stack.slices()) for number, stack in enumerate(pack.stacks)]
-        self._slices = [(number, found) for number, found in places if found]
+        self._slices = [(number, stack.slices()) for number, stack in enumerate(pack.stacks)]
         counts = np.array([float(len(found)) for _, found in self._slices])  # every slice is drawn as often
         self._stack_shares = counts / counts.sum() if len(counts) else counts
         self._labels = [torch.from_numpy(labels).to(self.device) for labels in pack.labels]

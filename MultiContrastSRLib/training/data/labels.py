@@ -8,6 +8,7 @@ import numpy as np
 
 from ...core.errors import InputError
 from ...io import load_volume
+from ...pipeline.checks import check_volume
 from ..recipe import Labels
 
 _MAX_LABELS = 256  # of uint8
@@ -20,7 +21,7 @@ def load_label_maps(labels: Labels, root: Path) -> tuple[tuple[np.ndarray, ...],
         The maps [k, j, i] as uint8 indices into the second value, the numbers of the labels in ascending order.
 
     Raises:
-        InputError: none are found, or there are more than 256 labels.
+        InputError: none are found, voxels are not finite, or there are more than 256 labels.
     """
     if not labels.files:
         return (), ()
@@ -32,7 +33,7 @@ def load_label_maps(labels: Labels, root: Path) -> tuple[tuple[np.ndarray, ...],
         )
     if 0 < labels.count < len(paths):
         paths = [paths[i] for i in np.linspace(0, len(paths) - 1, labels.count).round().astype(int)]
-    maps = [np.rint(load_volume(path, labels=True).array).astype(np.int32) for path in paths]
+    maps = [_load_label_map(path) for path in paths]
     values = np.unique(np.concatenate([np.unique(m) for m in maps]))
     if len(values) > _MAX_LABELS:
         raise InputError(
@@ -41,3 +42,9 @@ def load_label_maps(labels: Labels, root: Path) -> tuple[tuple[np.ndarray, ...],
         )
     indexed = [np.searchsorted(values, m).astype(np.uint8) for m in maps]
     return tuple(indexed), tuple(int(v) for v in values)
+
+
+def _load_label_map(path: Path) -> np.ndarray:
+    volume = load_volume(path, labels=True)
+    check_volume(volume, "Label map")
+    return np.rint(volume.array).astype(np.int32)

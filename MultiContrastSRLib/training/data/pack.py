@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +44,9 @@ class ContrastStack:
     images: np.ndarray
 
     def slices(self) -> list[tuple[int, int]]:
-        """(axis, index) of the slices that show tissue in every contrast."""
+        """(axis, index) of the slices that show tissue in every contrast; none where no contrast is a target."""
+        if not self.targets:
+            return []
         found = []
         for axis in self.axes:
             others = tuple(a for a in range(1, 4) if a != axis + 1)
@@ -60,26 +64,32 @@ class Pack:
         labels: label maps [k, j, i], uint8 indices into `label_values`.
         label_values: the labels' numbers in the original maps.
         sources: a line for each scan, for the model card.
+        settings: of the recipe that it was made by, see `pack_recipe.data_settings`; empty where that is not known.
     """
 
     stacks: tuple[ContrastStack, ...]
     labels: tuple[np.ndarray, ...] = ()
     label_values: tuple[int, ...] = ()
     sources: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def part(self, name: str) -> list[ContrastStack]:
         """The stacks of "train" or "validation"."""
         return [stack for stack in self.stacks if stack.part == name]
 
     def only(self, name: str) -> Pack:
-        """The pack with the stacks of "train" or "validation" only.
+        """The pack with the stacks of "train" or "validation" that have slices only.
 
         Raises:
             InputError: there are none, and no label maps to train on.
         """
-        stacks = tuple(self.part(name))
+        stacks = tuple(stack for stack in self.part(name) if stack.slices())
         if not stacks and not (name == "train" and self.labels):
-            raise InputError(f"The data pack holds no scans for {name!r}; give the recipe a source with that part.")
+            otherwise = ", or set optimisation.validate_every to 0" if name == "validation" else ""
+            raise InputError(
+                f"The data pack holds no scans for {name!r} with a slice that shows tissue in every contrast; expected "
+                f"at least one. Give the recipe a source with that part and such scans{otherwise}."
+            )
         return replace(self, stacks=stacks)
 
 
@@ -96,6 +106,7 @@ def save_pack(pack: Pack, path: str | Path) -> Path:
         "labels": len(pack.labels),
         "label_values": pack.label_values,
         "sources": pack.sources,
+        "settings": pack.settings,
     }
     arrays = {f"image_{i}": s.images for i, s in enumerate(pack.stacks)}
     arrays |= {f"label_{i}": array for i, array in enumerate(pack.labels)}
@@ -130,4 +141,4 @@ def load_pack(path: str | Path) -> Pack:
         raise FileReadError(
             f"Data pack {path} cannot be read: {reason}. Make it again with `multicontrastsr train RECIPE --pack FILE`."
         ) from error
-    return Pack(stacks, labels, tuple(about["label_values"]), tuple(about["sources"]))
+    return Pack(stacks, labels, tuple(about["label_values"]), tuple(about["sources"]), about.get("settings", {}))

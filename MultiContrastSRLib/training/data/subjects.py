@@ -38,8 +38,8 @@ def find_all(sources: tuple[Source, ...], root: Path) -> list[SubjectFiles]:
         InputError: a subject in both parts, and whatever `find_subjects` raises.
     """
     found = [entry for source in sources for entry in _divided(source, find_subjects(source, root))]
-    places = {part: {file.parent / entry.subject for entry in found if entry.source.part == part
-                     for file in entry.files.values()} for part in ("train", "validation")}  # fmt: skip
+    places = {part: {_place(entry, contrast, root) for entry in found if entry.source.part == part
+                     for contrast in entry.files} for part in ("train", "validation")}  # fmt: skip
     shared = sorted(path.name for path in places["train"] & places["validation"])
     if shared:
         raise InputError(
@@ -79,6 +79,12 @@ def find_subjects(source: Source, root: Path) -> dict[str, dict[str, Path]]:
             "paths and the subjects of the recipe."
         )
     return usable
+
+
+def _place(entry: SubjectFiles, contrast: str, root: Path) -> Path:
+    """The path of a scan up to the subject's name, without the folders of sessions and contrasts below it."""
+    depth = entry.source.contrasts[contrast].partition(_PLACEHOLDER)[0].count("/")
+    return Path(*entry.files[contrast].relative_to(root).parts[:depth], entry.subject)
 
 
 def _matches(contrast: str, pattern: str, root: Path) -> Iterator[tuple[str, Path]]:
