@@ -147,7 +147,7 @@ class MultiContrastSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeRemoved(self, caller, event, node) -> None:
         """Called for every node that leaves the scene: a result that is gone is not offered any more."""
-        if node is self.panel.result:
+        if self.panel is not None and node is self.panel.result:
             self.panel.forget_result()
 
     def _onInputChosen(self, node) -> None:

@@ -43,9 +43,10 @@ def apply_operator(
     Returns:
         An array of the type of `array`; for numpy always a new one.
     """
-    even = [axis.nyquist(n) is not None for axis, n in zip(axes, fine, strict=True)]
-    if operator == "forward" and sum(even) > 1:
-        return _acquired(axes, array, fine, even, monitor)
+    if operator == "forward":
+        even = [axis.nyquist(n) is not None for axis, n in zip(axes, fine, strict=True)]
+        if sum(even) > 1:
+            return _acquired(axes, array, fine, even, monitor)
     matrices = [matrix_like(array, _matrix, axis, operator, n) for axis, n in zip(axes, fine, strict=True)]
     return apply_separable(array, matrices, monitor=monitor)
 

@@ -160,7 +160,7 @@ def transfer(
     acquired, lacking = model.features.split(level, reference)
     slopes = _slopes(level, model.features.energies, level.weigh(target), acquired, used)
     # the last candidates are those of several features
-    total = [sum_over(weights[len(weights) - len(maps) :] * maps, (0,)) for maps in slopes if len(maps)]
+    total = [sum_over(weights[len(weights) - len(maps) :] * maps, (0,)) for maps in slopes]
     if share is not None:
         total = [slope * share for slope in total]
     return _inject(level, total, lacking)[0]
@@ -208,8 +208,7 @@ def _slopes(
             found.append((sides[1] * diagonal - sides[0] * cross) / determinant)
         slopes = found
     if both:
-        slopes[-2:] = [concatenate(slopes[:-1], 0), slopes[-1]]
-        slopes = slopes[-2:]
+        slopes = [concatenate(slopes[:-1], 0), slopes[-1]]
     return [maps / scale for maps, scale in zip(slopes, scales, strict=False)]
 
 

@@ -167,7 +167,7 @@ def _pixels(headers: list[_Header]) -> np.ndarray:
     import SimpleITK as sitk
 
     for header in headers:
-        if lacks_pixels(header.path.read_bytes(), header.pixel_bytes):
+        if lacks_pixels(header.path, header.pixel_bytes):
             raise unreadable(header.path)
     reader = sitk.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")

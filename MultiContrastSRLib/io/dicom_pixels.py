@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import struct
+from pathlib import Path
 
 _META = 2048  # bytes that the transfer syntax stands within, of a file of ordinary length
 _UNCOMPRESSED = {  # transfer syntax → byte order, and whether elements state their kind
@@ -12,14 +14,20 @@ _UNCOMPRESSED = {  # transfer syntax → byte order, and whether elements state 
 }
 
 
-def lacks_pixels(data: bytes, wanted: int) -> bool:
-    """Whether uncompressed pixel data in `data`, the bytes of a file, are shorter than `wanted` bytes.
+def lacks_pixels(path: Path, wanted: int) -> bool:
+    """Whether the uncompressed pixel data of a file are shorter than `wanted` bytes. Only what precedes them is read.
 
     False where they are compressed (what decodes them fails), or where nothing is known of them.
     """
-    if _transfer_syntax(data) not in _UNCOMPRESSED:
+    with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _lacks_pixels(data, wanted)
+
+
+def _lacks_pixels(data: mmap.mmap, wanted: int) -> bool:
+    known = _UNCOMPRESSED.get(_transfer_syntax(data))
+    if known is None:
         return False
-    order, explicit = _UNCOMPRESSED[_transfer_syntax(data)]
+    order, explicit = known
     tag, begin = struct.pack(order + "HH", 0x7FE0, 0x0010), 12 if explicit else 8
     place = data.find(tag)
     if place < 0:
@@ -34,7 +42,7 @@ def lacks_pixels(data: bytes, wanted: int) -> bool:
     return True
 
 
-def _transfer_syntax(data: bytes) -> bytes:
+def _transfer_syntax(data: mmap.mmap) -> bytes:
     """The UID; empty where the file does not state it."""
     element = b"\x02\x00\x10\x00UI"
     place = data.find(element, 0, _META)

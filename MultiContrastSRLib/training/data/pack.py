@@ -9,6 +9,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,10 @@ class ContrastStack:
 
     def slices(self) -> list[tuple[int, int]]:
         """(axis, index) of the slices that show tissue in every contrast; none where no contrast is a target."""
+        return list(self._slices)
+
+    @cached_property
+    def _slices(self) -> list[tuple[int, int]]:
         if not self.targets:
             return []
         found = []
